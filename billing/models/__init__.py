@@ -1,0 +1,34 @@
+"""Tables of billing. Prices, offers, budgets and limits are ordinary tables; those that inference moves are made in SQL
+(`billing/migrations/sql/`) and appear here for reading only."""
+
+from billing.models.budgets import Budget, BudgetPeriod, Limit, LimitWindow, Scope
+from billing.models.ledger import (
+    Hold,
+    Incarnation,
+    LedgerEntry,
+    Refusal,
+    RefusalCount,
+    UsageHour,
+    UsageRecord,
+)
+from billing.models.prices import Contract, MeterPrice, PriceVersion, RateCard, Tier
+
+__all__ = [
+    "Budget",
+    "BudgetPeriod",
+    "Contract",
+    "Hold",
+    "Incarnation",
+    "LedgerEntry",
+    "Limit",
+    "LimitWindow",
+    "MeterPrice",
+    "PriceVersion",
+    "RateCard",
+    "Refusal",
+    "RefusalCount",
+    "Scope",
+    "Tier",
+    "UsageHour",
+    "UsageRecord",
+]
