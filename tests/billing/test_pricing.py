@@ -182,7 +182,7 @@ def test_an_empty_purse_affords_no_output() -> None:
     assert affordable_output(10 * 900 + 21_000, 10, 1, 4_096, REFERENCE) == 1
 
 
-@pytest.mark.parametrize("module", ["pricing"])
+@pytest.mark.parametrize("module", ["pricing", "money"])
 def test_money_knows_no_float(module: str) -> None:
     source = Path(billing.pricing.__file__).with_name(f"{module}.py").read_text()
     for node in ast.walk(ast.parse(source)):

@@ -1,0 +1,61 @@
+"""Amounts as text: exact decimals for exports and forms, localised ones for people. An amount is an integer of nano-EUR."""
+
+import re
+
+NANO_EUR_PER_EUR = 1_000_000_000
+NANO_EUR_PER_CENT = NANO_EUR_PER_EUR // 100
+_DECIMALS = 9
+_EXACT = re.compile(r"([+-]?)([0-9]{1,18})(?:\.([0-9]+))?")
+
+_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_NARROW_NO_BREAK_SPACE = "\N{NARROW NO-BREAK SPACE}"
+# Language: thousands separator, decimal separator, pattern. Spanish groups from five digits on (RAE), the others from four.
+_STYLES = {
+    "en": (",", ".", "€{}", 4),
+    "fr": (_NARROW_NO_BREAK_SPACE, ",", "{}" + _NO_BREAK_SPACE + "€", 4),
+    "es": (".", ",", "{}" + _NO_BREAK_SPACE + "€", 5),
+}
+
+
+class NotAnAmount(ValueError):
+    """A text that is no decimal number of euros, or has more than nine decimals."""
+
+
+def parse_eur(text: str) -> int:
+    """Nano-EUR from a decimal number of euros such as `12`, `0.9` or `-0.000000001`. Raises NotAnAmount."""
+    match = _EXACT.fullmatch(text.strip())
+    if match is None:
+        raise NotAnAmount(f"{text!r} is not a decimal number of euros such as 12.50")
+    sign, whole, decimals = match[1], match[2], (match[3] or "").rstrip("0")
+    if len(decimals) > _DECIMALS:
+        raise NotAnAmount(f"{text!r} is finer than a nano-euro (nine decimals)")
+    nano_eur = int(whole) * NANO_EUR_PER_EUR + int(decimals.ljust(_DECIMALS, "0"))
+    return -nano_eur if sign == "-" else nano_eur
+
+
+def exact_eur(nano_eur: int) -> str:
+    """The amount in euros as an exact decimal with a point and at least two decimals: `0.0000009`, `12.50`."""
+    whole, decimals = divmod(abs(nano_eur), NANO_EUR_PER_EUR)
+    digits = f"{decimals:0{_DECIMALS}d}"
+    return f"{'-' if nano_eur < 0 else ''}{whole}.{digits[:2]}{digits[2:].rstrip('0')}"
+
+
+def cents(nano_eur: int) -> int:
+    """The amount in cents, rounded half-even: the second rounding of I4, for invoice lines only."""
+    quotient, remainder = divmod(nano_eur, NANO_EUR_PER_CENT)
+    if 2 * remainder > NANO_EUR_PER_CENT or (2 * remainder == NANO_EUR_PER_CENT and quotient % 2):
+        return quotient + 1
+    return quotient
+
+
+def format_eur(nano_eur: int, language: str = "en") -> str:
+    """The exact amount as people write it in `language` (`en`, `fr`, `es`; a region such as `fr-FR` is ignored).
+
+    At least two decimals, more only where the amount has them; nothing is rounded. Unknown languages read English.
+    """
+    thousands, point, pattern, grouped_from = _STYLES.get(language.split("-")[0].lower(), _STYLES["en"])
+    whole, decimals = exact_eur(abs(nano_eur)).split(".")
+    if len(whole) >= grouped_from:
+        whole = f"{int(whole):,}".replace(",", thousands)
+    sign = "\N{MINUS SIGN}" if nano_eur < 0 else ""
+    return sign + pattern.format(f"{whole}{point}{decimals}")
