@@ -1,0 +1,1 @@
+"""The Django project: settings and every page that a browser sees."""

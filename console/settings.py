@@ -1,0 +1,164 @@
+"""Django's settings. Every value that differs between installations comes from the environment, read by `console.env`.
+
+DEBUG has no switch: Django's debug page prints the variables of a failed request, and a prompt could be among them.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy
+from psycopg.conninfo import conninfo_to_dict
+
+from console import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOME = Path(env.text("BEFFROI_HOME", str(BASE_DIR / ".beffroi"))).resolve()
+
+DEBUG = False
+SECRET_KEY = env.secret("BEFFROI_SECRET_KEY")
+# Number -> 32 bytes; the highest number is the current one. Peppers make API keys useless to a thief of the database
+# alone; encryption keys protect the secrets that we must be able to read back.
+KEY_PEPPERS = env.numbered_keys("BEFFROI_KEY_PEPPERS")
+ENCRYPTION_KEYS = env.numbered_keys("BEFFROI_ENCRYPTION_KEYS")
+
+PUBLIC_URL = env.web_address("BEFFROI_PUBLIC_URL", f"http://127.0.0.1:{env.text('BEFFROI_PORT', '8000')}")
+_served_over_tls = PUBLIC_URL.startswith("https://")
+ALLOWED_HOSTS = sorted({str(urlsplit(PUBLIC_URL).hostname), "localhost", "127.0.0.1", "[::1]"})
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "identity",
+    "models_catalog",
+    "billing",
+    "gateway.pools",
+    "console",
+]
+AUTH_USER_MODEL = "identity.Person"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "console.urls"
+ASGI_APPLICATION = "console.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    },
+]
+
+
+def _database(url: str) -> dict[str, Any]:
+    """Django's form of a PostgreSQL address; what Django has no name for goes to psycopg as it is."""
+    parts = conninfo_to_dict(url)
+    known = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+    settings: dict[str, Any] = {name: str(parts.pop(key, None) or "") for name, key in known.items()}
+    # 8 connections a process: with 2 processes of ours and the ledger's own, far below PostgreSQL's usual limit of 100.
+    # Waiting longer than 10 s for one means that the database is in trouble: say so instead of piling up.
+    pool = {"min_size": 0, "max_size": 8, "timeout": 10, "max_idle": 300}
+    return {"ENGINE": "django.db.backends.postgresql", **settings, "OPTIONS": {**parts, "pool": pool}}
+
+
+DATABASES = {"default": _database(env.secret("DATABASE_URL"))}
+VALKEY_URL = env.secret("VALKEY_URL")
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", gettext_lazy("English")), ("fr", gettext_lazy("French")), ("es", gettext_lazy("Spanish"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [directory for directory in [BASE_DIR / "static"] if directory.is_dir()]
+# Served straight from the packages and from static/: a fresh clone needs no collecting step.
+WHITENOISE_USE_FINDERS = True
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _served_over_tls
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600  # seconds; a working day, after which a person signs in again
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _served_over_tls else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = False  # the organisation's other hosts are not ours to decide about
+# Only the gateway can reach Django's socket, and it sets this header itself.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # bytes; the management API takes small JSON, inference never comes here
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Beffroi",
+    "DESCRIPTION": "Keys, usage, budgets and models of a self-hosted LLM service.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+CELERY_BROKER_URL = VALKEY_URL
+CELERY_TASK_IGNORE_RESULT = True  # what a task found out is in PostgreSQL, never in the broker
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# To stderr, which the supervisor (or systemd, or a container) keeps. The format has no place for a request or its body.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # Django's own handlers would mail the error report of a request, variables included.
+    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+}
