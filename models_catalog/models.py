@@ -1,18 +1,27 @@
-"""Tables of the catalog: one description of each language model feeds the API, the console, the docs and the status page."""
+"""Tables of the catalog: one description of each model feeds the API, the console, the docs and the status page."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from identity.models import Tenant
 
+# Ids travel in URLs, headers and JSON as they are: nothing in them may need quoting.
+valid_model_name = RegexValidator(
+    r"\A[A-Za-z0-9][A-Za-z0-9._:/@+-]*\Z", _("Use letters, digits and . _ : / @ + - only.")
+)
+
 
 class LanguageModel(models.Model):
     """A language model as it is described to those who call it. `name` is the id in the API (it may hold `:` and `/`).
 
-    `context_window`, `default_max_output` and `template_overhead_*` are in tokens; a `media_max_tokens` entry is the most tokens
-    that one part of that kind (`image`, `audio`, `video`) can become. `parameters_*` are in billions. The lifecycle dates are
-    `released_on`, `stable_until` (a stable version is fixed that long), `deprecated_on` and `retired_on` (the sunset).
+    `context_window`, `default_max_output` and `template_overhead_*` are in tokens; a `media_max_tokens` entry is the
+    most tokens that one part of that kind (`image`, `audio`, `video`) can become. `parameters_*` are in billions; of
+    a mixture of experts, a token uses the active ones. `modalities` are what it takes, `languages` ISO 639 codes
+    (`mul`: more than those listed), `location` an ISO 3166 country. The lifecycle dates are `released_on`,
+    `stable_until` (a stable version is fixed that long), `deprecated_on` and `retired_on` (the sunset); each begins
+    at midnight UTC. Their rules: `loading`, `lifecycle`.
     """
 
     class Kind(models.TextChoices):
@@ -26,7 +35,7 @@ class LanguageModel(models.Model):
         STABLE = "stable", _("stable")
         EXPERIMENTAL = "experimental", _("experimental")
 
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(max_length=200, unique=True, validators=[valid_model_name])
     title = models.CharField(max_length=200)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     publisher = models.CharField(max_length=100)
@@ -81,7 +90,7 @@ class ModelAlias(models.Model):
     """Another name of a model, for everybody or (`tenant` set) for one tenant."""
 
     model = models.ForeignKey(LanguageModel, on_delete=models.CASCADE, related_name="aliases")
-    alias = models.CharField(max_length=200)
+    alias = models.CharField(max_length=200, validators=[valid_model_name])
     tenant = models.ForeignKey(Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="model_aliases")
 
     class Meta:
