@@ -1,0 +1,79 @@
+"""The journal: what this engine really did, for tests that kill things and then compare bills.
+
+An append-only file of JSON lines.  Each line is one unbuffered write to a file opened with O_APPEND, so what was written survives
+`kill -9` of this process and of any other (not of the machine: nothing is fsynced).  Prompts and answers never appear in it.
+
+`e` says what a line is, `s` which request of this journal it belongs to (unique over restarts), `t` is the Unix time:
+
+| e         | when                                  | other members                                                                    |
+|-----------|---------------------------------------|----------------------------------------------------------------------------------|
+| boot      | a process began                       | pid, models                                                                      |
+| refused   | a request was answered with an error  | id, endpoint, status                                                             |
+|           | before anything ran                   |                                                                                  |
+| start     | the engine begins to work             | id (the X-Request-Id header, or null), endpoint, model, stream, n (choices asked |
+|           |                                       | a prompt), prompts, prompt_tokens, cached_tokens, reasoning_tokens (planned, a   |
+|           |                                       | choice), max_tokens, max_completion_tokens (as received; the type's name where   |
+|           |                                       | they are no numbers), members (names at the top level of the body)               |
+| k         | tokens of a choice go on the wire     | c (choice), k (tokens of this choice on the wire, this event's included)         |
+| usage     | the final usage goes on the wire      | prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens: the true ones, |
+|           |                                       | even where a fault reports others; told: false where a fault leaves it out       |
+| end       | the engine is done with it            | reason (stop, length, tool_calls, abort, fault), fault (its name), wire (tokens  |
+|           |                                       | on the wire, a choice each), generated (tokens made, all choices)                |
+
+**Order.**  `k` and `usage` are written just before their bytes are handed to the kernel, by the same thread and without anything
+in between.  So nobody can have received a token that is not in the journal; and when this process is killed, at most the very
+last line of the journal stands for bytes that were not sent.  Exceptions, all on request: with the faults `split` and
+`slow_headers` bytes leave later than their lines; and where a client does not read, one event a stream may wait in a buffer.
+A whole (not streamed) answer has no `k` lines: its `usage` line is followed by the one write of the response, and `wire` is 0
+when the client left before.
+"""
+
+import os
+import secrets
+import time
+from typing import Any
+
+import msgspec
+
+NAME_LENGTH = 64
+NAMES = 64
+"""Member names are journalled, at most so many and so long: a name is the client's text."""
+
+
+class Journal:
+    """The open journal file."""
+
+    def __init__(self, path: str, models: list[str]) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._boot = secrets.token_hex(4)
+        self._serial = 0
+        self.write({"e": "boot", "t": time.time(), "s": self._boot, "pid": os.getpid(), "models": models})
+
+    def next_serial(self) -> str:
+        """A name for the next request, unique in this file."""
+        self._serial += 1
+        return f"{self._boot}-{self._serial}"
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one line."""
+        os.write(self._file, msgspec.json.encode(line) + b"\n")
+
+    def tokens(self, serial: str, choice: int, so_far: int) -> None:
+        """A `k` line; the hot one."""
+        os.write(self._file, b'{"e":"k","s":"%b","c":%d,"k":%d}\n' % (serial.encode(), choice, so_far))
+
+    def refused(self, request_id: str | None, endpoint: str, status: int) -> None:
+        """A `refused` line."""
+        self.write({"e": "refused", "t": time.time(), "id": request_id, "endpoint": endpoint, "status": status})
+
+
+def as_received(value: object) -> object:
+    """A limit as the journal shows it: numbers, booleans and null as they are, of anything else only its type."""
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "huge"
+    return value if value is None or isinstance(value, bool | int | float) else type(value).__name__
+
+
+def member_names(body: dict[str, Any]) -> list[str]:
+    """The names at the top level of a body, bounded."""
+    return [name[:NAME_LENGTH] for name in list(body)[:NAMES]]
