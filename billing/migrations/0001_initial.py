@@ -302,7 +302,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(
                         condition=models.Q(("is_active", True)),
-                        fields=("scope", "scope_id", "period"),
+                        fields=("scope", "scope_id", "period", "source"),
                         name="budget_is_one_a_scope_and_period",
                     ),
                     models.CheckConstraint(
@@ -358,7 +358,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(
                         condition=models.Q(("is_active", True)),
-                        fields=("scope", "scope_id", "what", "window"),
+                        fields=("scope", "scope_id", "what", "window", "source"),
                         name="limit_is_one_a_scope_and_window",
                     ),
                     models.CheckConstraint(condition=models.Q(("amount__gte", 0)), name="limit_amount_is_not_negative"),

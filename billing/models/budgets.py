@@ -42,7 +42,7 @@ class Budget(models.Model):
         indexes = [models.Index(fields=["tenant_id"], name="budget_by_tenant")]
         constraints = [
             models.UniqueConstraint(
-                fields=["scope", "scope_id", "period"],
+                fields=["scope", "scope_id", "period", "source"],
                 condition=models.Q(is_active=True),
                 name="budget_is_one_a_scope_and_period",
             ),
@@ -101,7 +101,7 @@ class Limit(models.Model):
         indexes = [models.Index(fields=["tenant_id"], name="limit_by_tenant")]
         constraints = [
             models.UniqueConstraint(
-                fields=["scope", "scope_id", "what", "window"],
+                fields=["scope", "scope_id", "what", "window", "source"],
                 condition=models.Q(is_active=True),
                 name="limit_is_one_a_scope_and_window",
             ),
