@@ -1,4 +1,4 @@
-"""Amounts as text: exact decimals for exports and forms, localised ones for people. An amount is an integer of nano-EUR."""
+"""Amounts (integers of nano-EUR) as text: exact decimals for exports and forms, localised ones for people."""
 
 import re
 
@@ -9,7 +9,8 @@ _EXACT = re.compile(r"([+-]?)([0-9]{1,18})(?:\.([0-9]+))?")
 
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _NARROW_NO_BREAK_SPACE = "\N{NARROW NO-BREAK SPACE}"
-# Language: thousands separator, decimal separator, pattern. Spanish groups from five digits on (RAE), the others from four.
+# Language: thousands separator, decimal separator, pattern. Spanish groups from five digits on (RAE), the others from
+# four.
 _STYLES = {
     "en": (",", ".", "€{}", 4),
     "fr": (_NARROW_NO_BREAK_SPACE, ",", "{}" + _NO_BREAK_SPACE + "€", 4),

@@ -95,8 +95,8 @@ class Prices:
 def price_of(quantities: Quantities, prices: Prices) -> tuple[int, Amounts]:
     """The cost in nano-EUR and its parts by meter, which add up to it exactly.
 
-    The exact sum of units x price is divided once by a million and rounded half-even (I4). A part is the rounded sum up to its
-    meter less the rounded sum before it. Raises MissingPrice.
+    The exact sum of units x price is divided once by a million and rounded half-even (I4). A part is the rounded sum
+    up to its meter less the rounded sum before it. Raises MissingPrice.
     """
     exact = cost = 0
     amounts = []
@@ -114,11 +114,11 @@ def upper_bound(
 ) -> int:
     """The most nano-EUR that a request can cost, rounded up: what is held for it (I3).
 
-    `input_tokens` bounds the tokens of all its prompts together, `output_tokens` is the limit sent for each of the `choices`
-    sequences (those of all prompts together), `window` the model's context window. Input counts at the dearest of input and
-    cached, output at the dearest of output and reasoning. A sequence never holds more than the window, prompt included: where
-    both do not fit, the dearest split counts. Whoever has a single prompt passes at most `window` as `input_tokens`.
-    Raises MissingPrice.
+    `input_tokens` bounds the tokens of all its prompts together, `output_tokens` is the limit sent for each of the
+    `choices` sequences (those of all prompts together), `window` the model's context window. Input counts at the
+    dearest of input and cached, output at the dearest of output and reasoning. A sequence never holds more than the
+    window, prompt included: where both do not fit, the dearest split counts. Whoever has a single prompt passes at
+    most `window` as `input_tokens`. Raises MissingPrice.
     """
     room = choices * window
     most_input = min(input_tokens, room)
@@ -136,7 +136,7 @@ def upper_bound(
 
 
 def affordable_output(headroom_nano_eur: int, input_tokens: int, choices: int, window: int, prices: Prices) -> int:
-    """The largest output limit (tokens a sequence) whose `upper_bound` fits the headroom; 0 if none does. Raises MissingPrice."""
+    """The largest output limit (tokens a sequence) whose `upper_bound` fits; 0 if none does. Raises MissingPrice."""
     fitting = bisect_right(
         range(window + 1),
         headroom_nano_eur,

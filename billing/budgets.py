@@ -1,0 +1,117 @@
+"""Budgets: an amount a period on an organisation, a project or a key. Amounts are nano-EUR.
+
+People edit `limit`; what binds is the cap of the current period, which PostgreSQL keeps (I3): a limit below what is
+spent and held stops the holder now, and the cap sinks to it as holds are released. What a tier brings (source "tier")
+and what somebody set (source "set") stand side by side; the lower binds.
+"""
+
+from django.db import connection, transaction
+
+from billing.models import Budget
+from billing.places import Holder, Place, Source, place_of
+from identity import audit
+from identity.errors import Invalid
+
+HIGHEST_LIMIT = 10**18  # nano-EUR: a thousand million euros
+
+
+def set_budget(
+    *,
+    on: Holder,
+    period: str,
+    limit_nano_eur: int,
+    is_hard: bool = True,
+    may_lower_output: bool = False,
+    actor: audit.Actor,
+) -> Budget:
+    """Set a budget, or change the one set on that holder for that period; what is spent and held stays counted.
+
+    `is_hard` false: it alerts and never refuses. `may_lower_output`: where money is short, a client's own output limit
+    may be lowered too. Raises Invalid for a budget that makes no sense.
+    """
+    _check(period, limit_nano_eur)
+    place = place_of(on)
+    with transaction.atomic():
+        place.lock()
+        budget = put_budget(
+            place,
+            period=period,
+            limit_nano_eur=limit_nano_eur,
+            source=Source.SET,
+            is_hard=is_hard,
+            may_lower_output=may_lower_output,
+        )
+        detail = {"scope": place.scope.value, "period": period, "limit_nano_eur": limit_nano_eur, "is_hard": is_hard}
+        audit.record(actor=actor, action="budget.set", target=budget, tenant=place.tenant, detail=detail)
+    return budget
+
+
+def change_limit(*, budget: Budget, limit_nano_eur: int, actor: audit.Actor) -> None:
+    """Raise or lower a budget that somebody set. Raises Invalid; also for one that the contract brings."""
+    _check(budget.period, limit_nano_eur)
+    _refuse_contracts(budget)
+    place = Place.of_row(budget)
+    with transaction.atomic():
+        place.lock()
+        before = Budget.objects.get(pk=budget.pk).limit_nano_eur
+        _set_limit(budget, limit_nano_eur)
+        action = "budget.raised" if limit_nano_eur > before else "budget.lowered"
+        detail = {"before_nano_eur": before, "limit_nano_eur": limit_nano_eur}
+        audit.record(actor=actor, action=action, target=budget, tenant=place.tenant, detail=detail)
+
+
+def remove_budget(*, budget: Budget, actor: audit.Actor) -> None:
+    """End a budget that somebody set: it binds no request admitted from now on. Raises Invalid for a contract's."""
+    _refuse_contracts(budget)
+    place = Place.of_row(budget)
+    with transaction.atomic():
+        Budget.objects.filter(pk=budget.pk).update(is_active=False)
+        audit.record(actor=actor, action="budget.removed", target=budget, tenant=place.tenant)
+
+
+def put_budget(
+    place: Place,
+    *,
+    period: str,
+    limit_nano_eur: int,
+    source: Source,
+    is_hard: bool = True,
+    may_lower_output: bool = False,
+) -> Budget:
+    """The active budget of that source with that limit. The caller checks, locks the place and keeps the audit."""
+    budget, is_new = Budget.objects.update_or_create(
+        scope=place.scope,
+        scope_id=place.scope_id,
+        period=period,
+        source=source.value,
+        is_active=True,
+        defaults={"tenant_id": place.tenant.pk, "is_hard": is_hard, "may_lower_output": may_lower_output},
+        create_defaults={
+            "tenant_id": place.tenant.pk,
+            "is_hard": is_hard,
+            "may_lower_output": may_lower_output,
+            "limit_nano_eur": limit_nano_eur,
+        },
+    )
+    if not is_new:
+        _set_limit(budget, limit_nano_eur)
+    return budget
+
+
+def _set_limit(budget: Budget, limit_nano_eur: int) -> None:
+    """The budget's limit and the current period's cap, in one step that admissions cannot come between."""
+    with connection.cursor() as cursor:
+        cursor.execute("select set_budget_limit_v1(%s, %s)", [budget.pk, limit_nano_eur])
+    budget.limit_nano_eur = limit_nano_eur
+
+
+def _check(period: str, limit_nano_eur: int) -> None:
+    if period not in Budget.Period.values:
+        raise Invalid("period", f"One of {', '.join(Budget.Period.values)}.")
+    if type(limit_nano_eur) is not int or not 0 <= limit_nano_eur <= HIGHEST_LIMIT:
+        raise Invalid("limit_nano_eur", f"A whole number of nano-EUR from 0 to {HIGHEST_LIMIT}.")
+
+
+def _refuse_contracts(budget: Budget) -> None:
+    if budget.source != Source.SET:
+        raise Invalid("budget", "It comes with the contract and changes with it.")

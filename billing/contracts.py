@@ -1,0 +1,61 @@
+"""Contracts: what an organisation agreed to. Exactly one is in force; it brings its tier's limits and monthly cap."""
+
+from typing import Any
+
+from django.db import connection, transaction
+
+from billing.budgets import put_budget
+from billing.clock import database_now
+from billing.limits import put_limit
+from billing.models import Budget, Contract, Limit, RateCard, Tier
+from billing.places import Place, Source, place_of
+from billing.price_book import reference_rate_card
+from identity import audit
+from identity.models import Tenant
+
+
+def contract_in_force(tenant: Tenant) -> Contract | None:
+    """The tenant's contract; without one its requests are refused."""
+    return Contract.objects.filter(tenant=tenant, ends_at=None).select_related("tier", "rate_card").first()
+
+
+def start_contract(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = None, actor: audit.Actor) -> Contract:
+    """End the contract in force and start one of that tier, now, at those prices (None: the reference prices).
+
+    The tier's limits and cap replace the old tier's; what is used and spent in windows and periods that both have stays
+    counted. What members set themselves stays. The same tier and prices again: the contract goes on, its limits are
+    renewed.
+    """
+    place = place_of(tenant)
+    card = rate_card or reference_rate_card()
+    with transaction.atomic():
+        place.lock()
+        running = contract_in_force(tenant)
+        if running is not None and (running.tier_id, running.rate_card_id) == (tier.pk, card.pk):
+            contract = running
+        else:
+            now = database_now()
+            Contract.objects.filter(tenant=tenant, ends_at=None).update(ends_at=now)
+            contract = Contract.objects.create(tenant=tenant, tier=tier, rate_card=card, starts_at=now)
+        _bring_limits(place, tier.limits)
+        _bring_cap(place, tier.monthly_cap_nano_eur)
+        action = "contract.renewed" if contract is running else "contract.started"
+        detail = {"tier": tier.code, "rate_card": card.name}
+        audit.record(actor=actor, action=action, target=contract, tenant=tenant, detail=detail)
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_notify('beffroi_policy', %s)", [f"tenant:{tenant.pk}"])
+    return contract
+
+
+def _bring_limits(place: Place, limits: list[dict[str, Any]]) -> None:
+    brought = [put_limit(place, **limit, source=Source.TIER).pk for limit in limits]
+    others = Limit.objects.filter(scope=place.scope, scope_id=place.scope_id, source=Source.TIER, is_active=True)
+    others.exclude(pk__in=brought).update(is_active=False)
+
+
+def _bring_cap(place: Place, cap_nano_eur: int | None) -> None:
+    if cap_nano_eur is None:
+        caps = Budget.objects.filter(scope=place.scope, scope_id=place.scope_id, source=Source.TIER, is_active=True)
+        caps.update(is_active=False)
+    else:
+        put_budget(place, period=Budget.Period.MONTH, limit_nano_eur=cap_nano_eur, source=Source.TIER)

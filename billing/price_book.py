@@ -1,0 +1,200 @@
+"""The price book: rate cards and their dated versions, which are followed by others and never changed (I4).
+
+Prices are nano-EUR per million units. Times are the database's. The first version of a model's prices on a rate card
+may start in the past, as nothing could be billed before it; every other one starts now or later.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from billing.clock import database_now
+from billing.models import MeterPrice, PriceVersion, RateCard
+from billing.models.prices import Mode
+from billing.money import NotAnAmount, parse_eur
+from billing.pricing import METERS, Prices
+from identity import audit
+from identity.errors import Conflict, Invalid
+from models_catalog.models import LanguageModel
+
+REFERENCE_PRICES = Path(__file__).parent / "data" / "prices.json"
+HIGHEST_PRICE = 10**15  # nano-EUR per million units: a euro a unit
+
+
+def add_rate_card(*, name: str, is_reference: bool = False, actor: audit.Actor) -> RateCard:
+    """A new, empty price list. Raises Conflict where the name is taken or another is the reference."""
+    with transaction.atomic():
+        taken = RateCard.objects.filter(name=name)
+        if taken.exists() or (is_reference and RateCard.objects.filter(is_reference=True).exists()):
+            raise Conflict("There is such a rate card already.")
+        card = RateCard.objects.create(name=name, is_reference=is_reference)
+        audit.record(actor=actor, action="rate_card.added", target=card, detail={"name": name})
+    return card
+
+
+def reference_rate_card() -> RateCard:
+    """The price list of those who agreed on no other. Raises RateCard.DoesNotExist before `load_prices` ran."""
+    return RateCard.objects.get(is_reference=True)
+
+
+def add_price_version(
+    *,
+    rate_card: RateCard,
+    model: LanguageModel,
+    prices: Mapping[str, int],
+    valid_from: datetime | None = None,
+    mode: str = Mode.STANDARD,
+    actor: audit.Actor,
+) -> PriceVersion:
+    """Prices of a model by meter, in force from `valid_from` (None: now) until the next version's start.
+
+    Raises Invalid for prices that make no sense, Conflict for a start that would change the past.
+    """
+    _check_prices(prices)
+    _check_mode(mode)
+    with transaction.atomic():
+        RateCard.objects.select_for_update(no_key=True).get(pk=rate_card.pk)
+        now = database_now()
+        starts = valid_from or now
+        earlier = PriceVersion.objects.filter(rate_card=rate_card, model=model, mode=mode)
+        if starts < now and earlier.exists():
+            raise Conflict("Prices that are or were in force do not change: let the new ones start now or later.")
+        if earlier.filter(valid_from=starts).exists():
+            raise Conflict("Prices that start at that instant exist already.")
+        version = PriceVersion.objects.create(rate_card=rate_card, model=model, mode=mode, valid_from=starts)
+        MeterPrice.objects.bulk_create(
+            MeterPrice(version=version, meter=meter, nano_eur_per_million=price) for meter, price in prices.items()
+        )
+        detail = {"rate_card": rate_card.name, "model": model.name, "mode": mode, "prices": dict(prices)}
+        detail["valid_from"] = starts.isoformat()
+        audit.record(actor=actor, action="price_version.added", target=version, detail=detail)
+        _tell_gateways()
+    return version
+
+
+def price_in_force(
+    *, rate_card: RateCard, model: LanguageModel, at: datetime | None = None, mode: str = Mode.STANDARD
+) -> PriceVersion | None:
+    """The version that bills a request admitted `at` (None: now); None where the model has no price then."""
+    return (
+        PriceVersion.objects.filter(rate_card=rate_card, model=model, mode=mode, valid_from__lte=at or Now())
+        .order_by("-valid_from")
+        .first()
+    )
+
+
+def prices_of(version: PriceVersion) -> Prices:
+    """The version in the form that arithmetic takes."""
+    return Prices(version.pk, dict(version.prices.values_list("meter", "nano_eur_per_million")))
+
+
+@dataclass(frozen=True, slots=True)
+class _FileVersion:
+    card: str
+    is_reference: bool
+    mode: str
+    valid_from: datetime
+    prices: dict[str, dict[str, int]]  # kind of model -> meter -> nano-EUR per million units
+
+
+def load_prices(path: Path = REFERENCE_PRICES, *, actor: audit.Actor) -> list[PriceVersion]:
+    """Add the file's versions to every catalog model of their kind that lacks them; gives those added.
+
+    Raises Invalid for a file that makes no sense, Conflict where a version in the file differs from the one in the
+    book.
+    """
+    added = []
+    with transaction.atomic():
+        for listed in _read_prices(path):
+            card = RateCard.objects.filter(name=listed.card).first() or add_rate_card(
+                name=listed.card, is_reference=listed.is_reference, actor=actor
+            )
+            known = _known_prices(card, listed.mode, listed.valid_from)
+            for model in LanguageModel.objects.filter(kind__in=listed.prices).order_by("name"):
+                prices = listed.prices[model.kind]
+                if model.pk not in known:
+                    version = add_price_version(
+                        rate_card=card,
+                        model=model,
+                        prices=prices,
+                        valid_from=listed.valid_from,
+                        mode=listed.mode,
+                        actor=actor,
+                    )
+                    added.append(version)
+                elif known[model.pk] != prices:
+                    raise Conflict(
+                        f"{model.name}: the prices since {listed.valid_from:%Y-%m-%d} differ from the file's."
+                        " Prices do not change: add a version that starts later."
+                    )
+    return added
+
+
+def _known_prices(card: RateCard, mode: str, valid_from: datetime) -> dict[int, dict[str, int]]:
+    rows = MeterPrice.objects.filter(version__rate_card=card, version__mode=mode, version__valid_from=valid_from)
+    known: dict[int, dict[str, int]] = defaultdict(dict)
+    for model_id, meter, price in rows.values_list("version__model_id", "meter", "nano_eur_per_million"):
+        known[model_id][meter] = price
+    return known
+
+
+def _read_prices(path: Path) -> list[_FileVersion]:
+    """The file's versions. Prices are in EUR per million units, as text, so that no float comes near them."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            _FileVersion(
+                card=card["name"],
+                is_reference=card["is_reference"],
+                mode=version["mode"],
+                valid_from=_instant(version["valid_from"]),
+                prices={kind: _nano(table) for kind, table in version["eur_per_million"].items()},
+            )
+            for card in document["rate_cards"]
+            for version in card["versions"]
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Invalid("prices", f"{path.name}: a member is missing or of a wrong type: {error}") from error
+    except ValueError as error:
+        raise Invalid("prices", f"{path.name}: {error}") from error
+
+
+def _nano(table: Mapping[str, Any]) -> dict[str, int]:
+    if not all(isinstance(price, str) for price in table.values()):
+        raise NotAnAmount('a price must be text, such as "0.90"')
+    return {meter: parse_eur(price) for meter, price in table.items()}
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text} lacks a time zone")
+    return instant
+
+
+def _check_prices(prices: Mapping[str, int]) -> None:
+    if not prices:
+        raise Invalid("prices", "There must be a price for a meter at least.")
+    unknown = prices.keys() - set(METERS)
+    if unknown:
+        raise Invalid("prices", f"There is no meter {', '.join(sorted(unknown))}.")
+    if any(type(price) is not int or not 0 <= price <= HIGHEST_PRICE for price in prices.values()):
+        raise Invalid("prices", f"A price is a whole number of nano-EUR per million units, at most {HIGHEST_PRICE}.")
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in Mode.values:
+        raise Invalid("mode", f"One of {', '.join(Mode.values)}.")
+
+
+def _tell_gateways() -> None:
+    """At commit. It only makes them look sooner: an admission at an old price is answered `stale` anyway."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_notify('beffroi_policy', 'catalog')")

@@ -1,0 +1,73 @@
+"""The offers that an organisation may subscribe to. They are data: `data/tiers.json`, loaded with the prices.
+
+A change of a tier reaches the contracts made from it when they are started anew.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from billing.limits import check_limit
+from billing.models import Tier
+from billing.money import NotAnAmount, parse_eur
+from identity import audit
+from identity.errors import Invalid, NotFound
+
+TIERS = Path(__file__).parent / "data" / "tiers.json"
+_COLUMNS = ("name", "monthly_cap_nano_eur", "prepaid_nano_eur", "limits", "by_agreement")
+
+
+def load_tiers(path: Path = TIERS, *, actor: audit.Actor) -> list[str]:
+    """Create and change the file's tiers, all or nothing; gives the codes of those that differed. Raises Invalid."""
+    differed = []
+    with transaction.atomic():
+        for listed in _read_tiers(path):
+            known = Tier.objects.filter(code=listed.code).first()
+            if known is not None and all(getattr(known, name) == getattr(listed, name) for name in _COLUMNS):
+                continue
+            listed.pk = known.pk if known else None
+            listed.save()
+            differed.append(listed.code)
+            audit.record(actor=actor, action="tier.loaded", target=listed, detail={"code": listed.code})
+    return differed
+
+
+def tier_by_code(code: str) -> Tier:
+    """The tier, or NotFound."""
+    tier = Tier.objects.filter(code=code).first()
+    if tier is None:
+        raise NotFound(f"There is no tier {code}.")
+    return tier
+
+
+def _read_tiers(path: Path) -> list[Tier]:
+    try:
+        return [_tier(item) for item in json.loads(path.read_text(encoding="utf-8"))["tiers"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Invalid("tiers", f"{path.name}: a member is missing or of a wrong type: {error}") from error
+    except ValueError as error:
+        raise Invalid("tiers", f"{path.name}: {error}") from error
+
+
+def _tier(item: dict[str, Any]) -> Tier:
+    limits = [{"what": limit["what"], "window": limit["window"], "amount": limit["amount"]} for limit in item["limits"]]
+    for limit in limits:
+        check_limit(**limit)
+    return Tier(
+        code=item["code"],
+        name=item["name"],
+        monthly_cap_nano_eur=_amount(item.get("monthly_cap")),
+        prepaid_nano_eur=_amount(item.get("prepaid")),
+        limits=limits,
+        by_agreement=item.get("by_agreement", False),
+    )
+
+
+def _amount(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise NotAnAmount('an amount must be text, such as "200"')
+    return parse_eur(text)
