@@ -5,14 +5,15 @@ import uuid
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 
 class Tenant(models.Model):
     """Who gets one bill; on screen an "organisation".
 
-    `policy_version` rises with every change of the tenant or of one of its projects (a database trigger sees to it): the ledger
-    refuses an admission that was decided on an older one.
+    `policy_version` rises with every change of the tenant or of one of its projects (a database trigger sees to it):
+    the ledger refuses an admission that was decided on an older one.
     """
 
     class Status(models.TextChoices):
@@ -26,6 +27,13 @@ class Tenant(models.Model):
     is_demo = models.BooleanField(default=False)
     policy_version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "suspended"]), name="tenant_status_is_a_known_one"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -45,7 +53,15 @@ class Project(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="project_name_is_unique_in_its_tenant")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="project_name_is_unique_in_its_tenant"),
+            # What a key's foreign key on (project, tenant) refers to: a key cannot be in another tenant's project
+            # (0002_rules.sql).
+            models.UniqueConstraint(fields=["id", "tenant"], name="project_is_of_one_tenant"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "archived"]), name="project_status_is_a_known_one"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -59,13 +75,14 @@ class PersonManager(BaseUserManager["Person"]):
 
 
 class Person(AbstractBaseUser):
-    """Somebody who signs in. Append-only rows name a person by `pseudonym` only, so that erasing a person changes no row there.
+    """Somebody who signs in. Append-only rows name a person by `pseudonym` only, so that erasing a person changes no
+    row there.
 
     A person who signs in through a provider is keyed on (`issuer`, `subject`), never on the e-mail address.
     """
 
     pseudonym = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
-    email = models.EmailField(unique=True)
+    email = models.EmailField(unique=True)  # in lower case, so that "unique" means what people think
     name = models.CharField(max_length=200, blank=True)
     issuer = models.CharField(max_length=255, blank=True)
     subject = models.CharField(max_length=255, blank=True)
@@ -82,7 +99,8 @@ class Person(AbstractBaseUser):
         constraints = [
             models.UniqueConstraint(
                 fields=["issuer", "subject"], condition=~models.Q(subject=""), name="person_is_one_subject_of_an_issuer"
-            )
+            ),
+            models.CheckConstraint(condition=models.Q(email=Lower("email")), name="person_email_is_in_lower_case"),
         ]
 
     def __str__(self) -> str:
@@ -100,7 +118,7 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """A person's role in a tenant, for all its projects (`projects` empty) or for those named."""
+    """A person's role in a tenant: in all its projects, later ones too, or only in those of `projects`."""
 
     class Source(models.TextChoices):
         INVITATION = "invitation", _("invitation")
@@ -110,21 +128,27 @@ class Membership(models.Model):
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="memberships")
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices)
+    in_all_projects = models.BooleanField(default=True)
     projects = models.ManyToManyField(Project, blank=True, related_name="+")
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.INVITATION)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["person", "tenant"], name="membership_is_one_a_person_and_tenant")
+            models.UniqueConstraint(fields=["person", "tenant"], name="membership_is_one_a_person_and_tenant"),
+            models.CheckConstraint(
+                condition=models.Q(role__in=["owner", "administrator", "developer", "finance", "auditor"]),
+                name="membership_role_is_a_known_one",
+            ),
         ]
 
 
 class ApiKey(models.Model):
-    """A credential for inference and the API: `bfr_<lookup>_<secret>_<crc>`, of which only `lookup` and an HMAC are stored.
+    """A credential for inference and the API: `bfr_<lookup>_<secret>_<crc>`, of which only `lookup` and an HMAC are
+    stored.
 
-    `owner` is empty for a project's key. Empty `allowed_models`, `ip_ranges` mean "no restriction"; empty `origins` means that
-    no browser may use the key. `policy_version` rises with every change (a database trigger sees to it).
+    `owner` is empty for a project's key. Empty `allowed_models`, `ip_ranges` mean "no restriction"; empty `origins`
+    means that no browser may use the key. `policy_version` rises with every change (a database trigger sees to it).
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="api_keys")
@@ -152,7 +176,8 @@ class ApiKey(models.Model):
 
 
 class AuditEvent(models.Model):
-    """One link of a tenant's audit chain (`tenant` empty: the platform's own chain). Append-only; written by `audit.record()` alone.
+    """One link of a tenant's audit chain (`tenant` empty: the platform's own chain). Append-only; written by
+    `audit.record()` alone.
 
     `hash` = SHA-256(previous_hash || canonical JSON of the row): see `identity/audit.py`.
     """
@@ -174,6 +199,21 @@ class AuditEvent(models.Model):
             models.UniqueConstraint(
                 fields=["tenant", "sequence"], name="audit_sequence_is_unique", nulls_distinct=False
             )
+        ]
+
+
+class AuditHead(models.Model):
+    """The end of a chain: its last sequence and hash. Its row lock makes writers queue, so the sequence has no gaps;
+    and as it is kept apart from the chain, a chain whose last links were cut off is found out.
+    """
+
+    tenant = models.ForeignKey(Tenant, null=True, on_delete=models.PROTECT, related_name="+")
+    sequence = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant"], name="audit_head_is_one_a_chain", nulls_distinct=False)
         ]
 
 

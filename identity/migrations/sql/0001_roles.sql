@@ -14,4 +14,5 @@ grant select, insert, update, delete on all tables in schema public to beffroi_a
 grant usage, select on all sequences in schema public to beffroi_app;
 alter default privileges in schema public grant select, insert, update, delete on tables to beffroi_app;
 alter default privileges in schema public grant usage, select on sequences to beffroi_app;
-alter default privileges in schema public revoke execute on functions from public;
+-- Not "in schema public": what PUBLIC may do by default is a right of the whole database, and a schema can only add to it.
+alter default privileges revoke execute on functions from public;

@@ -1,0 +1,170 @@
+"""The access funnel: the only way by which a front door gets a tenant, a project, a key or a notice (I6).
+
+A door first learns who asks (`caller_for_person`, `caller_for_key`), then asks here for each thing, naming the
+permission that it needs. What a caller may not know of raises `NotFound`, exactly like what does not exist; what it may
+know of but not do raises `Forbidden`. So a stranger never gets a 403, which would tell that there is something.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from django.db.models import Q, QuerySet
+
+from identity.audit import Actor
+from identity.errors import Forbidden, NotFound
+from identity.models import ApiKey, Membership, Notice, Person, Project, Role, Tenant
+from identity.permissions import Permission, permissions_of_role, permissions_of_scopes
+from identity.scopes import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, within one tenant: a member, a key, or a part of the product.
+
+    permissions: USAGE_READ_TENANT is about the whole tenant, also for a key, which else is confined to its project
+    project_ids: the projects that the caller is confined to; None: all of the tenant's, later ones too
+    key: the API key that asks; None for a person
+    """
+
+    tenant: Tenant
+    actor: Actor
+    permissions: frozenset[Permission]
+    project_ids: frozenset[int] | None = None
+    person: Person | None = None
+    role: Role | None = None
+    key: ApiKey | None = None
+
+    @classmethod
+    def system(cls, component: str, tenant: Tenant) -> Self:
+        """A part of the product that sets a tenant up by itself, such as "seed_demo"."""
+        return cls(tenant=tenant, actor=Actor.system(component), permissions=frozenset(Permission))
+
+    @property
+    def project(self) -> Project | None:
+        """The project of the key that asks; None for a person."""
+        return self.key.project if self.key else None
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """The scopes of the key that asks; none for a person, who has permissions only."""
+        return scopes_of(self.key) if self.key else frozenset()
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller has the permission at all; on which projects, the functions below see to."""
+        return permission in self.permissions
+
+    def require(self, permission: Permission) -> None:
+        """Raises `Forbidden` where the caller lacks the permission."""
+        if permission not in self.permissions:
+            raise Forbidden(permission.value)
+
+
+def scopes_of(key: ApiKey) -> frozenset[Scope]:
+    """The scopes of a key. One that a later release wrote and this one does not know gives nothing."""
+    known = set(Scope)
+    return frozenset(Scope(scope) for scope in key.scopes if scope in known)
+
+
+def caller_for_person(person: Person, slug: str) -> Caller:
+    """The person as a member of the tenant. Raises `NotFound` for strangers and for people switched off."""
+    membership = (
+        Membership.objects.select_related("tenant")
+        .filter(person=person, person__is_active=True, tenant__slug=slug)
+        .first()
+    )
+    if membership is None:
+        raise NotFound("tenant")
+    return _caller_for_member(person, membership)
+
+
+def caller_for_key(key: ApiKey) -> Caller:
+    """The caller behind a key that `api_keys.authenticate` let in: confined to the key's project."""
+    return Caller(
+        tenant=key.tenant,
+        actor=Actor.key(key),
+        permissions=permissions_of_scopes(scopes_of(key)),
+        project_ids=frozenset({key.project_id}),
+        key=key,
+    )
+
+
+def tenants_of(person: Person) -> QuerySet[Tenant]:
+    """The tenants that the person is a member of, by name."""
+    if not person.is_active:
+        return Tenant.objects.none()
+    return Tenant.objects.filter(memberships__person=person).order_by("name", "id")
+
+
+def tenant_for(person: Person, slug: str, permission: Permission = Permission.TENANT_READ) -> Tenant:
+    """The tenant, for a page about the whole of it. Raises `NotFound`, `Forbidden`."""
+    caller = caller_for_person(person, slug)
+    caller.require(permission)
+    return caller.tenant
+
+
+def projects_for(caller: Caller) -> QuerySet[Project]:
+    """The projects that the caller may know of. Raises `Forbidden`."""
+    caller.require(Permission.PROJECT_READ)
+    return _projects_within(caller).order_by("name", "id")
+
+
+def project_for(caller: Caller, project_id: int, permission: Permission = Permission.PROJECT_READ) -> Project:
+    """One project. Raises `NotFound`, `Forbidden`."""
+    project = _projects_within(caller).filter(pk=project_id).first()
+    if project is None:
+        raise NotFound("project")
+    caller.require(permission)
+    return project
+
+
+def keys_for(caller: Caller) -> QuerySet[ApiKey]:
+    """The keys that the caller may know of: those of its projects, newest first. Raises `Forbidden`."""
+    caller.require(Permission.KEY_READ)
+    return _keys_within(caller).order_by("-id")
+
+
+def key_for(caller: Caller, lookup: str, permission: Permission = Permission.KEY_READ) -> ApiKey:
+    """One key by its look-up. A key may know of itself without a scope. Raises `NotFound`, `Forbidden`."""
+    key = _keys_within(caller).filter(lookup=lookup).first()
+    if key is None:
+        raise NotFound("key")
+    if not (caller.key and caller.key.pk == key.pk and permission == Permission.KEY_READ):
+        caller.require(permission)
+    return key
+
+
+def notices_for(person: Person) -> QuerySet[Notice]:
+    """The notices addressed to the person: of each tenant for the role there, and the platform's for its operators."""
+    if not person.is_active:
+        return Notice.objects.none()
+    mine = Q(pk__in=[])
+    for membership in Membership.objects.filter(person=person):
+        mine |= Q(tenant_id=membership.tenant_id) & (Q(roles=[]) | Q(roles__contains=[membership.role]))
+    if person.is_operator:
+        mine |= Q(tenant=None)
+    return Notice.objects.filter(mine).order_by("-id")
+
+
+def _caller_for_member(person: Person, membership: Membership) -> Caller:
+    project_ids = None
+    if not membership.in_all_projects:
+        project_ids = frozenset(membership.projects.values_list("pk", flat=True))
+    role = Role(membership.role)
+    return Caller(
+        tenant=membership.tenant,
+        actor=Actor.person(person),
+        permissions=permissions_of_role(role, in_all_projects=project_ids is None),
+        project_ids=project_ids,
+        person=person,
+        role=role,
+    )
+
+
+def _projects_within(caller: Caller) -> QuerySet[Project]:
+    projects = Project.objects.filter(tenant=caller.tenant)
+    return projects if caller.project_ids is None else projects.filter(pk__in=caller.project_ids)
+
+
+def _keys_within(caller: Caller) -> QuerySet[ApiKey]:
+    keys = ApiKey.objects.filter(tenant=caller.tenant).select_related("tenant", "project", "owner")
+    return keys if caller.project_ids is None else keys.filter(project__in=caller.project_ids)

@@ -1,0 +1,240 @@
+"""The audit chain: who changed what, when. One chain a tenant, and one (`tenant` None) for the platform itself.
+
+    hash = SHA-256(previous_hash || canonical JSON of the link)        previous_hash of the first link: 32 zero bytes
+    canonical JSON = keys sorted by code point, no spaces, UTF-8, of the members action, actor, actor_kind, at, detail,
+                     sequence, target, target_kind, tenant (its id, or null)
+
+so anybody can check an exported chain with SHA-256 and a JSON library. `sequence` counts from 1 without gaps; `at` is
+the database's clock in UTC, read when the chain is locked, so that it runs forwards whichever machine writes.
+
+What it proves: a link that was changed, removed or inserted is found, unless whoever did it could switch the triggers
+off and then rewrote every later link and the head as well. Against that, only a hash that was copied elsewhere helps.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from enum import StrEnum
+from typing import Any, NamedTuple, Self
+
+from django.db import connection, models
+from django.db.transaction import TransactionManagementError
+
+from identity.key_format import find_key
+from identity.models import ApiKey, AuditEvent, AuditHead, Person, Tenant
+
+FIRST_PREVIOUS_HASH = bytes(32)
+# Bytes of JSON: the longest policy of a key fits (200 models, 64 networks, 32 origins); documents do not belong here.
+DETAIL_BYTES_MAX = 65_536
+_ACTION = re.compile(r"[a-z_]+\.[a-z_]+")
+_AT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+# Makes or moves the head on and thereby locks it until the transaction ends: the next writer of this chain waits here.
+_LOCK_HEAD = """
+    insert into identity_audithead (tenant_id, sequence, hash) values (%s, 1, %s)
+    on conflict (tenant_id) do update set sequence = identity_audithead.sequence + 1
+    returning sequence, hash, clock_timestamp()
+"""
+
+
+class ActorKind(StrEnum):
+    """PERSON a member, OPERATOR one who runs the platform (both by pseudonym), KEY an API key (by look-up), SYSTEM a
+    part of the product (by name).
+    """
+
+    PERSON = "person"
+    OPERATOR = "operator"
+    KEY = "key"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it, in a form that stays true when the person is erased."""
+
+    kind: ActorKind
+    name: str
+
+    @classmethod
+    def person(cls, person: Person) -> Self:
+        """Somebody, as a member of a tenant."""
+        return cls(ActorKind.PERSON, str(person.pseudonym))
+
+    @classmethod
+    def operator(cls, person: Person) -> Self:
+        """Somebody, as one of those who run the platform."""
+        return cls(ActorKind.OPERATOR, str(person.pseudonym))
+
+    @classmethod
+    def key(cls, key: ApiKey) -> Self:
+        """A program, through its API key."""
+        return cls(ActorKind.KEY, key.lookup)
+
+    @classmethod
+    def system(cls, component: str) -> Self:
+        """A part of the product acting by itself, such as "seed_demo"."""
+        return cls(ActorKind.SYSTEM, component)
+
+
+class Target(NamedTuple):
+    """What was changed, where it is no row of ours; for a row give the row itself."""
+
+    kind: str
+    name: str
+
+
+class BrokenLink(NamedTuple):
+    """The first link of a chain that does not hold, and why, in English."""
+
+    sequence: int
+    reason: str
+
+
+class Verdict(NamedTuple):
+    """What `verify_chain` found: how many links hold, the hash of the last one, and the first that does not."""
+
+    links: int
+    hash: bytes
+    broken: BrokenLink | None
+
+
+def record(
+    *,
+    actor: Actor,
+    action: str,
+    target: models.Model | Target,
+    tenant: Tenant | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> AuditEvent:
+    """Add a link to the tenant's chain, inside the transaction of the change that it tells of.
+
+    action: `noun.past_participle`, such as "api_key.revoked"
+    detail: what JSON can say without floats; no secret, no e-mail address, nothing of a prompt
+    The chain stays locked until the transaction ends: call it last, and the platform's chain after a tenant's.
+    Raises TransactionManagementError outside of a transaction, ValueError for a detail that does not belong here.
+    """
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("audit.record() belongs into the transaction of the change itself")
+    if not _ACTION.fullmatch(action):
+        raise ValueError(f"{action!r} is no action: `noun.past_participle`")
+    detail = dict(detail or {})
+    _check_detail(detail)
+    named = _target_of(target)
+    tenant_id = tenant.pk if tenant else None
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_HEAD, [tenant_id, FIRST_PREVIOUS_HASH])
+        sequence, previous_hash, at = cursor.fetchone()
+    event = AuditEvent(
+        tenant_id=tenant_id,
+        sequence=sequence,
+        at=at,
+        actor_kind=actor.kind.value,
+        actor=actor.name,
+        action=action,
+        target_kind=named.kind,
+        target=named.name,
+        detail=detail,
+        previous_hash=bytes(previous_hash),
+    )
+    event.hash = _hash_of(event)
+    event.save(force_insert=True)
+    AuditHead.objects.filter(tenant=tenant).update(hash=event.hash)
+    return event
+
+
+def verify_chain(tenant: Tenant | None) -> Verdict:
+    """Recompute a whole chain and compare it with its head. Reads every link once; may run while others write."""
+    # The head first: links that others add meanwhile are then found after it, never missed before it.
+    head = AuditHead.objects.filter(tenant=tenant).first()
+    count, previous = 0, FIRST_PREVIOUS_HASH
+    hash_at_head: bytes | None = None
+    for event in AuditEvent.objects.filter(tenant=tenant).order_by("sequence").iterator(chunk_size=1_000):
+        reason = _flaw_of(event, expected_sequence=count + 1, previous=previous)
+        if reason:
+            return Verdict(count, previous, BrokenLink(count + 1, reason))
+        count, previous = event.sequence, bytes(event.hash)
+        if head and head.sequence == count:
+            hash_at_head = previous
+    if count and not head:
+        return Verdict(count, previous, BrokenLink(count, "the chain has no head"))
+    if head and head.sequence > count:
+        return Verdict(count, previous, BrokenLink(count + 1, "missing at the end of the chain"))
+    if head and hash_at_head != bytes(head.hash):
+        return Verdict(count, previous, BrokenLink(head.sequence, "the chain's head has another hash"))
+    return Verdict(count, previous, None)
+
+
+def canonical_json(event: AuditEvent) -> bytes:
+    """What is hashed after the previous hash: see the top of this module."""
+    members = {
+        "tenant": event.tenant_id,
+        "sequence": event.sequence,
+        "at": event.at.astimezone(UTC).strftime(_AT_FORMAT),
+        "actor_kind": event.actor_kind,
+        "actor": event.actor,
+        "action": event.action,
+        "target_kind": event.target_kind,
+        "target": event.target,
+        "detail": event.detail,
+    }
+    return _json(members)
+
+
+def _hash_of(event: AuditEvent) -> bytes:
+    return hashlib.sha256(bytes(event.previous_hash) + canonical_json(event)).digest()
+
+
+def _flaw_of(event: AuditEvent, *, expected_sequence: int, previous: bytes) -> str:
+    if event.sequence != expected_sequence:
+        return "missing"
+    if bytes(event.previous_hash) != previous:
+        return "does not continue the link before it"
+    if bytes(event.hash) != _hash_of(event):
+        return "was changed"
+    return ""
+
+
+def _target_of(target: models.Model | Target) -> Target:
+    if isinstance(target, Target):
+        return target
+    kind = type(target).__name__.lower()
+    if isinstance(target, Person):
+        return Target(kind, str(target.pseudonym))
+    return Target(kind, target.lookup if isinstance(target, ApiKey) else str(target.pk))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _check_detail(detail: Mapping[str, Any]) -> None:
+    """Refuse what would not come back from PostgreSQL as it went in, or must not be kept for ever."""
+    _check_types(detail)
+    text = _json(detail)
+    if len(text) > DETAIL_BYTES_MAX:
+        raise ValueError(f"an audit detail has at most {DETAIL_BYTES_MAX} bytes")
+    if find_key(text):
+        raise ValueError("an audit detail holds an API key")
+
+
+def _check_types(value: object) -> None:
+    match value:
+        case None | bool() | int():
+            return
+        case str():
+            if "\0" in value:
+                raise ValueError("PostgreSQL stores no NUL in an audit detail")
+        case dict() if all(isinstance(key, str) for key in value):
+            for key, member in value.items():
+                _check_types(key)
+                _check_types(member)
+        case list():
+            for member in value:
+                _check_types(member)
+        case _:
+            raise ValueError(
+                f"an audit detail holds text, whole numbers, booleans, None, lists, dicts, no {type(value)}"
+            )

@@ -1,0 +1,129 @@
+"""What an API key is allowed, as its maker asks for it: checked, put in one form, and never more than its parent has
+(I6).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+from identity.access import scopes_of
+from identity.client_address import Network
+from identity.errors import Forbidden, Invalid
+from identity.models import ApiKey
+from identity.scopes import Scope
+
+# Every gateway keeps every key in memory; these lists are the part of a key that could grow.
+MODELS_MAX = 200
+IP_RANGES_MAX = 64
+ORIGINS_MAX = 32
+_MODEL_LENGTH_MAX = 200
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """What a key may do. Empty `allowed_models`, `ip_ranges`: any; empty `origins`: no browser."""
+
+    scopes: frozenset[Scope]
+    allowed_models: tuple[str, ...] = ()
+    ip_ranges: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+    def cleaned(self, now: datetime) -> "KeyPolicy":
+        """The same policy in its one form. Raises `Invalid`."""
+        if not self.scopes:
+            raise Invalid("scopes", "must have at least one scope")
+        if self.expires_at and self.expires_at <= now:
+            raise Invalid("expires_at", "must be in the future")
+        return KeyPolicy(
+            scopes=self.scopes,
+            allowed_models=_cleaned_models(self.allowed_models),
+            ip_ranges=_cleaned_ranges(self.ip_ranges),
+            origins=_cleaned_origins(self.origins),
+            expires_at=self.expires_at,
+        )
+
+
+def policy_of(key: ApiKey) -> KeyPolicy:
+    """What an existing key may do."""
+    return KeyPolicy(
+        scopes=scopes_of(key),
+        allowed_models=tuple(key.allowed_models),
+        ip_ranges=tuple(key.ip_ranges),
+        origins=tuple(key.origins),
+        expires_at=key.expires_at,
+    )
+
+
+def require_no_more(child: KeyPolicy, parent: KeyPolicy) -> None:
+    """Raises `Forbidden`, naming the field, where the child could do what its parent cannot."""
+    if not child.scopes <= parent.scopes:
+        raise Forbidden("scopes")
+    if parent.allowed_models and not (child.allowed_models and set(child.allowed_models) <= set(parent.allowed_models)):
+        raise Forbidden("allowed_models")
+    if parent.ip_ranges and not (child.ip_ranges and _ranges_lie_within(child.ip_ranges, parent.ip_ranges)):
+        raise Forbidden("ip_ranges")
+    if not set(child.origins) <= set(parent.origins):
+        raise Forbidden("origins")
+    if parent.expires_at and not (child.expires_at and child.expires_at <= parent.expires_at):
+        raise Forbidden("expires_at")
+
+
+def _cleaned_models(models: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(model.strip() for model in models))
+    if len(names) > MODELS_MAX or not all(_may_be_a_model_id(name) for name in names):
+        raise Invalid("allowed_models", f"must be at most {MODELS_MAX} model ids")
+    return names
+
+
+def _may_be_a_model_id(text: str) -> bool:
+    return 0 < len(text) <= _MODEL_LENGTH_MAX and text.isascii() and text.isprintable()
+
+
+def _cleaned_ranges(ranges: Iterable[str]) -> tuple[str, ...]:
+    try:
+        cleaned = tuple(dict.fromkeys(str(ip_network(text.strip())) for text in ranges))
+    except ValueError:
+        raise Invalid("ip_ranges", 'must be addresses or networks such as "192.0.2.0/24" or "2001:db8::/32"') from None
+    if len(cleaned) > IP_RANGES_MAX:
+        raise Invalid("ip_ranges", f"must be at most {IP_RANGES_MAX} networks")
+    return cleaned
+
+
+def _cleaned_origins(origins: Iterable[str]) -> tuple[str, ...]:
+    cleaned = tuple(dict.fromkeys(_cleaned_origin(origin.strip()) for origin in origins))
+    if len(cleaned) > ORIGINS_MAX:
+        raise Invalid("origins", f"must be at most {ORIGINS_MAX} origins")
+    return cleaned
+
+
+def _cleaned_origin(origin: str) -> str:
+    """As browsers send it: scheme and host in lower case, the port only where it is not the scheme's own."""
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    host = parts.hostname or ""
+    plain = origin.isascii() and origin.isprintable() and " " not in origin and "*" not in origin
+    rest = parts.path or parts.query or parts.fragment or parts.username or parts.password
+    if parts.scheme not in _DEFAULT_PORTS or not host or rest or not plain or len(origin) > 255:
+        raise Invalid("origins", 'must be origins such as "https://app.example.org", without a path')
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS[parts.scheme] else "")
+
+
+def _ranges_lie_within(ranges: Iterable[str], allowed: Iterable[str]) -> bool:
+    outer = [ip_network(text) for text in allowed]
+    return all(any(_lies_within(ip_network(text), network) for network in outer) for text in ranges)
+
+
+def _lies_within(inner: Network, outer: Network) -> bool:
+    return (
+        inner.version == outer.version
+        and outer.network_address <= inner.network_address  # type: ignore[operator]
+        and inner.broadcast_address <= outer.broadcast_address  # type: ignore[operator]
+    )

@@ -1,0 +1,61 @@
+"""The life of a person: created, switched off."""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+
+from identity import audit
+from identity.api_keys import revoke_keys_of_person
+from identity.errors import Conflict, Invalid
+from identity.models import Person
+from identity.wording import clean_name
+
+EMAIL_LENGTH_MAX = 254  # characters; RFC 5321 allows no longer path
+
+
+def create_person(
+    *, email: str, actor: audit.Actor, name: str = "", language: str = "en", is_operator: bool = False
+) -> Person:
+    """Somebody who can sign in, without a password. The audit chain learns the pseudonym only.
+
+    Raises `Invalid`, or `Conflict` where the address is taken.
+    """
+    email = _clean_email(email)
+    if language not in dict(settings.LANGUAGES):
+        raise Invalid("language", "is none that the pages exist in")
+    person = Person(
+        email=email, name=clean_name(name) if name.strip() else "", language=language, is_operator=is_operator
+    )
+    person.set_unusable_password()
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                person.save(force_insert=True)
+        except IntegrityError:
+            raise Conflict("the e-mail address is taken") from None
+        detail = {"is_operator": is_operator}
+        audit.record(actor=actor, action="person.created", target=person, detail=detail)
+    return person
+
+
+def switch_person_off(person: Person, *, actor: audit.Actor) -> bool:
+    """No sign-in any more, and the person's keys in every tenant are revoked. False where it was so before."""
+    with transaction.atomic():
+        if not Person.objects.filter(pk=person.pk, is_active=True).update(is_active=False):
+            return False
+        revoked = revoke_keys_of_person(person, actor=actor)
+        audit.record(actor=actor, action="person.switched_off", target=person, detail={"keys_revoked": revoked})
+    person.refresh_from_db()
+    return True
+
+
+def _clean_email(email: str) -> str:
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise Invalid("email", "must be an e-mail address") from None
+    if len(email) > EMAIL_LENGTH_MAX:
+        raise Invalid("email", f"must have at most {EMAIL_LENGTH_MAX} characters")
+    return email

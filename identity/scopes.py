@@ -1,0 +1,16 @@
+"""What a key may be used for. Pure: the relay reads scopes too."""
+
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """A power that is given to a key. Reading its own records, budgets and limits comes with every key and needs none.
+
+    INFERENCE          call models
+    USAGE_READ_TENANT  read the usage and the budgets of the whole tenant
+    KEYS_MANAGE        create, list and revoke the keys of its own project, none of them able to do more than itself
+    """
+
+    INFERENCE = "inference"
+    USAGE_READ_TENANT = "usage:read:tenant"
+    KEYS_MANAGE = "keys:manage"

@@ -1,0 +1,86 @@
+"""The life of a tenant: created, renamed, suspended, reactivated."""
+
+from zoneinfo import available_timezones
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_slug
+from django.db import IntegrityError, transaction
+
+from identity import audit
+from identity.errors import Conflict, Invalid
+from identity.models import Project, Tenant
+from identity.wording import clean_name
+
+DEFAULT_PROJECT = "Default"
+_SLUG_LENGTH_MAX = 63
+
+
+def create_tenant(
+    *, slug: str, name: str, actor: audit.Actor, time_zone: str = "Europe/Paris", is_demo: bool = False
+) -> Tenant:
+    """A new tenant with its "Default" project. Its budgets' periods begin at midnight of the time zone.
+
+    Raises `Invalid`, or `Conflict` where the slug is taken.
+    """
+    name = clean_name(name)
+    _check_slug(slug)
+    _check_time_zone(time_zone)
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                tenant = Tenant.objects.create(slug=slug, name=name, time_zone=time_zone, is_demo=is_demo)
+        except IntegrityError:
+            raise Conflict("the slug is taken") from None
+        project = Project.objects.create(tenant=tenant, name=DEFAULT_PROJECT)
+        detail = {"slug": slug, "name": name, "time_zone": time_zone, "is_demo": is_demo, "project": project.pk}
+        audit.record(tenant=tenant, actor=actor, action="tenant.created", target=tenant, detail=detail)
+    # A trigger gave it its version, again when the project came: read what is there now.
+    tenant.refresh_from_db()
+    return tenant
+
+
+def rename_tenant(tenant: Tenant, name: str, *, actor: audit.Actor) -> None:
+    """Give the tenant another name on screen and bills; its slug stays. Raises `Invalid`."""
+    name = clean_name(name)
+    with transaction.atomic():
+        before = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk).name
+        if before == name:
+            return
+        Tenant.objects.filter(pk=tenant.pk).update(name=name)
+        detail = {"before": before, "after": name}
+        audit.record(tenant=tenant, actor=actor, action="tenant.renamed", target=tenant, detail=detail)
+    tenant.refresh_from_db()
+
+
+def suspend_tenant(tenant: Tenant, *, actor: audit.Actor, reason: str) -> bool:
+    """Refuse the tenant's keys; its members can still look. False where it was suspended before."""
+    return _set_status(tenant, Tenant.Status.SUSPENDED, actor=actor, action="tenant.suspended", reason=reason)
+
+
+def reactivate_tenant(tenant: Tenant, *, actor: audit.Actor, reason: str) -> bool:
+    """Let the tenant's keys work again. False where it was active before."""
+    return _set_status(tenant, Tenant.Status.ACTIVE, actor=actor, action="tenant.reactivated", reason=reason)
+
+
+def _set_status(tenant: Tenant, status: Tenant.Status, *, actor: audit.Actor, action: str, reason: str) -> bool:
+    reason = clean_name(reason, "reason")
+    with transaction.atomic():
+        if not Tenant.objects.filter(pk=tenant.pk).exclude(status=status).update(status=status):
+            return False
+        audit.record(tenant=tenant, actor=actor, action=action, target=tenant, detail={"reason": reason})
+    tenant.refresh_from_db()
+    return True
+
+
+def _check_slug(slug: str) -> None:
+    try:
+        validate_slug(slug)
+    except ValidationError:
+        raise Invalid("slug", "must be letters, digits, hyphens and underscores") from None
+    if slug != slug.lower() or len(slug) > _SLUG_LENGTH_MAX:
+        raise Invalid("slug", f"must be in lower case and have at most {_SLUG_LENGTH_MAX} characters")
+
+
+def _check_time_zone(time_zone: str) -> None:
+    if time_zone not in available_timezones():
+        raise Invalid("time_zone", 'must be a time zone such as "Europe/Paris"')
