@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+import sys
 
 import uvloop
 
@@ -30,10 +31,14 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     found = argparse.ArgumentParser(prog="python -m gateway.simulated_engine", description="A simulated vLLM engine.")
     found.add_argument("--host", default="127.0.0.1")
-    found.add_argument("--port", type=int, default=0, help="0 lets the kernel choose; the first line printed says which")
+    found.add_argument(
+        "--port", type=int, default=0, help="0 lets the kernel choose; the first line printed says which"
+    )
     found.add_argument("--model", type=model, action="append", required=True, metavar="ID=KIND", dest="models")
     found.add_argument("--api-key")
-    found.add_argument("--tokens-per-second", type=float, default=60.0, help="a stream's pace; 0 is as fast as possible")
+    found.add_argument(
+        "--tokens-per-second", type=float, default=60.0, help="a stream's pace; 0 is as fast as possible"
+    )
     found.add_argument("--first-token-ms", type=float, default=120.0)
     found.add_argument("--output-tokens", type=int, default=96, help="length of an answer that nobody limits")
     found.add_argument("--max-model-len", type=int, default=32_768)
@@ -50,7 +55,9 @@ def config_of(options: argparse.Namespace) -> Config:
     """The settings of a parsed command line.  Raises faults.UnusableFault."""
     wrong = faults.parse_pairs(options.faults)
     faults.make(wrong)
-    settings = {name: value for name, value in vars(options).items() if name not in ("host", "port", "models", "faults")}
+    settings = {
+        name: value for name, value in vars(options).items() if name not in ("host", "port", "models", "faults")
+    }
     return Config(models=dict(options.models), faults=wrong, **settings)
 
 
@@ -62,7 +69,8 @@ async def serve(config: Config, host: str, port: int) -> None:
         loop.add_signal_handler(number, stopped.set)
     engine = Engine(config, loop)
     server = await loop.create_server(lambda: Connection(engine, handle), host, port, backlog=BACKLOG)
-    print(f"listening on http://{host}:{server.sockets[0].getsockname()[1]}", flush=True)
+    sys.stdout.write(f"listening on http://{host}:{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
     await stopped.wait()
     server.close()
     engine.interrupt_all()

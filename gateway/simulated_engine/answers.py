@@ -1,7 +1,7 @@
 """Answers under way: a stream that sends its tokens at their pace, and a whole answer that waits until it is ready."""
 
 import time
-from typing import Literal, Protocol
+from typing import Protocol
 
 from gateway.simulated_engine import shapes
 from gateway.simulated_engine.engine import Engine
@@ -24,7 +24,7 @@ class Wire(Protocol):
     def finish(self) -> None:
         """The response is complete."""
 
-    def hang_up(self, reset: bool) -> None:
+    def hang_up(self, *, reset: bool) -> None:
         """End the connection in the middle, after what was sent."""
 
     @property
@@ -147,7 +147,7 @@ class WholeAnswer(Answer):
         self.wire.send(head + body[:cut])
         if faults.close_after is not None or faults.garbage == "length":
             self.stop("fault", "close_after" if faults.close_after is not None else "garbage")
-            self.wire.hang_up(faults.reset)
+            self.wire.hang_up(reset=faults.reset)
         return None
 
     def stop(self, reason: str, fault: str | None = None) -> None:
@@ -168,7 +168,8 @@ class WholeAnswer(Answer):
 
 
 class StreamedAnswer(Answer):
-    """An answer as server-sent events, each event its own write, one for each token (or `chunk_tokens`) of each choice."""
+    """An answer as server-sent events, each event its own write, one for each token (or `chunk_tokens`) of each
+    choice."""
 
     def __init__(self, work: Work, wire: Wire, engine: Engine) -> None:
         super().__init__(work, wire, engine)
@@ -190,19 +191,17 @@ class StreamedAnswer(Answer):
             self.wire.send(b"not-a-size\r\n")
         self._check_limit()
         if not self.cancelled:
-            self._schedule(self.engine.loop.time() + self.work.first_token, self.work.first_token > 0)
+            self._schedule(self.engine.loop.time() + self.work.first_token)
 
     def resume(self) -> None:
         if self.stalled and not self.cancelled:
             self.stalled = False
-            self._schedule(max(self.due, self.engine.loop.time()), paced=False)
+            self._schedule(self.engine.loop.time())
 
     def interrupt(self) -> None:
         self._fail("The engine was stopped.")
 
     def fire(self) -> float | None:
-        if self.cancelled:
-            return None
         if self.wire.pending():
             self.stalled = True
             return None
@@ -211,32 +210,31 @@ class StreamedAnswer(Answer):
             for payload in self._shape.roles():
                 self._event(payload)
         for choice in self._live:
-            if self.cancelled:
-                return None
-            self._tokens(choice)
+            if not self.cancelled:
+                self._tokens(choice)
+        return None if self.cancelled else self._next()
+
+    def _next(self) -> float | None:
+        """Complete the stream, or say when its next tokens are due."""
         self._live = [choice for choice in self._live if choice.made < choice.total]
-        if self.cancelled:
-            return None
         if not self._live:
             self._complete()
             return None
-        return self._next()
-
-    def _next(self) -> float | None:
         if self.work.period:
-            return max(self.due, 0.0) + self.work.period * self.work.faults.chunk_tokens
+            return self.due + self.work.period * self.work.faults.chunk_tokens
         self.engine.loop.call_soon(self._spin)
         return None
 
-    def _schedule(self, due: float, paced: bool) -> None:
+    def _schedule(self, due: float) -> None:
+        """Be woken at loop time `due`, or in the next turn where that is now."""
         self.due = due
-        if paced:
+        if due > self.engine.loop.time():
             self.engine.pacer.add(self, due)
         else:
             self.engine.loop.call_soon(self._spin)
 
     def _spin(self) -> None:
-        again = self.fire()
+        again = None if self.cancelled else self.fire()
         if again is not None:
             self.engine.pacer.add(self, again)
 
@@ -289,9 +287,8 @@ class StreamedAnswer(Answer):
         self.journal_usage()
         if self.work.include_usage and self.work.faults.no_usage not in (True, "final"):
             self._event(self._shape.usage())
-            if self.cancelled:
-                return
-        self._finish(self.reason)
+        if not self.cancelled:
+            self._finish(self.reason)
 
     def _finish(self, reason: str, fault: str | None = None) -> None:
         self._flush()
@@ -308,7 +305,7 @@ class StreamedAnswer(Answer):
         """Do what a fault asks for once so many events were sent."""
         if self._limit is None or self._events < self._limit[0] or self.cancelled:
             return
-        name: Literal["close_after", "hang_after", "error"] | str = self._limit[1]
+        name = self._limit[1]
         self._limit = None
         if name == "error":
             self._fail(FAILURE, "event_error_after")
@@ -318,7 +315,7 @@ class StreamedAnswer(Answer):
             self.cancelled = True
             return
         self.stop("fault", name)
-        self.wire.hang_up(self.work.faults.reset)
+        self.wire.hang_up(reset=self.work.faults.reset)
 
 
 def frame(payload: bytes) -> bytes:

@@ -15,6 +15,9 @@ class Kind(StrEnum):
     TRANSCRIPTION = "transcription"
 
 
+_dice = random.Random()  # noqa: S311 - chooses which requests fail, nothing secret
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Settings of one engine process.  Lengths are tokens."""
@@ -38,6 +41,6 @@ class Config:
 
     def faults_of_next_request(self) -> dict[str, Any]:
         """The flags' faults, for the share of the requests that they apply to."""
-        if self.faults and (self.fault_rate >= 1 or random.random() < self.fault_rate):
+        if self.faults and (self.fault_rate >= 1 or _dice.random() < self.fault_rate):
             return self.faults
         return {}

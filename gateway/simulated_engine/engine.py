@@ -58,7 +58,8 @@ class Engine:
             answer.interrupt()
 
     def head(self, status: bytes, fields: bytes) -> bytes:
-        """The head of a response up to its empty line; `status` is code and reason, `fields` lines that end in CR LF."""
+        """The head of a response up to its empty line; `status` is code and reason, `fields` lines that end in CR
+        LF."""
         now = int(time.time())
         if self._dated[0] != now:
             date = formatdate(now, usegmt=True).encode()
@@ -78,7 +79,9 @@ class Engine:
         held = dict.fromkeys(self.config.models, 0)
         for answer in self.running:
             running[answer.work.model] += 1
-            held[answer.work.model] += answer.work.all_prompt_tokens + sum(choice.made for choice in answer.work.choices)
+            held[answer.work.model] += answer.work.all_prompt_tokens + sum(
+                choice.made for choice in answer.work.choices
+            )
         labels = {model: f'engine="0",model_name="{model}"' for model in self.config.models}
         each = [(labels[model], counted) for model, counted in self.counters.items()]
         return [

@@ -1,9 +1,9 @@
 """Faults and speeds that a request, or the command line, asks the simulated engine for.
 
-Three places, the later winning: the flags `--fault key=value` (applied to the share `--fault-rate` of the requests), the request
-header `x-simulate: key=value,key=value` (values may be percent-encoded; a key alone means true) and the body member
-`"simulate": {"key": value}`, which passes through a gateway that hands on unknown members.  An unknown key or an unusable value
-is a 400, so that a misspelt test cannot pass by accident.
+Three places, the later winning: the flags `--fault key=value` (applied to the share `--fault-rate` of the requests),
+the request header `x-simulate: key=value,key=value` (values may be percent-encoded; a key alone means true) and the
+body member `"simulate": {"key": value}`, which passes through a gateway that hands on unknown members.  An unknown key
+or an unusable value is a 400, so that a misspelt test cannot pass by accident.
 """
 
 from typing import Any, Literal
@@ -30,13 +30,15 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hang_after: int | None = None
     """Send nothing more after so many events (a whole answer: after so many bytes of its body)."""
     garbage: Literal["http", "json", "sse", "length", "chunk", "empty"] | None = None
-    """`http`: bytes that are no HTTP. `json`: invalid JSON as the body, or as every event. `sse`: lines that are no SSE fields.
-    `length`: fewer bytes than announced, then the end. `chunk`: a chunk size that is no number. `empty`: 200 with no body."""
+    """`http`: bytes that are no HTTP. `json`: invalid JSON as the body, or as every event. `sse`: lines that are no SSE
+    fields.
+    `length`: fewer bytes than announced, then the end. `chunk`: a chunk size that is no number. `empty`: 200 with no
+    body."""
     no_usage: bool | Literal["final", "continuous"] = False
     """Leave out every usage, only the final one, or only that of the single events."""
     zero_usage: bool = False
     """Report 0 in every usage."""
-    nonsense_usage: Literal["huge", "negative", "strings", "null", "list", "float"] | None = None
+    nonsense_usage: Literal["huge", "negative", "strings", "nulls", "list", "float"] | None = None
     """Report numbers that cannot be, or things that are no numbers."""
     no_done: bool = False
     """End a stream without `data: [DONE]`."""
@@ -96,7 +98,8 @@ def make(*places: dict[str, Any]) -> Faults:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Header values are strings: those of `no_usage` that mean a boolean are turned into one (its other values are words)."""
+    """Header values are strings: those of `no_usage` that mean a boolean are turned into one (its other values are
+    words)."""
     words = {"true": True, "1": True, "false": False, "0": False}
     if isinstance(values.get("no_usage"), str):
         return values | {"no_usage": words.get(values["no_usage"], values["no_usage"])}

@@ -22,7 +22,8 @@ class Length:
 
 @dataclass(slots=True)
 class Choice:
-    """One answer: `thinking` tokens of reasoning, `content` tokens of the script, and, unless cut by a limit, one that ends it."""
+    """One answer: `thinking` tokens of reasoning, `content` tokens of the script, and, unless cut by a limit, one that
+    ends it."""
 
     index: int
     prompt: int
@@ -34,7 +35,8 @@ class Choice:
     finish: str
     stop_reason: str | None = None
     tool: tuple[str, str] | None = None
-    """Id and name of the function that is called; the script then holds its arguments, after one empty token for the name."""
+    """Id and name of the function that is called; the script then holds its arguments, after one empty token for the
+    name."""
     echo: bytes = b""
     """What a completion repeats of its prompt, as the inside of a JSON string."""
     made: int = 0
@@ -61,8 +63,8 @@ class Choice:
 def plan(script: Script, thinking: int, length: Length, index: int = 0, prompt: int = 0) -> Choice:
     """The choice that these limits leave of a script.
 
-    A finite script (JSON, a tool's arguments) is said to its end or cut by max_tokens; an endless one ends where `length` says.
-    The ending token counts, as vLLM counts the end-of-sequence token.
+    A finite script (JSON, a tool's arguments) is said to its end or cut by max_tokens; an endless one ends where
+    `length` says. The ending token counts, as vLLM counts the end-of-sequence token.
     """
     wanted = _wanted(script, thinking, length)
     cut = wanted > length.max_tokens

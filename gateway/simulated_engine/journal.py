@@ -1,31 +1,32 @@
 """The journal: what this engine really did, for tests that kill things and then compare bills.
 
-An append-only file of JSON lines.  Each line is one unbuffered write to a file opened with O_APPEND, so what was written survives
-`kill -9` of this process and of any other (not of the machine: nothing is fsynced).  Prompts and answers never appear in it.
+An append-only file of JSON lines.  Each line is one unbuffered write to a file opened with O_APPEND, so what was
+written survives `kill -9` of this process and of any other (not of the machine: nothing is fsynced).  Prompts and
+answers never appear in it.
 
-`e` says what a line is, `s` which request of this journal it belongs to (unique over restarts), `t` is the Unix time:
+`e` says what a line is, `s` which request of this journal it belongs to (unique over restarts of the engine), `t` is
+the Unix time in seconds.
 
-| e         | when                                  | other members                                                                    |
-|-----------|---------------------------------------|----------------------------------------------------------------------------------|
-| boot      | a process began                       | pid, models                                                                      |
-| refused   | a request was answered with an error  | id, endpoint, status                                                             |
-|           | before anything ran                   |                                                                                  |
-| start     | the engine begins to work             | id (the X-Request-Id header, or null), endpoint, model, stream, n (choices asked |
-|           |                                       | a prompt), prompts, prompt_tokens, cached_tokens, reasoning_tokens (planned, a   |
-|           |                                       | choice), max_tokens, max_completion_tokens (as received; the type's name where   |
-|           |                                       | they are no numbers), members (names at the top level of the body)               |
-| k         | tokens of a choice go on the wire     | c (choice), k (tokens of this choice on the wire, this event's included)         |
-| usage     | the final usage goes on the wire      | prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens: the true ones, |
-|           |                                       | even where a fault reports others; told: false where a fault leaves it out       |
-| end       | the engine is done with it            | reason (stop, length, tool_calls, abort, fault), fault (its name), wire (tokens  |
-|           |                                       | on the wire, a choice each), generated (tokens made, all choices)                |
+boot     A process began.  pid, models; `s` is the part that its requests' `s` begin with.
+refused  A request for tokens was answered with an error, or by a fault, before anything ran.  id, endpoint, status
+         (0: a fault that sends no status).
+start    The engine begins to work.  id (the X-Request-Id header or null), endpoint, model, stream, n (choices a
+         prompt), prompts, prompt_tokens, cached_tokens, reasoning_tokens (planned, a choice), max_tokens and
+         max_completion_tokens (as received; a word where that is no number), members (the names at the top level of
+         the body).
+k        Tokens of a choice go on the wire.  c (index of the choice), k (tokens of that choice on the wire, those of
+         this event included).
+usage    The final usage goes on the wire.  prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens: the
+         true ones, even where a fault makes the answer report others; told: false where it is not reported.
+end      The engine is done with the request.  reason (stop, length, tool_calls, abort, fault), fault (its name),
+         wire (tokens on the wire, a choice each), generated (tokens made, all choices together).
 
-**Order.**  `k` and `usage` are written just before their bytes are handed to the kernel, by the same thread and without anything
-in between.  So nobody can have received a token that is not in the journal; and when this process is killed, at most the very
-last line of the journal stands for bytes that were not sent.  Exceptions, all on request: with the faults `split` and
-`slow_headers` bytes leave later than their lines; and where a client does not read, one event a stream may wait in a buffer.
-A whole (not streamed) answer has no `k` lines: its `usage` line is followed by the one write of the response, and `wire` is 0
-when the client left before.
+Order.  `k` and `usage` are written just before their bytes are handed to the kernel, by the same thread and with
+nothing in between.  So nobody can have received a token that is not in the journal; and when this process is killed, at
+most the very last line of the journal stands for bytes that were not sent.  Exceptions: with the faults `split` and
+`slow_headers` bytes leave later than their lines, and where a client does not read, its last event may wait in memory.
+A whole (not streamed) answer has no `k` lines: its `usage` line is followed by the one write of the response, and
+`wire` is 0 for each choice when the client left before.
 """
 
 import os

@@ -33,7 +33,8 @@ BYTES_A_SECOND = 16_000
 
 
 def vector(words: str, dimensions: int) -> list[float]:
-    """A unit vector of the text: each of its tokens, hashed, moves four coordinates, so that like texts are near each other."""
+    """A unit vector of the text: each of its tokens, hashed, moves four coordinates, so that like texts are near each
+    other."""
     found = [0.0] * dimensions
     for piece in tokenizer.pieces(words.lower()) or [""]:
         seed = zlib.crc32(piece.strip().encode("utf-8", "replace"))
@@ -95,12 +96,18 @@ def rerank(body: dict[str, Any], request_id: str | None, faults: Faults, config:
     top = number(body, "top_n", 0, 0) or len(documents)
 
     def render(work: Work) -> bytes:
-        scored = sorted(((_likeness(query, document), -index) for index, document in enumerate(documents)), reverse=True)
+        scored = sorted(
+            ((_likeness(query, document), -index) for index, document in enumerate(documents)), reverse=True
+        )
         results = [
             {"index": -at, "document": {"text": documents[-at], "multi_modal": None}, "relevance_score": score}
             for score, at in scored[:top]
         ]
-        return msgspec.json.encode({"id": work.id, "model": work.model, "results": results})[:-1] + shapes.told(work) + b"}"
+        return (
+            msgspec.json.encode({"id": work.id, "model": work.model, "results": results})[:-1]
+            + shapes.told(work)
+            + b"}"
+        )
 
     work.render = render
     return work

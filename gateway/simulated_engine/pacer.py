@@ -1,7 +1,7 @@
 """One timer for every paced answer of a process.
 
-A ring of slots, `TICK` seconds apart: adding an answer is an append, and each tick empties one slot.  Five thousand streams cost
-as many timers as one.
+A ring of slots, `TICK` seconds apart: adding an answer is an append, and each tick empties one slot.  Five thousand
+streams cost as many timers as one.
 """
 
 import asyncio

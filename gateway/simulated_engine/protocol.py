@@ -1,7 +1,7 @@
 """HTTP/1.1 of the simulated engine: an `asyncio.Protocol` on httptools, keep-alive and pipelining included.
 
-Bytes are handed to the kernel by `os.write` at once when nothing is queued, instead of at the end of the event loop's turn: so the
-journal, written just before, is at most one event ahead of what was sent (see `journal`).
+Bytes are handed to the kernel by `os.write` at once when nothing is queued, instead of at the end of the event loop's
+turn: so the journal, written just before, is at most one event ahead of what was sent (see `journal`).
 """
 
 import asyncio
@@ -27,6 +27,10 @@ HEAD_PIECES = 8
 """Pieces that the fault `slow_headers` cuts the head into."""
 KEPT = (b"authorization", b"x-request-id", b"x-simulate", b"content-type")
 """The request headers that anything looks at."""
+UNREADABLE = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 30\r\nconnection: close\r\n\r\n"
+    b"Invalid HTTP request received."
+)
 
 
 class Request:
@@ -81,15 +85,12 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse_bytes(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self._refuse_bytes(UNREADABLE)
         except httptools.HttpParserCallbackError as error:
-            self.engine.loop.call_exception_handler({"message": "a defect of the engine", "exception": error.__context__})
+            self.engine.loop.call_exception_handler({"message": "a defect", "exception": error.__context__})
             self._close(reset=False)
         except httptools.HttpParserError:
-            self._refuse_bytes(
-                b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 30\r\nconnection: close\r\n\r\n"
-                b"Invalid HTTP request received."
-            )
+            self._refuse_bytes(UNREADABLE)
 
     # The parser calls these.
 
@@ -169,13 +170,13 @@ class Connection(asyncio.Protocol):
         else:
             self._finished()
 
-    def hang_up(self, reset: bool) -> None:
+    def hang_up(self, *, reset: bool) -> None:
         """End the connection in the middle of a response, after what was sent."""
         self.answer = None
         if self._dribble is not None:
-            self._dribble.then(lambda: self._close(reset))
+            self._dribble.then(lambda: self._close(reset=reset))
         else:
-            self._close(reset)
+            self._close(reset=reset)
 
     def dribble(self, size: int | None, pause: float | None) -> None:
         """Cut this response: into pieces of `size` bytes, its head into pieces with a pause (seconds) between them."""
@@ -199,7 +200,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._take(request)
 
-    def _close(self, reset: bool) -> None:
+    def _close(self, *, reset: bool) -> None:
         if self._transport is None:
             return
         if reset:

@@ -20,6 +20,8 @@ THINKING_ENABLED = 32
 """Reasoning tokens where the chat template is told to think."""
 CACHE_BLOCK = 16
 """vLLM caches whole blocks of this many tokens."""
+COMPLETION_TOKENS = 16
+"""The limit of a text completion that names none, as in vLLM."""
 TOOL_WORDS = ("tool", "function", "outil", "fonction", "herramienta", "función")
 
 
@@ -58,12 +60,14 @@ def check_window(tokens: int, config: Config) -> None:
     if tokens > config.max_model_len:
         raise Refusal(
             400,
-            f"This model's maximum context length is {config.max_model_len} tokens. However, your request has {tokens} input "
-            "tokens. Please reduce the length of the input messages.",
+            f"This model's maximum context length is {config.max_model_len} tokens. However, your request has {tokens} "
+            "input tokens. Please reduce the length of the input messages.",
         )
 
 
-def make_work(endpoint: str, prefix: str, body: dict[str, Any], request_id: str | None, faults: Faults, config: Config) -> Work:
+def make_work(
+    endpoint: str, prefix: str, body: dict[str, Any], request_id: str | None, faults: Faults, config: Config
+) -> Work:
     """The parts that all endpoints share; the caller fills in prompts and answers."""
     work = Work(
         endpoint=endpoint,
@@ -101,7 +105,7 @@ def chat(body: dict[str, Any], request_id: str | None, faults: Faults, config: C
     _read_common(work, body, config)
     thinking = _thinking(body, faults, config)
     work.reasons = thinking is not None
-    length = _length(work, body, work.prompt_tokens[0], config)
+    length = _length(work, body, work.prompt_tokens[0], config, config.max_model_len)
     called = _called_tool(body)
     scripted = _chat_script(body, faults, called)
     question = "" if scripted else _question(body["messages"])
@@ -124,7 +128,7 @@ def completion(body: dict[str, Any], request_id: str | None, faults: Faults, con
     _read_common(work, body, config)
     echo = flag(body, "echo")
     for index, (prompt, tokens) in enumerate(prompts):
-        length = _length(work, body, tokens, config)
+        length = _length(work, body, tokens, config, COMPLETION_TOKENS)
         for turn in range(work.n):
             script = text.repeated(faults.chunk_text) if faults.chunk_text else text.answer_to(prompt[-300:], turn)
             choice = plan(script, 0, length, index * work.n + turn, index)
@@ -135,7 +139,8 @@ def completion(body: dict[str, Any], request_id: str | None, faults: Faults, con
 
 
 def prompts_of(given: object, name: str) -> list[tuple[str, int]]:
-    """Text and tokens of each prompt: a string, a list of strings, token ids, or a list of lists of ids.  Raises Refusal."""
+    """Text and tokens of each prompt: a string, a list of strings, token ids, or a list of lists of ids.  Raises
+    Refusal."""
     if isinstance(given, str):
         given = [given]
     if not isinstance(given, list) or not given:
@@ -180,10 +185,10 @@ def _read_common(work: Work, body: dict[str, Any], config: Config) -> None:
         work.continuous = work.include_usage and flag(options, "continuous_usage_stats")
 
 
-def _length(work: Work, body: dict[str, Any], prompt: int, config: Config) -> Length:
+def _length(work: Work, body: dict[str, Any], prompt: int, config: Config, unlimited: int) -> Length:
     room = config.max_model_len - prompt
     name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
-    asked = number(body, name, room, 1)
+    asked = number(body, name, min(unlimited, room), 1)
     if asked > room or room < 1:
         raise Refusal(
             400,
@@ -191,14 +196,17 @@ def _length(work: Work, body: dict[str, Any], prompt: int, config: Config) -> Le
             f"{config.max_model_len} tokens and your request has {prompt} input tokens.",
             param=name,
         )
-    stop = body.get("stop") or ()
+    stop = body.get("stop") or []
+    stops = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(word, str) for word in stops):
+        raise Refusal(400, "stop: Input should be a string or a list of strings", param="stop")
     return Length(
         max_tokens=asked,
         natural=config.output_tokens,
         exactly=work.faults.output_tokens,
         min_tokens=number(body, "min_tokens", 0, 0),
         ignore_eos=flag(body, "ignore_eos"),
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        stop=tuple(stops),
     )
 
 
@@ -224,7 +232,8 @@ def _question(messages: list[dict[str, Any]]) -> str:
 
 
 def _called_tool(body: dict[str, Any]) -> dict[str, Any] | None:
-    """The function to call: the one named, the first where a call is required, or one that the last user message speaks of."""
+    """The function to call: the one named, the first where a call is required, or one that the last user message speaks
+    of."""
     tools = [tool["function"] for tool in body.get("tools") or () if isinstance(tool, dict) and "function" in tool]
     wanted = body.get("tool_choice", "auto")
     if isinstance(wanted, dict):

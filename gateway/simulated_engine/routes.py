@@ -57,7 +57,9 @@ def handle(engine: Engine, connection: Connection, request: Request) -> None:
         reply(connection, refusal.status, body)
 
 
-def reply(connection: Connection, status: int, body: bytes, kind: bytes = b"application/json", fields: bytes = b"") -> None:
+def reply(
+    connection: Connection, status: int, body: bytes, kind: bytes = b"application/json", fields: bytes = b""
+) -> None:
     """A complete response."""
     line = f"{status} {PHRASES.get(status, 'Unknown')}".encode()
     fields += b"content-type: %b\r\ncontent-length: %d\r\n%b" % (kind, len(body), connection.closing_field)
@@ -155,10 +157,10 @@ def _fails_early(engine: Engine, connection: Connection, request: Request, fault
         body = shapes.error(faults.status, message, KINDS.get(faults.status, "InternalServerError"), None)
         reply(connection, faults.status, body, fields=fields)
     elif faults.close_before:
-        connection.hang_up(faults.reset)
+        connection.hang_up(reset=faults.reset)
     elif faults.garbage == "http":
         connection.send(b"\x00\x01\x02 this is no HTTP \xff\xfe\r\n\r\n")
-        connection.hang_up(faults.reset)
+        connection.hang_up(reset=faults.reset)
     elif faults.garbage == "empty":
         reply(connection, 200, b"")
     return True

@@ -1,4 +1,5 @@
-"""An instance of a JSON schema: what the simulated engine puts in tool arguments and in `response_format: json_schema`."""
+"""An instance of a JSON schema: what the simulated engine puts in tool arguments and in `response_format:
+json_schema`."""
 
 from typing import Any
 
@@ -19,8 +20,8 @@ _STRINGS = {
 def instance(schema: object, root: dict[str, Any] | None = None, depth: int = 0) -> object:
     """A small value that the schema accepts.
 
-    Understands type, properties, items, enum, const, default, anyOf/oneOf/allOf, local $ref, lengths and bounds; other keywords
-    are not looked at.
+    Understands type, properties, items, enum, const, default, anyOf/oneOf/allOf, local $ref, lengths and bounds; other
+    keywords are not looked at.
     """
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return None

@@ -14,7 +14,7 @@ NONSENSE = {
     "huge": b"1000000000000000000",
     "negative": b"-7",
     "strings": b'"many"',
-    "null": b"null",
+    "nulls": b"null",
     "list": b"[1]",
     "float": b"3.5",
 }
@@ -50,7 +50,8 @@ def error(status: int, message: str, kind: str, param: str | None) -> bytes:
 
 
 def text_of(choice: Choice, start: int, stop: int) -> bytes:
-    """What tokens `start` to `stop` of a choice say (reasoning or content; the ending token says nothing), escaped for JSON."""
+    """What tokens `start` to `stop` of a choice say (reasoning or content; the ending token says nothing), escaped for
+    JSON."""
     if start < choice.thinking:
         return text.reasoning().escaped(start, stop)
     if start >= choice.thinking + choice.content:
@@ -65,9 +66,11 @@ class EventShape:
         self._work = work
         self._chat = work.endpoint == "/v1/chat/completions"
         kind = "chat.completion.chunk" if self._chat else "text_completion"
-        self._begin = (
-            b'{"id":%b,"object":"%b","created":%d,"model":%b,"choices":['
-            % (msgspec.json.encode(work.id), kind.encode(), work.created, msgspec.json.encode(work.model))
+        self._begin = b'{"id":%b,"object":"%b","created":%d,"model":%b,"choices":[' % (
+            msgspec.json.encode(work.id),
+            kind.encode(),
+            work.created,
+            msgspec.json.encode(work.model),
         )
         self._counted = work.continuous and work.faults.no_usage not in (True, "continuous")
 
@@ -76,7 +79,9 @@ class EventShape:
         if not self._chat:
             return []
         delta = b'{"index":%d,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]'
-        return [b"".join((self._begin, delta % choice.index, self._so_far(choice), b"}")) for choice in self._work.choices]
+        return [
+            b"".join((self._begin, delta % choice.index, self._so_far(choice), b"}")) for choice in self._work.choices
+        ]
 
     def tokens(self, choice: Choice, start: int, stop: int) -> bytes:
         """The event that carries tokens `start` to `stop`; the last one carries the finish reason."""
@@ -93,7 +98,11 @@ class EventShape:
             finish = b'"%b","stop_reason":%b' % (choice.finish.encode(), msgspec.json.encode(choice.stop_reason))
         else:
             finish = b"null"
-        body = b'{"index":%d,"delta":%b,"logprobs":null,"finish_reason":%b,"token_ids":null}]' % (choice.index, delta, finish)
+        body = b'{"index":%d,"delta":%b,"logprobs":null,"finish_reason":%b,"token_ids":null}]' % (
+            choice.index,
+            delta,
+            finish,
+        )
         return b"".join((self._begin, body, self._so_far(choice), b"}"))
 
     def usage(self) -> bytes:
@@ -123,9 +132,10 @@ class EventShape:
 def _tool_delta(choice: Choice, said: bytes, start: int) -> bytes:
     if choice.tool and start == choice.thinking:
         call_id, name = choice.tool
-        return (
-            b'{"tool_calls":[{"id":%b,"type":"function","index":0,"function":{"name":%b,"arguments":"%b"}}]}'
-            % (msgspec.json.encode(call_id), msgspec.json.encode(name), said)
+        return b'{"tool_calls":[{"id":%b,"type":"function","index":0,"function":{"name":%b,"arguments":"%b"}}]}' % (
+            msgspec.json.encode(call_id),
+            msgspec.json.encode(name),
+            said,
         )
     return b'{"tool_calls":[{"index":0,"function":{"arguments":"%b"}}]}' % said
 
@@ -151,7 +161,9 @@ def whole_chat(work: Work) -> bytes:
         % (choice.index, _message(choice), choice.finish.encode(), msgspec.json.encode(choice.stop_reason))
         for choice in work.choices
     ]
-    tail = b',"service_tier":null,"system_fingerprint":null%b,"prompt_logprobs":null,"prompt_token_ids":null}' % told(work)
+    tail = b',"service_tier":null,"system_fingerprint":null%b,"prompt_logprobs":null,"prompt_token_ids":null}' % told(
+        work
+    )
     return _whole(work, b"chat.completion", choices) + tail
 
 

@@ -1,7 +1,7 @@
 """What the simulated engine says: readable sentences from a small stock, in English, French and Spanish.
 
-Every answer begins by saying that it is simulated.  A `Script` is an opening and an endless body, already cut into tokens and
-already escaped for JSON, so that sending a token costs a look-up.
+Every answer begins by saying that it is simulated.  A `Script` is an opening and an endless body, already cut into
+tokens and already escaped for JSON, so that sending a token costs a look-up.
 """
 
 import re

@@ -9,11 +9,12 @@ Rules, in this order, each match being one token:
 5. up to 4 white-space characters;
 6. any other single character.
 
-So a text has at most as many tokens as UTF-8 bytes, no token is longer than 7 bytes, and an id can carry its piece: it is the
-big-endian number of the piece's UTF-8 bytes after a leading 0x01.  `detokenize` needs no table and every replica agrees.
+So a text has at most as many tokens as UTF-8 bytes, no token is longer than 7 bytes, and an id can carry its piece: it
+is the big-endian number of the piece's UTF-8 bytes after a leading 0x01.  `detokenize` needs no table and every replica
+agrees.
 
-A chat prompt costs `MESSAGE_OVERHEAD` tokens a message and `REPLY_OVERHEAD` once, as a chat template would; `/tokenize` and
-`usage.prompt_tokens` count with the same functions.
+A chat prompt costs `MESSAGE_OVERHEAD` tokens a message and `REPLY_OVERHEAD` once, as a chat template would; `/tokenize`
+and `usage.prompt_tokens` count with the same functions.
 """
 
 import re
@@ -65,7 +66,8 @@ def token_id(piece: str) -> int:
 
 
 def token_text(number: int) -> str:
-    """The piece that an id stands for; U+FFFD for a number that is no id of this tokenizer, nothing for the end of text."""
+    """The piece that an id stands for; U+FFFD for a number that is no id of this tokenizer, nothing for the end of
+    text."""
     if number <= 0:
         return ""
     data = number.to_bytes((number.bit_length() + 7) // 8, "big")
@@ -125,4 +127,4 @@ def chat_pieces(body: dict[str, Any]) -> list[str]:
         text, media = render_message(message)
         found += ["<s>", "<r>", *pieces(text), *["<media>"] * (media * MEDIA_PART_TOKENS), "</r>", "</s>"]
     found += pieces(render_extras(body))
-    return found + ["<s>", "<r>", "</r>"]
+    return [*found, "<s>", "<r>", "</r>"]
