@@ -1,0 +1,204 @@
+"""Probes: does an engine answer, and does it tell what it used? Only such a replica takes requests: it can be billed.
+
+A chat engine must report usage both in a whole answer and in a stream, there also event by event: what a client that
+hangs up pays is the last usage that was reported (I2, rule b). Probes cost a few tokens and bill nobody.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from gateway.pools.models import Replica
+from gateway.pools.registry import key_of, set_state
+from identity import audit, egress
+from identity.secret_box import SecretBoxError
+from models_catalog.models import LanguageModel
+
+PROBE_SECONDS = 20.0  # an engine that just started compiles on its first request
+ACTOR = audit.Actor.system("probe")
+_QUESTION = [{"role": "user", "content": "ping"}]
+
+
+class NotReady(Exception):
+    """Why an engine takes no requests, in words. `may_pass`: it may be just starting, so ask again soon."""
+
+    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.may_pass = may_pass
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where an engine is: `http://host:port` and its key, or ""."""
+
+    url: str
+    api_key: str = field(default="", repr=False)
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        """A successful answer's body. Raises NotReady."""
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            answer = egress.fetch(
+                method,
+                self.url + path,
+                headers=headers,
+                body=json.dumps(body).encode() if body is not None else None,
+                allow_private=True,
+                total_seconds=PROBE_SECONDS,
+            )
+        except egress.EgressError as error:
+            passing = isinstance(error, egress.Unreachable | egress.TimedOut)
+            raise NotReady(f"It does not answer: {error}.", may_pass=passing) from None
+        if answer.status in (401, 403):
+            raise NotReady("It refuses the key that it was registered with.")
+        if answer.status != 200:
+            raise NotReady(f"It answers {path} with status {answer.status}.", may_pass=answer.status >= 500)
+        return answer.body
+
+    def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A successful answer's JSON object. Raises NotReady."""
+        return _object(self.call(method, path, body), path)
+
+
+def served_models(engine: Engine) -> dict[str, int | None]:
+    """What the engine serves: name -> its context window in tokens, None where it does not say. Raises NotReady."""
+    cards = engine.json("GET", "/v1/models").get("data")
+    if not isinstance(cards, list) or not cards:
+        raise NotReady("It lists no model at /v1/models.")
+    served = {}
+    for card in cards:
+        if isinstance(card, dict) and isinstance(name := card.get("id"), str):
+            window = card.get("max_model_len")
+            served[name] = window if type(window) is int and window > 0 else None
+    return served
+
+
+def check_engine(engine: Engine, served_name: str, kind: str) -> int | None:
+    """Raises NotReady unless the engine serves the model and reports usage; gives its context window, if it says."""
+    windows = served_models(engine)
+    if served_name not in windows:
+        raise NotReady(f"It does not serve {served_name}, but {', '.join(sorted(windows))}.")
+    check = _CHECKS.get(kind)
+    if check is None:
+        raise NotReady(f"Requests for {kind} models are not passed on yet.")
+    check(engine, served_name)
+    return windows[served_name]
+
+
+def probe_replica(replica: Replica) -> NotReady | None:
+    """Probe a replica and set its state and reason; gives what is missing, None when it is ready.
+
+    One that was set to drain meanwhile stays as it is.
+    """
+    window, missing = None, None
+    try:
+        engine = Engine(replica.url, key_of(replica))
+        window = check_engine(engine, replica.pool.served_name, replica.pool.model.kind)
+    except SecretBoxError:
+        missing = NotReady("Its key cannot be decrypted: register it again.")
+    except NotReady as error:
+        missing = error
+    with transaction.atomic():
+        fresh = Replica.objects.select_for_update().exclude(state=Replica.State.DRAINING).filter(pk=replica.pk).first()
+        if fresh is None:
+            return missing or NotReady("It was taken out of service.")
+        fresh.probed_at = timezone.now()
+        if missing is None:
+            fresh.context_window = window
+        fresh.save(update_fields=["probed_at", "context_window"])
+        state = Replica.State.FAILED if missing else Replica.State.READY
+        reason = missing.reason if missing else _remark(window, replica.pool.model.context_window)
+        set_state(replica=fresh, state=state, reason=reason, actor=ACTOR)
+    return missing
+
+
+def kind_of(engine: Engine, served_name: str) -> str:
+    """What kind of model the engine serves by that name, found by trying. Raises NotReady."""
+    for kind, check in _CHECKS.items():
+        try:
+            check(engine, served_name)
+        except NotReady as error:
+            if error.may_pass:
+                raise
+        else:
+            return kind
+    raise NotReady(f"It serves {served_name}, but answers no chat, embedding or rerank request with a usage.")
+
+
+def prompt_tokens_of_one_word(engine: Engine, served_name: str) -> int:
+    """How many prompt tokens a chat of one word has: what the template adds, and a little. Raises NotReady."""
+    request = {"model": served_name, "messages": _QUESTION, "max_tokens": 1}
+    usage = engine.json("POST", "/v1/chat/completions", request).get("usage")
+    if not isinstance(usage, dict) or not _is_usage(usage, "prompt_tokens"):
+        raise NotReady("It reports no usage in a whole answer.")
+    return int(usage["prompt_tokens"])
+
+
+def _check_chat(engine: Engine, served_name: str) -> None:
+    request = {"model": served_name, "messages": _QUESTION, "max_tokens": 4}
+    answer = engine.json("POST", "/v1/chat/completions", request)
+    if not _is_usage(answer.get("usage"), "prompt_tokens", "completion_tokens"):
+        raise NotReady("It reports no usage in a whole answer.")
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    stream = engine.call("POST", "/v1/chat/completions", {**request, "stream": True, "stream_options": options})
+    events = _events(stream)
+    if not any(not event.get("choices") and _is_usage(event.get("usage"), "completion_tokens") for event in events):
+        raise NotReady("It reports no usage at the end of a stream (stream_options.include_usage).")
+    said = [event for event in events if event.get("choices")]
+    if not said or not all(_is_usage(event.get("usage"), "prompt_tokens") for event in said):
+        raise NotReady("It reports no usage during a stream (stream_options.continuous_usage_stats).")
+
+
+def _check_embedding(engine: Engine, served_name: str) -> None:
+    answer = engine.json("POST", "/v1/embeddings", {"model": served_name, "input": "ping"})
+    if not answer.get("data") or not _is_usage(answer.get("usage"), "prompt_tokens"):
+        raise NotReady("It reports no usage with an embedding.")
+
+
+def _check_rerank(engine: Engine, served_name: str) -> None:
+    request = {"model": served_name, "query": "ping", "documents": ["pong", "ping"]}
+    results = engine.json("POST", "/v1/rerank", request).get("results")
+    if not isinstance(results, list) or len(results) != len(request["documents"]):
+        raise NotReady("It does not rerank: there is no result for each document.")
+
+
+_CHECKS: dict[str, Callable[[Engine, str], None]] = {
+    LanguageModel.Kind.CHAT: _check_chat,
+    LanguageModel.Kind.EMBEDDING: _check_embedding,
+    LanguageModel.Kind.RERANK: _check_rerank,
+}
+
+
+def _remark(window: int | None, catalog_window: int) -> str:
+    if window is not None and window < catalog_window:
+        return f"Its context window is {window} tokens, less than the catalog's {catalog_window}."
+    return ""
+
+
+def _is_usage(usage: object, *counts: str) -> bool:
+    """Whether these counts are there and above 0."""
+    return isinstance(usage, dict) and all(type(usage.get(name)) is int and usage[name] > 0 for name in counts)
+
+
+def _events(stream: bytes) -> list[dict[str, Any]]:
+    data = [line[5:].strip() for line in stream.splitlines() if line.startswith(b"data:")]
+    if not data or data[-1] != b"[DONE]":
+        raise NotReady("Its stream does not end with [DONE].")
+    return [_object(event, "a stream") for event in data[:-1]]
+
+
+def _object(text: bytes, path: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise NotReady(f"It answers {path} with something that is no JSON object.")
+    return found
