@@ -71,7 +71,7 @@ def seal(secret: bytes, context: str) -> bytes:
     return box_of_this_process().seal(secret, context)
 
 
-def open_sealed(sealed: bytes, context: str) -> bytes:
+def open_sealed(sealed: bytes | memoryview, context: str) -> bytes:
     """`SecretBox.open_sealed` with the keys of BEFFROI_ENCRYPTION_KEYS. Raises `SecretBoxError`, `KeyringError`."""
     return box_of_this_process().open_sealed(bytes(sealed), context)
 
