@@ -4,6 +4,12 @@
 import os
 import sys
 
+from django.core.management import execute_from_command_line
+
+from console.env import MisconfiguredError
+from console.supervisor.environment import adopt
+from console.supervisor.home import HomeError
+
 # The owner of the tables alters them; every other command works as the role that may not.
 OWNER_COMMANDS = frozenset({"migrate", "makemigrations", "showmigrations", "sqlmigrate"})
 
@@ -16,11 +22,14 @@ def use_the_owners_login(command: str) -> None:
 
 
 def main() -> None:
-    """Run one command in the process's environment."""
+    """Run one command, in the environment that `make up` made where there is one."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-    use_the_owners_login(sys.argv[1] if len(sys.argv) > 1 else "")
-    from django.core.management import execute_from_command_line
-
+    try:
+        adopt(os.environ, make=command == "up")
+    except (HomeError, MisconfiguredError) as error:
+        sys.exit(str(error))
+    use_the_owners_login(command)
     execute_from_command_line(sys.argv)
 
 

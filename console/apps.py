@@ -4,10 +4,11 @@ from django.apps import AppConfig
 
 
 class ConsoleConfig(AppConfig):
-    """Loads the Celery application with Django, so that `task.delay()` in any process finds the right broker."""
+    """Loads what Django only finds when told."""
 
     name = "console"
 
     def ready(self) -> None:
-        """Import for its effect: the first Celery application made becomes the default one."""
-        import console.celery  # noqa: F401
+        """Imports for their effect: `task.delay()` in any process then finds our broker, and our checks are run."""
+        import console.celery
+        import console.checks  # noqa: F401

@@ -2,11 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from identity.keyring import Keyring, KeyringError, parse_keyring
 
 
 class MisconfiguredError(ImproperlyConfigured):
@@ -25,10 +27,16 @@ def text(name: str, default: str | None = None) -> str:
 
 def secret(name: str) -> str:
     """A value not to be guessed: from `name`, or from the file that `name`_FILE names (Docker and systemd do so)."""
-    file_name = os.environ.get(f"{name}_FILE", "").strip()
+    return secret_in(os.environ, name) or text(name)
+
+
+def secret_in(environment: Mapping[str, str], name: str) -> str:
+    """As `secret`, from any environment; empty when neither variable is set."""
+    value = environment.get(name, "").strip()
+    file_name = environment.get(f"{name}_FILE", "").strip()
     if not file_name:
-        return text(name)
-    if os.environ.get(name, "").strip():
+        return value
+    if value:
         raise MisconfiguredError(f"{name} and {name}_FILE are both set. Keep one.")
     try:
         value = Path(file_name).read_text(encoding="utf-8").strip()
@@ -37,13 +45,6 @@ def secret(name: str) -> str:
     if not value:
         raise MisconfiguredError(f"{name}_FILE: {file_name} is empty.")
     return value
-
-
-def optional_secret(name: str, default: Callable[[], str]) -> str:
-    """As `secret`, with what to take instead when neither variable is set."""
-    if os.environ.get(name, "").strip() or os.environ.get(f"{name}_FILE", "").strip():
-        return secret(name)
-    return default()
 
 
 def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
@@ -76,15 +77,9 @@ def web_address(name: str, default: str) -> str:
     return value
 
 
-def numbered_keys(name: str) -> dict[int, bytes]:
-    """Keys that rotate, written `1:<64 hex digits>[,2:<64 hex digits>]`; the highest number is the one in use.
-
-    Returns: number -> 32 bytes, at least one.
-    """
-    keys: dict[int, bytes] = {}
-    for item in secret(name).split(","):
-        match = re.fullmatch(r"([1-9][0-9]{0,4}):([0-9a-fA-F]{64})", item.strip())
-        if match is None or int(match[1]) in keys:
-            raise MisconfiguredError(f"{name} must be `1:<64 hex digits>[,2:<64 hex digits>]`, each number once.")
-        keys[int(match[1])] = bytes.fromhex(match[2])
-    return keys
+def keyring(name: str) -> Keyring:
+    """Keys that rotate, by number; the highest is the one in use."""
+    try:
+        return parse_keyring(secret(name))
+    except KeyringError as error:
+        raise MisconfiguredError(f"{name} {error}") from error

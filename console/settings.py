@@ -20,8 +20,8 @@ DEBUG = False
 SECRET_KEY = env.secret("BEFFROI_SECRET_KEY")
 # Number -> 32 bytes; the highest number is the current one. Peppers make API keys useless to a thief of the database
 # alone; encryption keys protect the secrets that we must be able to read back.
-KEY_PEPPERS = env.numbered_keys("BEFFROI_KEY_PEPPERS")
-ENCRYPTION_KEYS = env.numbered_keys("BEFFROI_ENCRYPTION_KEYS")
+KEY_PEPPERS = env.keyring("BEFFROI_KEY_PEPPERS")
+ENCRYPTION_KEYS = env.keyring("BEFFROI_ENCRYPTION_KEYS")
 
 PUBLIC_URL = env.web_address("BEFFROI_PUBLIC_URL", f"http://127.0.0.1:{env.text('BEFFROI_PORT', '8000')}")
 _served_over_tls = PUBLIC_URL.startswith("https://")

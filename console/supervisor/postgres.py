@@ -23,6 +23,7 @@ from console.supervisor.processes import Command
 
 SUPERUSER = "postgres"
 OWNER, APP, GATEWAY = "beffroi_owner", "beffroi_app", "beffroi_gateway"
+DATABASE = "beffroi"
 # A gateway uses about 8 connections, Django and the worker 8 each: enough for 16 gateways and a person with psql.
 MAX_CONNECTIONS = 200
 # Recovery after a crash replays at most `max_wal_size`, seconds of work; beyond this something is wrong.
@@ -48,8 +49,8 @@ class EmbeddedPostgres:
     durable: bool = True
 
     def url(self, role: str, password: str, database: str) -> str:
-        """The address of a database for one role. Passwords are ours and hexadecimal: nothing to quote."""
-        return f"postgresql://{role}:{password}@/{database}?host={self.sockets}"
+        """The address of a database of this cluster for one role."""
+        return database_url(self.sockets, role, password, database)
 
     def command(self) -> Command:
         """The server itself. SIGINT is its "fast" stop: sessions are cut, data is flushed."""
@@ -65,9 +66,8 @@ class EmbeddedPostgres:
         if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
         flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
-        return Command(
-            [str(binaries(self.account) / "postgres"), "-D", str(self.data), *flags], signal.SIGINT, self.account
-        )
+        server = str(binaries(self.account) / "postgres")
+        return Command([server, "-D", str(self.data), *flags], signal.SIGINT, self.account)
 
     def initialise(self) -> bool:
         """Make the cluster unless it exists; True when made. Killed half-way, it leaves nothing that looks finished."""
@@ -77,7 +77,7 @@ class EmbeddedPostgres:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         self.hand_over(unfinished)
-        password_file = unfinished.with_name("password.txt")
+        password_file = unfinished.with_suffix(".password")
         password_file.touch(mode=0o600)
         password_file.write_text(self.superuser_password)
         self.hand_over(password_file)
@@ -177,6 +177,11 @@ class EmbeddedPostgres:
                     return
                 time.sleep(0.05)
         raise PostgresError(f"A PostgreSQL of an earlier start (process {pid}) does not stop.")
+
+
+def database_url(sockets: Path, role: str, password: str, database: str) -> str:
+    """The address of a database behind a Unix socket. Passwords are ours and hexadecimal: nothing to quote."""
+    return f"postgresql://{role}:{password}@/{database}?host={sockets}"
 
 
 def binaries(account: Account | None) -> Path:

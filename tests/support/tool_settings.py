@@ -3,7 +3,7 @@
 import os
 
 _made_up = {
-    "BEFFROI_SECRET_KEY": "only for tools",
+    "BEFFROI_SECRET_KEY": "only for tools, which sign nothing with it",
     "BEFFROI_KEY_PEPPERS": "1:" + "0" * 64,
     "BEFFROI_ENCRYPTION_KEYS": "1:" + "0" * 64,
     "DATABASE_URL": "postgresql:///nowhere?host=/nonexistent",

@@ -1,0 +1,33 @@
+# Every target works on a fresh clone with nothing but python3: what it needs is installed into .venv first.
+PYTHON ?= python3
+BOOTSTRAP = $(PYTHON) console/supervisor/bootstrap.py
+PY = .venv/bin/python
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help up test test-engine lint check
+
+help: ## Running: list all targets
+	@awk -F ':.*## |: ' '/^[a-z-]+:.*## / { if ($$2 != group) { group = $$2; printf "\n%s\n", group } \
+		printf "  make %-12s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
+
+up: ## Running: start everything on this machine and keep it running (.env.example lists what can be set)
+	@$(BOOTSTRAP) requirements.txt
+	@exec $(PY) manage.py up
+
+test: ## Checking: all tests but those on a real engine, on real PostgreSQL and Valkey (TESTS=tests/billing for a part)
+	@$(BOOTSTRAP) requirements-dev.txt
+	$(PY) -m pytest -m "not real_engine" $(TESTS)
+
+test-engine: ## Checking: the engine contract on a real vLLM on this machine's CPU
+	@$(BOOTSTRAP) requirements-dev.txt
+	$(PY) -m pytest -m real_engine --timeout=1500 tests
+
+lint: ## Checking: style, types, layers
+	@$(BOOTSTRAP) requirements-dev.txt
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+check: lint test test-engine ## Checking: what has to pass before a change goes in; .ci/run does just this

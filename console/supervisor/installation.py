@@ -1,0 +1,138 @@
+"""`make up` from its first word to its last."""
+
+import os
+import socket
+import sys
+
+from console import env
+from console.env import MisconfiguredError
+from console.supervisor import announcement, listening, plan
+from console.supervisor.account import AccountError, server_account
+from console.supervisor.announcement import Demo
+from console.supervisor.environment import MARK, home_of, is_embedded
+from console.supervisor.home import Home, HomeError, load_secrets
+from console.supervisor.leftovers import end_leftovers
+from console.supervisor.postgres import PostgresError
+from console.supervisor.supervisor import StartError, StopRequestedError, Supervisor
+from console.supervisor.terminal import complain, say, step
+from console.supervisor.valkey import ValkeyError
+
+EXPECTED = (
+    AccountError,
+    HomeError,
+    MisconfiguredError,
+    PostgresError,
+    StartError,
+    ValkeyError,
+    listening.PortError,
+)
+
+
+def run() -> int:
+    """Start everything, keep it running until Ctrl-C or SIGTERM, stop everything. Returns: the exit status."""
+    if sys.platform != "linux":
+        complain("Beffroi runs on Linux. On another system use a Linux virtual machine or container.")
+        return 1
+    home = home_of(os.environ)
+    home.open()
+    lock = home.lock()
+    if lock is None:
+        complain(
+            f"Beffroi already runs in {home.folder} (process {home.holder()}). To stop it: Ctrl-C in its terminal."
+        )
+        return 1
+    with lock:
+        return Installation(home).run()
+
+
+class Installation:
+    """One start. Its environment is the process's own, which `manage.py` completed."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._environment = {**os.environ, MARK: str(home.folder)}
+        self._supervisor = Supervisor(self._environment, home.logs)
+        self._address = env.web_address("BEFFROI_PUBLIC_URL", "")
+        self._demo = Demo()
+
+    def run(self) -> int:
+        """As the function `run`."""
+        last_key = announcement.hide_last(self._home)
+        try:
+            self._start(last_key)
+            self._publish()
+            say(announcement.welcome(self._address, self._demo))
+            say(f"Logs are in {self._home.logs}. Ctrl-C stops everything.")
+            self._supervisor.watch(self._publish)
+        except StopRequestedError:
+            say("\nStopping; streams that run may finish. (Ctrl-C again: at once.)")
+            self._stop()
+            say("Stopped. `make up` finds everything as it was.")
+            return 0
+        except EXPECTED as error:
+            complain(f"\n{error}")
+            return 1
+        finally:
+            self._stop()
+        return 0
+
+    def _stop(self) -> None:
+        announcement.hide_last(self._home)
+        self._supervisor.stop_all()
+
+    def _start(self, last_key: str) -> None:
+        if leftovers := end_leftovers(self._home.folder, self._supervisor.pause):
+            say(f"  The last start did not end well: {leftovers} of its processes were still there and were stopped.")
+        listener = listening.reserve(
+            env.text("BEFFROI_LISTEN", "127.0.0.1"), env.integer("BEFFROI_PORT", 8000, minimum=1, maximum=65535)
+        )
+        self._start_servers()
+        self._prepare_database()
+        if env.switch("BEFFROI_DEMO", default=True):
+            with step("Making the demo organisations"):
+                answer = self._supervisor.run_step("seed_demo", "--base-url", self._address)
+                self._demo = announcement.read_demo(answer, last_key)
+        self._start_engines()
+        self._start_doors(listener)
+
+    def _start_servers(self) -> None:
+        secrets = load_secrets(self._home)
+        if is_embedded(self._environment["DATABASE_URL"], self._home):
+            with step("Starting PostgreSQL"):
+                account = server_account()
+                if account:
+                    self._home.let_in(account)
+                self._supervisor.start(plan.postgres_service(self._home, secrets, account))
+        if is_embedded(self._environment["VALKEY_URL"], self._home):
+            with step("Starting Valkey"):
+                self._supervisor.start(plan.valkey_service(self._home))
+
+    def _prepare_database(self) -> None:
+        with step("Bringing the tables up to date"):
+            self._supervisor.run_step("migrate", "--verbosity", "0")
+        with step("Loading the catalog of models and their prices"):
+            self._supervisor.run_step("load_catalog")
+            self._supervisor.run_step("load_prices")
+
+    def _start_engines(self) -> None:
+        registrations: list[str] = []
+        if not env.text("BEFFROI_ENGINES", "") and self._demo.models:
+            engines, served = plan.simulated_engines(self._demo.models, load_secrets(self._home).engine_key)
+            with step("Starting simulated engines (they stand in for GPUs and say so)"):
+                self._supervisor.start(*engines)
+            registrations = [flag for engine in served for flag in ("--engine", engine)]
+        with step("Asking the engines what they can do"):
+            self._supervisor.run_step("register_engines", *registrations)
+
+    def _start_doors(self, listener: socket.socket) -> None:
+        with step(f"Starting the pages, {plan.gateway_count()} gateways and the worker"):
+            listening.listen(listener)
+            self._supervisor.start(
+                plan.worker_service(self._home),
+                plan.django_service(self._environment),
+                *plan.gateway_services(listener),
+            )
+
+    def _publish(self) -> None:
+        content = announcement.demo_json(self._address, self._demo, self._supervisor.pids())
+        announcement.publish(self._home, content)

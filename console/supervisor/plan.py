@@ -1,0 +1,96 @@
+"""What runs in an installation: each process, what it needs and how it stops."""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from console.env import integer
+from console.supervisor.account import Account
+from console.supervisor.home import Home, Secrets
+from console.supervisor.listening import free_port
+from console.supervisor.postgres import DATABASE, SUPERUSER, EmbeddedPostgres
+from console.supervisor.processes import python
+from console.supervisor.readiness import HealthCheck
+from console.supervisor.service import Alive, Pause, Service
+from console.supervisor.valkey import EmbeddedValkey
+
+SIMULATED_ENGINES = 2  # two replicas of each model: enough to see one fail and the other answer
+MOST_GATEWAYS = 16  # what PostgreSQL's connections suffice for
+
+
+def postgres_service(home: Home, secrets: Secrets, account: Account | None) -> Service:
+    """The embedded PostgreSQL, ready once its roles and our database exist."""
+    server = EmbeddedPostgres(
+        data=home.postgres_data(account),
+        sockets=home.sockets / "postgres",
+        superuser_password=secrets.database_passwords[SUPERUSER],
+        account=account,
+    )
+    server.sockets.mkdir(mode=0o700, exist_ok=True)
+    server.hand_over(server.sockets)
+    server.initialise()
+
+    def wait_until_ready(is_alive: Alive, pause: Pause) -> None:
+        server.wait_until_ready(is_alive, pause)
+        roles = {role: password for role, password in secrets.database_passwords.items() if role != SUPERUSER}
+        server.prepare(DATABASE, roles)
+
+    # A fast stop writes a checkpoint: as much as a busy disk needs for what is in memory.
+    return Service("postgres", "postgres", server.command(), 60, wait_until_ready, server.clear_leftovers)
+
+
+def valkey_service(home: Home) -> Service:
+    """The embedded Valkey."""
+    server = EmbeddedValkey(home.sockets / "valkey.sock")
+    return Service("valkey", "valkey", server.command(), 10, server.wait_until_ready)
+
+
+def simulated_engines(models: Mapping[str, str], key: str) -> tuple[list[Service], list[str]]:
+    """Engines that stand in for GPUs, each serving all of `models` (kind -> id).
+
+    Returns: the services, and for `register_engines` an argument `model=url` for each model of each engine.
+    """
+    services, registrations = [], []
+    for number in range(1, SIMULATED_ENGINES + 1):
+        port = free_port()
+        serves = [flag for kind, model in models.items() for flag in ("--model", f"{model}={kind}")]
+        command = python("-m", "gateway.simulated_engine", "--port", str(port), "--api-key", key, *serves)
+        health = HealthCheck(("127.0.0.1", port), "/health")
+        services.append(Service(f"engine {number}", "engine", command, 10, health.wait_until_ready))
+        registrations += [f"{model}=http://127.0.0.1:{port}" for model in models.values()]
+    return services, registrations
+
+
+def django_service(environment: Mapping[str, str]) -> Service:
+    """Pages and the management API, on a Unix socket behind the gateways."""
+    path = environment["BEFFROI_DJANGO_SOCKET"]
+    options = ["--uds", path, "--lifespan", "off", "--log-level", "warning", "--no-access-log", "--no-server-header"]
+    # The gateway tells the client's address in headers of which Django's side knows what to believe.
+    options += ["--no-proxy-headers", "--timeout-graceful-shutdown", "10"]
+    command = python("-m", "uvicorn", "console.asgi:application", *options)
+    return Service("django", "django", command, 15, HealthCheck(Path(path), "/").wait_until_ready)
+
+
+def gateway_services(listener: socket.socket) -> list[Service]:
+    """The gateways: they share the listening socket, the kernel shares out the connections."""
+    host, port = listener.getsockname()[:2]
+    ready = HealthCheck((host, port), "/health/ready").wait_until_ready
+    descriptor = listener.fileno()
+    command = python("-m", "gateway.relay", "--fd", str(descriptor), pass_fds=[descriptor])
+    # Running streams may finish: the gateway itself cuts what takes longer than its own limit.
+    return [Service(f"gateway {number}", "gateway", command, 45, ready) for number in range(1, gateway_count() + 1)]
+
+
+def worker_service(home: Home) -> Service:
+    """Celery with its clock: probes, exports, closings. Threads, as tasks wait far more than they compute."""
+    schedule = str(home.folder / "celery-schedule")
+    options = ["--beat", "--schedule", schedule, "--pool", "threads", "--concurrency", "4", "--loglevel", "WARNING"]
+    options += ["--without-gossip", "--without-mingle"]
+    return Service("worker", "worker", python("-m", "celery", "-A", "console", "worker", *options), 20)
+
+
+def gateway_count() -> int:
+    """How many gateways to run: BEFFROI_GATEWAYS, or one a core."""
+    cores = min(len(os.sched_getaffinity(0)), MOST_GATEWAYS)
+    return integer("BEFFROI_GATEWAYS", cores, minimum=1, maximum=MOST_GATEWAYS)

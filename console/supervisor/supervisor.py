@@ -1,0 +1,158 @@
+"""Starts processes in their order, brings back the ones that die, stops all in the opposite order."""
+
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from types import FrameType
+
+from console.supervisor import logs
+from console.supervisor.postgres import PostgresError
+from console.supervisor.processes import python, spawn, stop
+from console.supervisor.readiness import NotReadyError
+from console.supervisor.service import Service
+from console.supervisor.terminal import complain, say
+from console.supervisor.valkey import ValkeyError
+
+TICK_SECONDS = 0.2  # how soon the end of a process, or Ctrl-C, is noticed
+LOG_CHECK_SECONDS = 10.0
+STEP_SECONDS = 600  # a migration of a large installation; anything longer is stuck
+
+
+class StopRequestedError(Exception):
+    """Somebody asked us to stop: Ctrl-C, or SIGTERM."""
+
+
+class StartError(Exception):
+    """Something did not start; the message holds the last lines of its log."""
+
+
+class Supervisor:
+    """Keeps a crew of services running. Single-threaded: it looks at each of them a few times a second."""
+
+    def __init__(self, environment: Mapping[str, str], log_folder: Path) -> None:
+        self.environment = environment
+        self._log_folder = log_folder
+        self._services: list[Service] = []
+        self._stop_requests = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note_stop_request)
+
+    def _note_stop_request(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_requests += 1
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not when somebody wants us to stop. Raises: StopRequestedError."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if self._stop_requests:
+                raise StopRequestedError
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, TICK_SECONDS))
+
+    def start(self, *services: Service) -> None:
+        """Start services together and wait until each is ready. Raises: StartError, StopRequestedError."""
+        for service in services:
+            self._services.append(service)
+            service.start(self.environment, self._log(service.name))
+        for service in services:
+            try:
+                service.wait_until_ready(service.is_alive, self.pause)
+            except (NotReadyError, PostgresError, ValkeyError) as error:
+                log = self._log(service.name)
+                raise StartError(f"{service.name}: {error}. The end of {log}:\n{logs.last_lines(log)}") from error
+
+    def run_step(self, *arguments: str) -> str:
+        """Run `python manage.py <arguments>` to its end. Returns: what it wrote to stdout.
+
+        Raises: StartError with its last lines when it failed, StopRequestedError.
+        """
+        log = self._log(arguments[0])
+        with tempfile.TemporaryFile() as output:  # it has no name: a key in it is gone with us
+            command = python("manage.py", *arguments)
+            process = spawn(command, self.environment, log, stdout=output)
+            deadline = time.monotonic() + STEP_SECONDS
+            try:
+                while process.poll() is None and time.monotonic() < deadline:
+                    self.pause(0.05)
+            finally:
+                stop(process, command.stop_signal, 0 if process.poll() is None else 10)
+            if process.returncode != 0:
+                raise StartError(f"`manage.py {arguments[0]}` failed. The end of {log}:\n{logs.last_lines(log)}")
+            output.seek(0)
+            return output.read().decode()
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Bring back what dies, for ever; `on_change` after each start. Raises: StopRequestedError."""
+        logs_due = time.monotonic()
+        while True:
+            self.pause(TICK_SECONDS)
+            for service in self._services:
+                self._look_after(service, on_change)
+            if time.monotonic() >= logs_due:
+                logs_due = time.monotonic() + LOG_CHECK_SECONDS
+                for log in self._log_folder.glob("*.log"):
+                    logs.keep_small(log)
+
+    def _look_after(self, service: Service, on_change: Callable[[], None]) -> None:
+        process = service.process
+        if process is not None and service.has_ended():
+            log = self._log(service.name)
+            wait = service.back_off_seconds
+            when = f"in {wait:.0f} s" if wait else "now"
+            complain(f"  {service.name} ended ({_how(process.returncode)}); it starts again {when}. The end of {log}:")
+            complain(logs.last_lines(log, 5))
+        if service.is_due():
+            service.start(self.environment, self._log(service.name))
+            say(f"  {service.name} runs again (process {service.pid}).")
+            on_change()
+
+    def pids(self) -> dict[str, int | list[int]]:
+        """Process numbers by kind: a list for gateways and engines, of which there are several."""
+        numbers: dict[str, int | list[int]] = {}
+        for kind, services in groupby(self._services, key=lambda service: service.kind):
+            running = [service.pid for service in services if service.pid]
+            if kind in ("gateway", "engine"):
+                numbers[kind] = running
+            elif running:
+                numbers[kind] = running[0]
+        return numbers
+
+    def stop_all(self) -> None:
+        """Stop everything, last started first, each kind together. Asked a second time to stop, it waits no longer."""
+        asked_before = self._stop_requests
+        while self._services:
+            kind = self._services[-1].kind
+            together = [service for service in self._services if service.kind == kind]
+            self._services = [service for service in self._services if service.kind != kind]
+            self._stop_together(together, lambda: self._stop_requests > asked_before)
+
+    def _stop_together(self, services: Sequence[Service], is_impatient: Callable[[], bool]) -> None:
+        running = [service for service in services if service.is_alive()]
+        for service in running:
+            _process_of(service).send_signal(service.command.stop_signal)
+        deadline = time.monotonic() + max((service.patience_seconds for service in running), default=0)
+        while any(service.is_alive() for service in running) and time.monotonic() < deadline and not is_impatient():
+            time.sleep(0.05)
+        for service in running:
+            if not stop(_process_of(service), service.command.stop_signal, 0 if service.is_alive() else 1):
+                complain(f"  {service.name} did not stop by itself and was killed.")
+
+    def _log(self, name: str) -> Path:
+        return self._log_folder / f"{name.replace(' ', '-')}.log"
+
+
+def _process_of(service: Service) -> subprocess.Popen[bytes]:
+    assert service.process is not None
+    return service.process
+
+
+def _how(return_code: int) -> str:
+    if return_code < 0:
+        return f"signal {signal.Signals(-return_code).name}"
+    return f"exit status {return_code}"
