@@ -72,7 +72,7 @@ def load_catalog(path: Path, *, actor: audit.Actor) -> Loaded:
             rows[entry.row.name] = entry.row
         _link(differing, rows)
         if differing:
-            detail = {"created": loaded.created[:100], "changed": loaded.changed[:100]}
+            detail = _told(created=loaded.created, changed=loaded.changed)
             audit.record(actor=actor, action="catalog.loaded", target=audit.Target("catalog", path.name), detail=detail)
     names = {entry.row.name for entry in differing}
     loaded.unchanged.extend(entry.row.name for entry in entries if entry.row.name not in names)
@@ -232,6 +232,11 @@ def _link(entries: list[Entry], rows: dict[str, LanguageModel]) -> None:
         ModelAlias.objects.bulk_create(
             ModelAlias(model=model, alias=name) for name in entry.aliases if name not in kept
         )
+
+
+def _told(**names: list[str]) -> dict[str, dict[str, int | list[str]]]:
+    """For the audit chain, whose links are short: how many, and the first of them by name."""
+    return {outcome: {"count": len(found), "first": found[:15]} for outcome, found in names.items()}
 
 
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
