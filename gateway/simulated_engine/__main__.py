@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import signal
 import sys
 
@@ -64,6 +65,8 @@ def config_of(options: argparse.Namespace) -> Config:
 async def serve(config: Config, host: str, port: int) -> None:
     """Listen, say where, and stay until a signal; then end what runs."""
     loop = asyncio.get_running_loop()
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))  # a load test opens thousands of connections
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)

@@ -19,7 +19,7 @@ class Wire(Protocol):
         """Hand bytes to the kernel now, or queue what it does not take."""
 
     def pending(self) -> bool:
-        """Whether bytes wait because the client does not read."""
+        """Whether nothing should be sent now: bytes wait because the client does not read, or it has just left."""
 
     def finish(self) -> None:
         """The response is complete."""
@@ -93,6 +93,7 @@ class Answer:
         work = self.work
         if self.journal:
             told = work.faults.no_usage not in (True, "final") and (work.include_usage or not work.stream)
+            told = told and work.faults.garbage is None and (work.stream or _cut(work) is None)
             self.journal.write(
                 {"e": "usage", "s": self.serial, "prompt_tokens": work.all_prompt_tokens}
                 | {"completion_tokens": sum(choice.made for choice in work.choices)}
@@ -129,7 +130,7 @@ class WholeAnswer(Answer):
     def fire(self) -> float | None:
         for choice in self.work.choices:
             self._make(choice, choice.total)
-            choice.wire = choice.total
+            choice.wire = choice.total if _cut(self.work) is None else 0
         self.journal_usage()
         body = self.work.render(self.work)
         faults = self.work.faults
@@ -138,7 +139,7 @@ class WholeAnswer(Answer):
         announced = len(body) + (64 if faults.garbage == "length" else 0)
         fields = b"content-type: %b\r\ncontent-length: %d\r\n" % (self.work.content_type, announced)
         head = self.engine.head(b"200 OK", fields + self.wire.closing_field)
-        cut = faults.close_after if faults.close_after is not None else faults.hang_after
+        cut = _cut(self.work)
         if faults.garbage != "length" and cut is None:
             self.wire.send(head + body)
             self.stop(self.reason)
@@ -316,6 +317,12 @@ class StreamedAnswer(Answer):
             return
         self.stop("fault", name)
         self.wire.hang_up(reset=self.work.faults.reset)
+
+
+def _cut(work: Work) -> int | None:
+    """After how many bytes of its body (a stream: events) an answer is to stop."""
+    faults = work.faults
+    return faults.close_after if faults.close_after is not None else faults.hang_after
 
 
 def frame(payload: bytes) -> bytes:

@@ -24,9 +24,10 @@ end      The engine is done with the request.  reason (stop, length, tool_calls,
 Order.  `k` and `usage` are written just before their bytes are handed to the kernel, by the same thread and with
 nothing in between.  So nobody can have received a token that is not in the journal; and when this process is killed, at
 most the very last line of the journal stands for bytes that were not sent.  Exceptions: with the faults `split` and
-`slow_headers` bytes leave later than their lines, and where a client does not read, its last event may wait in memory.
+`slow_headers` bytes leave later than their lines; where a client does not read, its last event may wait in memory; and
+where a client has just left, the kernel may refuse the last event of its stream.
 A whole (not streamed) answer has no `k` lines: its `usage` line is followed by the one write of the response, and
-`wire` is 0 for each choice when the client left before.
+`wire` is 0 for each choice where the client left before, or where a fault cut the answer.
 """
 
 import os

@@ -30,10 +30,12 @@ class Pacer:
         self._ring: list[list[Paced]] = [[] for _ in range(SLOTS)]
         self._at = 0
         self._waiting = 0
+        self._ticking = False
 
     def add(self, item: Paced, due: float) -> None:
         """Wake `item` at loop time `due`."""
-        if self._waiting == 0:
+        if not self._ticking:
+            self._ticking = True
             self._at = int(self._loop.time() / TICK)
             self._loop.call_later(TICK, self._tick)
         self._waiting += 1
@@ -42,21 +44,25 @@ class Pacer:
         self._ring[slot % SLOTS].append(item)
 
     def _tick(self) -> None:
-        now = self._loop.time()
+        try:
+            self._empty_slots(self._loop.time())
+        finally:
+            self._ticking = self._waiting > 0
+            if self._ticking:
+                self._loop.call_later(TICK, self._tick)
+
+    def _empty_slots(self, now: float) -> None:
         while (self._at + 1) * TICK <= now:
             self._at += 1
             items = self._ring[self._at % SLOTS]
             if items:
                 self._ring[self._at % SLOTS] = []
+                self._waiting -= len(items)
                 self._wake(items, now)
-        if self._waiting:
-            self._loop.call_later(TICK, self._tick)
 
     def _wake(self, items: list[Paced], now: float) -> None:
-        """Wake the items of one slot.  The tick is still under way, so `_waiting` stays above 0 until all are done."""
         for item in items:
             if not item.cancelled:
                 again = item.fire() if item.due <= now + TICK else item.due
                 if again is not None:
                     self.add(item, again)
-        self._waiting -= len(items)

@@ -155,8 +155,9 @@ class Connection(asyncio.Protocol):
             transport.write(data[sent:])
 
     def pending(self) -> bool:
-        """Whether bytes wait because the client does not read."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+        """Whether nothing should be sent now: bytes wait because the client does not read, or it has just left."""
+        transport = self._transport
+        return transport is None or transport.is_closing() or transport.get_write_buffer_size() > 0
 
     @property
     def closing_field(self) -> bytes:

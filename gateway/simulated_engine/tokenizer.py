@@ -26,8 +26,8 @@ MESSAGE_OVERHEAD = 4
 REPLY_OVERHEAD = 3
 MEDIA_PART_TOKENS = 256
 """What one image, audio or video part of a message counts."""
-END_OF_TEXT = 0
-"""Id of the token that ends an answer."""
+LONGEST_PIECE = 7
+"""Bytes."""
 
 PIECE = re.compile(
     r" ?[A-Za-z]{1,6}(?![\u00c0-\u024f])| ?[A-Za-z\u00c0-\u024f]{1,3}|[0-9]{1,3}| ?[!-/:-@\[-`{-~]{1,2}|\s{1,4}|.",
@@ -71,7 +71,9 @@ def token_text(number: int) -> str:
     if number <= 0:
         return ""
     data = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    return data[1:].decode("utf-8", "replace") if data[0] == 1 and len(data) > 1 else "\ufffd"
+    if data[0] != 1 or not 2 <= len(data) <= 1 + LONGEST_PIECE:
+        return "\ufffd"
+    return data[1:].decode("utf-8", "replace")
 
 
 def detokenize(ids: list[int]) -> str:
