@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -96,7 +97,7 @@ def fetch(
 
     allow_private: also private and loopback addresses, for engines that the operator registered
     total_seconds: from resolving the name to the last byte
-    Raises `EgressError`.
+    Raises `EgressError`, and ValueError for a header that could be taken for two.
     """
     target = _parsed(url)
     deadline = time.monotonic() + total_seconds
@@ -109,7 +110,7 @@ def fetch(
             sent = _headers(target) | dict(headers or {})
             connection.request(method, _path(target), body=body, headers=sent, preload_content=False)
             return _read(connection.getresponse(), response_bytes_max, limit)
-        except (HTTPError, OSError) as error:
+        except (HTTPError, HTTPException, OSError) as error:
             raise limit.explain(error) from error
         finally:
             connection.close()
@@ -237,12 +238,15 @@ def _connect(target: SplitResult, addresses: list[Address], limit: _Limit) -> HT
     port = target.port or _DEFAULT_PORTS[target.scheme]
     failure: Exception = OSError("no address")
     for address in addresses:
+        connected = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
         try:
-            connected = socket.create_connection((str(address), port), min(CONNECT_SECONDS, limit.seconds_left()))
-        except OSError as error:
+            connected.settimeout(min(CONNECT_SECONDS, limit.seconds_left()))
+            connected.connect((str(address), port))
+        except (OSError, TimedOut) as error:
+            connected.close()
             failure = error
-            continue
-        return _named_connection(target, port, connected, limit)
+        else:
+            return _named_connection(target, port, connected, limit)
     raise limit.explain(failure) from failure
 
 
