@@ -3,17 +3,11 @@
 Pure. Bodies may have many megabytes (embeddings): what is not needed is skipped by the parser, not built.
 """
 
-from typing import Final
-
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gateway.relay.engine_json import MALFORMED, is_truthy, loads, members_of
 from gateway.relay.usage import Usage, read_usage
-
-MALFORMED: Final = b"malformed answer"
-"""`Answer.error` where the engine's body is no JSON."""
-
-_FALSY = frozenset((b"null", b"false", b"0", b'""', b"{}", b"[]"))
 
 
 class Answer(Struct, frozen=True):
@@ -38,38 +32,28 @@ class _Body(Struct, gc=False):
     object: Raw | UnsetType = UNSET
 
 
-class _LooseBody(Struct, gc=False):
-    usage: Raw | UnsetType = UNSET
-    error: Raw | UnsetType = UNSET
-    object: Raw | UnsetType = UNSET
-
-
 _decode_body = msgspec.json.Decoder(_Body).decode
-_decode_loosely = msgspec.json.Decoder(_LooseBody | list[Raw]).decode
 
 
 def read_answer(body: bytes) -> Answer:
     """Usage, finish reason and error of the answer of chat, completions, embeddings or rerank. Raises nothing."""
-    finish_reason = ""
-    read: _Body | _LooseBody
     try:
         read = _decode_body(body)
-        for choice in read.choices or ():
-            finish_reason = choice.finish_reason or finish_reason
     except (msgspec.MsgspecError, RecursionError):
-        try:
-            loose = _decode_loosely(body)
-        except (msgspec.MsgspecError, RecursionError):
-            return Answer(None, error=MALFORMED)
-        if isinstance(loose, list):  # some engines answer a rerank with the bare list of results
-            return Answer(None)
-        read = loose
+        members = members_of(body)
+        if members is None:
+            # Some engines answer a rerank with the bare list of its results.
+            return Answer(None, error=None if isinstance(loads(body), list) else MALFORMED)
+        read = _Body([], *(members.get(name, UNSET) for name in ("usage", "error", "object")))
     if _is_error(read):
         return Answer(None, error=body)
+    finish_reason = ""
+    for choice in read.choices or ():
+        finish_reason = choice.finish_reason or finish_reason
     return Answer(None if read.usage is UNSET else read_usage(read.usage), finish_reason)
 
 
-def _is_error(read: _Body | _LooseBody) -> bool:
-    if read.error is not UNSET and bytes(read.error) not in _FALSY:
+def _is_error(read: _Body) -> bool:
+    if read.error is not UNSET and is_truthy(read.error):
         return True
     return read.object is not UNSET and bytes(read.object) == b'"error"'

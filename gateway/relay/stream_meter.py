@@ -4,23 +4,19 @@ Pure, and the hottest code of the product: each chunk of each stream passes here
 event, never from a byte search, which content could fool. A chunk keeps its bytes, save the usage that is cut out.
 """
 
-import json
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gateway.relay.engine_json import MALFORMED, is_truthy, loads, members_of
 from gateway.relay.sse import EventSplitter, EventTooLarge
 from gateway.relay.usage import Usage, UsageTally, read_usage
-
-MALFORMED: Final = b"malformed event"
-"""`StreamMeter.error` where the engine sent no JSON object, or an event that is too large."""
 
 DONE: Final = b"data: [DONE]\n\n"
 
 _LF: Final = 10
 
-_FALSY = frozenset((b"null", b"false", b"0", b'""', b"{}", b"[]"))
 _EMPTY = frozenset((b"null", b'""', b"{}", b"[]"))
 
 
@@ -46,7 +42,6 @@ class _ContentEvent(Struct, gc=False):
 
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_content = msgspec.json.Decoder(_ContentEvent).decode
-_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -75,11 +70,22 @@ class StreamMeter:
         "tally",
     )
 
+    finished: bool
+    """The engine sent [DONE]."""
+    finish_reason: str
+    """The last one that a choice reported, "" until then."""
+    error: bytes | None
+    """The data of the engine's own error event, which is for us and not for the client, or MALFORMED."""
+    chunks: int
+    """Events given to the client."""
+    first_content: bool
+    """Whether a token that a person could see was given to the client."""
+
     def __init__(self, *, hide_usage: bool, sequences: int, continuous: bool = False, prompts: int = 1) -> None:
         self.tally = UsageTally(sequences // prompts if prompts > 1 else 0)
         self.finished = False
         self.finish_reason = ""
-        self.error: bytes | None = None
+        self.error = None
         self.chunks = 0
         self.first_content = False
         self._sequences = sequences
@@ -92,10 +98,7 @@ class StreamMeter:
         self._final_payload: bytes | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """The events to send now for these bytes of the engine, perhaps none. Nothing comes after [DONE] or an error.
-
-        `error` is then the data of the engine's own error event, which is for us and not for the client, or MALFORMED.
-        """
+        """The events to send now for these bytes of the engine, perhaps none; none after [DONE] or an error."""
         if self.finished or self.error is not None:
             return b""
         try:
@@ -114,7 +117,7 @@ class StreamMeter:
         if self._hide_usage or not self.tally.seen:
             return DONE
         members = self._usage_event()
-        usage = _members_of(bytes(members["usage"])) or _wire_form(self.tally.total())
+        usage = members_of(members["usage"]) or _wire_form(self.tally.total())
         usage["cost_nano_eur"] = Raw(b"%d" % cost_nano_eur)
         members["usage"] = Raw(_encode(usage))
         return b"data: " + _encode(members) + b"\n\n" + DONE
@@ -136,7 +139,7 @@ class StreamMeter:
             if odd is None:
                 return b""
             event = odd
-        if event.error is not UNSET and bytes(event.error) not in _FALSY:
+        if event.error is not UNSET and is_truthy(event.error):
             self.error = payload
             return b""
         choices, raw_usage = event.choices, event.usage
@@ -159,21 +162,22 @@ class StreamMeter:
 
     def _send(self, payload: bytes, usage: Raw | UnsetType) -> bytes:
         self.chunks += 1
+        if _LF in payload:
+            payload = _on_one_line(payload)
         self._last_payload = payload
-        if _LF in payload:  # of several data lines; in JSON that parsed, a line end is only white space
-            payload = payload.replace(b"\n", b" ")
         if self._leave_usage or (self._hide_usage and usage is UNSET):
             return b"data: %b\n\n" % payload
         if usage is UNSET:
             return b'data: %b,"usage":null}\n\n' % payload.rstrip()[:-1]
         tail = b',"usage":%b}' % usage
-        if payload.endswith(tail):
-            return self._cut_frame % payload[: -len(tail)]
+        kept = payload.removesuffix(tail)
+        if len(kept) < len(payload):
+            return self._cut_frame % kept
         return b"data: %b\n\n" % self._without_usage(payload)
 
     def _without_usage(self, payload: bytes) -> bytes:
         """The event made anew from its members, where the usage is not what it ends with."""
-        members = _members_of(payload) or {}
+        members = members_of(payload) or {}
         members.pop("usage", None)
         if not self._hide_usage:
             members["usage"] = Raw(b"null")
@@ -184,7 +188,7 @@ class StreamMeter:
         usage = None if event.usage is UNSET else read_usage(event.usage)
         if usage is not None:
             self.tally.final(usage)
-            self._final_payload = payload
+            self._final_payload = _on_one_line(payload)
             return b""
         if event.choices is UNSET:
             self.error = payload
@@ -198,13 +202,13 @@ class StreamMeter:
             return None
         if not payload.strip():
             return None
-        members = _members_of(payload)
-        if members is None:
+        members = members_of(payload)
+        choices: list[_Choice] | UnsetType | None = None
+        if members is not None:
+            choices = _read_odd_choices(members["choices"]) if "choices" in members else UNSET
+        if members is None or choices is None:
             self.error = MALFORMED
             return None
-        choices: list[_Choice] | UnsetType = UNSET
-        if "choices" in members:
-            choices = _read_odd_choices(bytes(members["choices"]))
         return _Event(choices, members.get("usage", UNSET), members.get("error", UNSET))
 
     def _finish(self) -> None:
@@ -216,10 +220,15 @@ class StreamMeter:
     def _usage_event(self) -> dict[str, Raw]:
         """The members of the usage event: the engine's, or one made of its last chunk where it sent none."""
         if self._final_payload is not None:
-            return _members_of(self._final_payload) or {"usage": Raw(b"null")}
-        last = _members_of(self._last_payload) or {}
+            return members_of(self._final_payload) or {"usage": Raw(b"null")}
+        last = members_of(self._last_payload) or {}
         made = {name: last[name] for name in ("id", "object", "created", "model") if name in last}
         return made | {"choices": Raw(b"[]"), "usage": Raw(_encode(_wire_form(self.tally.total())))}
+
+
+def _on_one_line(payload: bytes) -> bytes:
+    """JSON that came in several data lines: now that it has parsed, its line ends are only white space."""
+    return payload.replace(b"\n", b" ")
 
 
 def _has_content(payload: bytes) -> bool:
@@ -237,31 +246,10 @@ def _has_content(payload: bytes) -> bool:
     return False
 
 
-def _members_of(payload: bytes) -> dict[str, Raw] | None:
-    """The members of a JSON object, each as its bytes; None where it is none.
-
-    What Python's parser takes and msgspec does not (lone surrogates, NaN) is taken too: clients do the same.
-    """
-    try:
-        return _decode_members(payload)
-    except (msgspec.MsgspecError, RecursionError):
-        pass
-    try:
-        members: Any = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(members, dict):
-        return None
-    return {
-        name.encode(errors="replace").decode(): Raw(json.dumps(value, separators=(",", ":")).encode())
-        for name, value in members.items()
-    }
-
-
-def _read_odd_choices(raw: bytes) -> list[_Choice]:
-    choices: Any = json.loads(raw)
+def _read_odd_choices(raw: Raw) -> list[_Choice] | None:
+    choices = loads(raw)
     if not isinstance(choices, list):
-        return []
+        return None
     read = []
     for choice in choices:
         index, reason = (choice.get("index"), choice.get("finish_reason")) if isinstance(choice, dict) else (0, None)

@@ -143,8 +143,10 @@ class UsageTally:
 
     def see(self, usage: Usage, choice_index: int) -> None:
         """Take what a chunk of one choice reports."""
-        before = self._by_choice.get(choice_index)
-        self._by_choice[choice_index] = usage if before is None else _later(before, usage)
+        by_choice = self._by_choice
+        if choice_index in by_choice:
+            usage = _later(by_choice[choice_index], usage)
+        by_choice[choice_index] = usage
 
     def final(self, usage: Usage) -> None:
         """Take what the engine reports for the whole request."""
