@@ -7,7 +7,7 @@ whether a remote URL may pass is asked later (input_bound.check_media), by who k
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple, NoReturn
+from typing import Annotated, NamedTuple, NoReturn
 
 import msgspec
 
@@ -48,10 +48,13 @@ _REFUSED_MEMBERS = {
     "prompt_embeds": _UNSAFE,
     "image_pil": _UNSAFE,
 }
+# What other servers fetch or open beside the members above.
+_ALSO_MEDIA = _MEDIA_MEMBERS | {"url", "path", "base64", "file", "file_url", "source"}
 
 _FIRST_ITEM = re.compile(rb"\[[ \t\n\r]*(.)", re.DOTALL)
-_TOKENS = msgspec.json.Decoder(list[int])
-_TOKEN_LISTS = msgspec.json.Decoder(list[list[int]])
+_TokenId = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_TOKENS = msgspec.json.Decoder(list[_TokenId])
+_TOKEN_LISTS = msgspec.json.Decoder(list[list[_TokenId]])
 _STRING = msgspec.json.Decoder(str)
 
 
@@ -115,8 +118,6 @@ def text_prompts(raw: bytes, param: str, most: int) -> list[Prompt]:
         raise invalid_field(param, f"has more than {most} items.")
     if not all(token_lists):
         raise invalid_field(param, "must not be empty.")
-    if any(min(tokens) < 0 for tokens in token_lists):
-        raise invalid_field(param, "holds a negative token id.")
     return [Prompt(tokens=len(tokens)) for tokens in token_lists]
 
 
@@ -171,7 +172,7 @@ class _Gathered:
     def add_value(self, value: bytes, param: str) -> None:
         """Tool calls and the like; templates write out what is not a string as they like."""
         self.texts.append(value)
-        if value[:1] != b'"' and value[0] in b"[{" and value not in (b"[]", b"{}"):
+        if value[0] in b"[{" and value not in (b"[]", b"{}"):
             check_depth(value, param)
             self.is_unbounded = True
 
@@ -187,7 +188,7 @@ class _Gathered:
         for name, value in part.items():
             if name == member:
                 self.media.append(Media(kind, f"{param}.{name}", _url(value, f"{param}.{name}", kind)))
-            elif name in _MEDIA_MEMBERS:
+            elif name in _ALSO_MEDIA:
                 raise invalid_field(f"{param}.{name}", f"does not belong into a part of the type {type_}.")
             else:
                 self.add_value(value, f"{param}.{name}")

@@ -28,6 +28,7 @@ MAX_NUMBER = 64
 """Characters of a number: longer ones are no request's and break parsers."""
 
 _STREAM_OPTIONS = b'{"include_usage":true,"continuous_usage_stats":true}'
+_PASS, _WINDOW, _READ, _REFUSE = Action.PASS, Action.WINDOW, Action.READ, Action.REFUSE  # looked up once
 _WHITESPACE = b" \t\n\r"
 _STRING = msgspec.json.Decoder(str)
 _INTEGER = re.compile(rb"-?[0-9]{1,10}")
@@ -139,15 +140,15 @@ def _sorted_out(given: Mapping[str, bytes], fields: Mapping[str, Field]) -> tupl
     is_unbounded = False
     for name, value in given.items():
         row = fields.get(name)
-        action = Action.PASS if row is None else row.action
-        if action is Action.READ:
+        action = _PASS if row is None else row.action
+        if action is _READ:
             kept[name] = value
-        elif action is Action.PASS or action is Action.WINDOW:
+        elif action is _PASS or action is _WINDOW:
             _check_value(name, value)
             kept[name] = value
-            if row is not None and action is Action.WINDOW and not _is_harmless(value, row):
+            if row is not None and action is _WINDOW and not _is_harmless(value, row):
                 is_unbounded = True
-        elif action is Action.REFUSE and row is not None and not _is_harmless(value, row):
+        elif action is _REFUSE and row is not None and not _is_harmless(value, row):
             raise invalid_field(name, f"{row.reason}.", "unsupported_parameter")
     if "chat_template_kwargs" in kept:
         _check_template_kwargs(kept["chat_template_kwargs"])

@@ -1,0 +1,108 @@
+"""`python -m gateway.relay --fd N`: one gateway process on a listening socket that its parent owns (or `--host`, `--port`).
+
+uvicorn gives the process: sockets, TLS, signals, draining. The HTTP is ours (`client.py`).
+"""
+
+import argparse
+import asyncio
+import functools
+import gc
+import logging
+import os
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from gateway.relay.client import ClientConnection
+from gateway.relay.config import config_from_environment
+from gateway.relay.gateway import Gateway
+
+
+def main() -> None:
+    """Run until SIGTERM, SIGINT or fenced."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        config = config_from_environment()
+    except ValueError as error:
+        sys.exit(f"The gateway cannot start: {error}")
+    gc.set_threshold(50_000, 20, 50)  # requests make few cycles; the default collects at every few
+    uvloop.run(serve(Gateway(config), arguments))
+
+
+async def serve(gateway: Gateway, arguments: argparse.Namespace) -> None:
+    """Serve on the given socket, then drain, settle and end."""
+    config = uvicorn.Config(
+        app=_no_app,
+        lifespan="off",
+        http=functools.partial(_connection, gateway),  # type: ignore[arg-type]  # uvicorn calls it, no more
+        ws="none",
+        loop="none",
+        log_config=None,
+        access_log=False,
+        backlog=4096,
+        timeout_graceful_shutdown=int(gateway.limits.drain_s),
+        ssl_certfile=arguments.tls_certificate,
+        ssl_keyfile=arguments.tls_key,
+    )
+    server = _Server(config, gateway)
+    await gateway.start()
+    watch = asyncio.create_task(_stop_when_fenced(gateway, server))
+    try:
+        await server.serve(sockets=[_listening_socket(arguments)])
+    finally:
+        watch.cancel()
+        await gateway.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which tells the gateway before it drains."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gateway.is_draining = True
+        await super().shutdown(sockets)
+        for connection in list(self._gateway.connections):
+            connection.cut()
+
+
+async def _stop_when_fenced(gateway: Gateway, server: uvicorn.Server) -> None:
+    await gateway.stop.wait()
+    server.should_exit = True
+
+
+def _connection(gateway: Gateway, server_state: Any, **_: object) -> ClientConnection:
+    return ClientConnection(gateway, server_state.connections)
+
+
+async def _no_app(scope: object, receive: object, send: object) -> None:
+    """uvicorn asks for an application; no request reaches it."""
+
+
+def _listening_socket(arguments: argparse.Namespace) -> socket.socket:
+    if arguments.fd is not None:
+        listening = socket.socket(fileno=os.dup(arguments.fd))
+    else:
+        listening = socket.create_server((arguments.host, arguments.port), backlog=4096, reuse_port=True)
+    listening.setblocking(False)
+    return listening
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m gateway.relay", description="One gateway process.")
+    parser.add_argument("--fd", type=int, help="an inherited listening socket")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--tls-certificate", help="PEM file of the certificate chain")
+    parser.add_argument("--tls-key", help="PEM file of its key")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""From a parsed request to a durable hold: what it may cost at most, whether that may be spent, and how to make it fit (I3)."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from billing.pricing import MissingPrice, Prices, affordable_output, upper_bound
+from gateway.relay import errors
+from gateway.relay.engine_call import count_tokens
+from gateway.relay.group_commit import LedgerRefused, LedgerUnavailable
+from gateway.relay.input_bound import input_bound
+from gateway.relay.ledger import Admission, Description, Verdict
+from gateway.relay.request_body import InferenceRequest
+from gateway.relay.routing import choose
+from gateway.relay.snapshot import Caller, Model
+
+if TYPE_CHECKING:
+    from gateway.relay.gateway import Gateway
+
+# Fewer tokens than this are no answer: then a request is refused rather than lowered.
+LEAST_OUTPUT = 16
+# Every round makes the request cheaper or reads newer rows; a sane one needs three.
+ROUNDS = 6
+
+
+@dataclass(slots=True)
+class Plan:
+    """A request on its way to its hold. Tokens are counts; `output` is the limit that will be sent, None where there is
+    none; `counted` what an engine counted in the prompt, where it was asked."""
+
+    request_id: UUID
+    caller: Caller
+    inference: InferenceRequest
+    model: Model
+    prices: Prices
+    label: str
+    idempotency: str | None
+    input_tokens: int
+    output: int | None
+    counted: int | None = None
+    standing: Any = None
+
+    @property
+    def was_lowered(self) -> bool:
+        """Whether the client gets a lower output limit than it asked for, or than the model's default."""
+        return self.output is not None and self.output < (
+            self.inference.max_output_asked or self.model.default_max_output
+        )
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts the request holds together."""
+        return max(1, self.inference.prompts)
+
+    def bound(self) -> int:
+        """The most that the request can cost, in nano-EUR. Raises MissingPrice."""
+        inference, window = self.inference, self.model.facts.context_window
+        if self.output is None:
+            return upper_bound(self.input_tokens, 0, self.prompts, window, self.prices, documents=inference.documents)
+        return upper_bound(self.input_tokens, self.output, inference.sequences, window, self.prices)
+
+    def fit_window(self) -> None:
+        """Lower the output limit to what the window leaves beside the prompt. Raises Refusal where nothing is left."""
+        if self.output is None:
+            return
+        window = self.model.facts.context_window
+        room = window - (self.input_tokens // self.prompts if self.counted is None else self.counted)
+        if room < 1 and self.counted is not None:
+            raise errors.context_length_exceeded(window, self.counted, self.output)
+        self.output = max(1, min(self.output, room))
+
+
+def plan_request(
+    gateway: "Gateway",
+    caller: Caller,
+    inference: InferenceRequest,
+    request_id: UUID,
+    label: str,
+    idempotency: bytes | None,
+) -> Plan:
+    """What the request would run on and cost. Raises Refusal."""
+    model = find_model(gateway, caller, inference.model)
+    if model.kind != inference.endpoint.kind:
+        raise errors.wrong_kind_of_model(inference.model, model.kind, inference.endpoint.paths[0])
+    if not model.replicas:
+        raise errors.no_replica(model.name) if model.prices else errors.model_not_found(inference.model)
+    output = None
+    if inference.is_generating:
+        output = min(inference.max_output_asked or model.default_max_output, model.facts.context_window)
+    return Plan(
+        request_id=request_id, caller=caller, inference=inference, model=model, prices=prices_for(gateway, caller, model), label=label,
+        idempotency=hashlib.sha256(idempotency).hexdigest() if idempotency else None,
+        input_tokens=input_bound(inference, model.facts), output=output,
+    )  # fmt: skip
+
+
+def find_model(gateway: "Gateway", caller: Caller, name: str) -> Model:
+    """The model that the caller means, if it lives and the key may call it. Raises Refusal."""
+    model = gateway.snapshot.model(name, caller.tenant.id)
+    if model is None:
+        raise errors.model_not_found(name)
+    today = datetime.fromtimestamp(gateway.ledger.now(), UTC).date()
+    if model.is_retired(today):
+        raise errors.model_retired(name, str(model.retired_on), model.successor)
+    if not may_call(caller, model):
+        raise errors.model_not_allowed(name)
+    return model
+
+
+def may_call(caller: Caller, model: Model) -> bool:
+    """Whether the key's list of models, if it has one, names this one."""
+    allowed = caller.key.policy.allowed_models
+    return not allowed or model.name in allowed or not allowed.isdisjoint(model.aliases)
+
+
+def prices_for(gateway: "Gateway", caller: Caller, model: Model) -> Prices:
+    """The prices in force now on the tenant's rate card. Raises Refusal: a model without a price is refused, never free."""
+    if not caller.tenant.rate_card_id:
+        raise errors.account_refused("no_contract")
+    price_list = model.prices.get((caller.tenant.rate_card_id, "standard"))
+    prices = price_list.at(gateway.ledger.now()) if price_list is not None else None
+    if prices is None:
+        raise errors.model_without_price(model.name)
+    return prices
+
+
+async def admit(gateway: "Gateway", plan: Plan) -> None:
+    """Make the hold durable, tightening the request where it does not fit. Raises Refusal; then nothing is held."""
+    try:
+        await _leave_room(gateway, plan)
+        for _ in range(ROUNDS):
+            verdict = await gateway.ledger.admit(_admission(plan))
+            if verdict.verdict == "admitted":
+                plan.standing = verdict.detail
+                return
+            await _answer_verdict(gateway, plan, verdict)
+    except MissingPrice as missing:
+        raise errors.model_without_price(plan.model.name, missing.meter) from None
+    except LedgerUnavailable:
+        gateway.undo(plan)
+        raise errors.ledger_unavailable() from None
+    except LedgerRefused:
+        raise errors.internal_error() from None
+    raise errors.overloaded()
+
+
+async def count_prompt(gateway: "Gateway", plan: Plan) -> bool:
+    """Ask an engine for the exact prompt tokens; whether it made the bound lower."""
+    replica = choose(plan.model.replicas, (), gateway.monotonic())
+    body = plan.inference.tokenize_body(replica.served_name) if replica is not None and plan.counted is None else None
+    if replica is None or body is None:
+        return False
+    count = await count_tokens(gateway.pool_of(replica), replica, body, gateway.limits.tokenize_s)
+    if count is None:
+        return False
+    plan.counted = count
+    bound = (
+        count + plan.model.facts.template_overhead_tokens
+    )  # an engine may write a chat out in another way than it counts it
+    if bound >= plan.input_tokens:
+        return False
+    plan.input_tokens = bound
+    return True
+
+
+async def _leave_room(gateway: "Gateway", plan: Plan) -> None:
+    """Where prompt and output may not fit the window together, count the prompt, then lower the output limit to what is left."""
+    if plan.output is None:
+        return
+    if plan.input_tokens // plan.prompts + plan.output > plan.model.facts.context_window:
+        await count_prompt(gateway, plan)
+        plan.fit_window()
+
+
+async def _answer_verdict(gateway: "Gateway", plan: Plan, verdict: Verdict) -> None:
+    """Change the plan so that it may be admitted, or raise Refusal."""
+    match verdict.verdict:
+        case "stale":
+            await _refresh(gateway, plan)
+        case "budget":
+            if not await count_prompt(gateway, plan) and not _lower_output(plan, verdict.detail):
+                raise errors.insufficient_quota(verdict.detail)
+        case "limit":
+            is_tokens = verdict.detail["what"] == "tokens"
+            if not (is_tokens and await count_prompt(gateway, plan)) and not _lower_to_limit(plan, verdict.detail):
+                raise errors.rate_limit_exceeded(verdict.detail)
+        case "repeated":
+            raise errors.repeated_request(verdict.detail["request_id"])
+        case "key_revoked":
+            raise errors.key_revoked()
+        case "key_expired":
+            raise errors.key_expired()
+        case "project_archived" | "tenant_suspended" | "no_contract":
+            raise errors.account_refused(verdict.verdict)
+        case _:
+            raise errors.key_invalid()
+
+
+async def _refresh(gateway: "Gateway", plan: Plan) -> None:
+    """The ledger knows newer rows: read the key, its tenant and the prices again."""
+    await gateway.reader.read_key(plan.caller.key.id)
+    await gateway.reader.read_catalog()
+    lookup = gateway.snapshot.lookups[plan.caller.key.id]
+    key = gateway.snapshot.keys[lookup]
+    plan.caller = Caller(key, gateway.snapshot.tenants[key.tenant_id], plan.caller.origin)
+    plan.model = find_model(gateway, plan.caller, plan.inference.model)
+    plan.prices = prices_for(gateway, plan.caller, plan.model)
+
+
+def _lower_output(plan: Plan, budget: Any) -> bool:
+    """Lower the output limit to what the budget's headroom pays for: ours always, the client's where the owner allows it."""
+    if plan.output is None or (plan.inference.max_output_asked is not None and not budget["may_lower_output"]):
+        return False
+    window, sequences = plan.model.facts.context_window, plan.inference.sequences
+    affordable = affordable_output(budget["headroom_nano_eur"], plan.input_tokens, sequences, window, plan.prices)
+    if not LEAST_OUTPUT <= affordable < plan.output:
+        return False
+    plan.output = affordable
+    return True
+
+
+def _lower_to_limit(plan: Plan, limit: Any) -> bool:
+    """Lower our own default output limit to what a limit in tokens leaves."""
+    if (
+        plan.output is None
+        or plan.inference.max_output_asked is not None
+        or limit["what"] not in ("tokens", "output_tokens")
+    ):
+        return False
+    left = limit["amount"] - limit["used"] - (plan.input_tokens if limit["what"] == "tokens" else 0)
+    fitting = left // plan.inference.sequences
+    if not LEAST_OUTPUT <= fitting < plan.output:
+        return False
+    plan.output = fitting
+    return True
+
+
+def _admission(plan: Plan) -> Admission:
+    inference, model, key = plan.inference, plan.model, plan.caller.key
+    output_tokens = (plan.output or 0) * inference.sequences
+    return Admission(
+        request_id=plan.request_id, key_id=key.id, key_version=key.version, tenant_version=plan.caller.tenant.version,
+        model_id=model.id, mode="standard", price_version_id=plan.prices.version_id, amount=plan.bound(),
+        tokens=plan.input_tokens + output_tokens, output_tokens=output_tokens, idempotency=plan.idempotency,
+        description=Description(
+            model=model.name, alias=inference.model, endpoint=inference.endpoint.paths[0], stream=inference.stream,
+            max_tokens_asked=inference.max_output_asked, max_tokens_given=plan.output,
+            kwh_per_million_tokens=model.kwh_per_million_tokens, label=plan.label,
+        ),
+    )  # fmt: skip

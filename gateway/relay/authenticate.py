@@ -1,0 +1,44 @@
+"""Who asks: a key verified against the snapshot, without a look-up anywhere else. A typo is refused by its checksum."""
+
+from gateway.relay import errors
+from gateway.relay.config import Config
+from gateway.relay.http_message import HttpRequest
+from gateway.relay.snapshot import Caller, Snapshot
+from identity.client_address import address_is_in, client_address
+from identity.key_format import matches, parse_key
+from identity.scopes import Scope
+
+
+def authenticate(request: HttpRequest, peer: str, snapshot: Snapshot, config: Config, now: float) -> Caller:
+    """The caller of an inference request; raises Refusal. `now` in Unix seconds, `peer` the socket's other end ("" if unknown)."""
+    credential = request.header(b"authorization")
+    if credential is None:
+        raise errors.key_missing()
+    parsed = parse_key(credential[7:].strip()) if credential[:7].lower() == b"bearer " else None
+    key = snapshot.keys.get(parsed.lookup) if parsed is not None else None
+    pepper = config.peppers.get(key.pepper_id) if key is not None else None
+    if parsed is None or key is None or pepper is None or not matches(parsed.secret, pepper, key.digest):
+        raise errors.key_invalid()
+    if key.is_revoked:
+        raise errors.key_revoked()
+    if key.expires_at and key.expires_at <= now:
+        raise errors.key_expired()
+    policy = key.policy
+    if policy.ip_ranges:
+        forwarded = request.all_of(b"x-forwarded-for")
+        address = client_address(peer or None, forwarded, config.trusted_proxies)
+        if address is None or not address_is_in(address, policy.ip_ranges):
+            raise errors.ip_not_allowed(str(address or "unknown"))
+    origin = request.header(b"origin")
+    if origin is not None and origin.decode("latin-1") not in policy.origins:
+        raise errors.origin_not_allowed()
+    tenant = snapshot.tenants.get(key.tenant_id)
+    if tenant is None:
+        raise errors.key_invalid()
+    if not tenant.is_active:
+        raise errors.account_refused("tenant_suspended")
+    if key.project_id in snapshot.archived_projects:
+        raise errors.account_refused("project_archived")
+    if Scope.INFERENCE not in policy.scopes:
+        raise errors.scope_missing(Scope.INFERENCE)
+    return Caller(key, tenant, origin)

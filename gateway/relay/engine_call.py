@@ -1,0 +1,69 @@
+"""A short question to an engine whose whole answer is wanted: /tokenize."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.relay.http_message import Header
+from gateway.relay.routing import Replica
+from gateway.relay.upstream import Pool
+
+ANSWER_BYTES = 64 * 1024 * 1024  # /tokenize answers with every token of a long prompt
+
+
+class _Collected:
+    """A sink that keeps the answer."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._status = 0
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def answer_began(self, status: int, headers: list[Header]) -> None:
+        self._status = status
+
+    def answer_data(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= ANSWER_BYTES:
+            self._parts.append(data)
+
+    def answer_ended(self) -> None:
+        if not self.done.done():
+            self.done.set_result(b"".join(self._parts) if self._status == 200 and self._size <= ANSWER_BYTES else None)
+
+    def answer_failed(self, reason: str) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class _Count(msgspec.Struct):
+    count: int
+
+
+def engine_head(replica: Replica, path: str, length: int, request_id: bytes = b"") -> bytes:
+    """The head of a request to an engine."""
+    credential = f"authorization: Bearer {replica.api_key}\r\n" if replica.api_key else ""
+    host = urlsplit(replica.url).netloc
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{credential}"
+        f"x-request-id: {request_id.decode()}\r\ncontent-length: {length}\r\n\r\n"
+    ).encode()
+
+
+async def count_tokens(pool: Pool, replica: Replica, body: bytes, time_s: float) -> int | None:
+    """How many tokens the engine makes of a prompt (vLLM's /tokenize); None where it cannot say in time."""
+    try:
+        connection, _ = await pool.acquire()
+    except OSError:
+        return None
+    sink = _Collected()
+    connection.send(sink, (engine_head(replica, "/tokenize", len(body)), body))
+    try:
+        async with asyncio.timeout(time_s):
+            answer = await sink.done
+        return msgspec.json.decode(answer, type=_Count).count if answer is not None else None
+    except (TimeoutError, msgspec.MsgspecError):
+        connection.abort()
+        return None

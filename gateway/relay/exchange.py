@@ -1,0 +1,402 @@
+"""One inference request, from its admission to its charge (DESIGN, steps 3 to 7).
+
+A task walks through the steps; the answer's bytes do not pass through it: the engine's connection calls `answer_data`, which writes to
+the client's. The client may leave and the engine may die at any step: whatever happens, a request that was admitted is settled once.
+"""
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from billing.pricing import METERS, Amounts, MissingPrice, Quantities
+from gateway.relay import errors
+from gateway.relay.admission import Plan, admit, plan_request
+from gateway.relay.answer_headers import STREAM_HEADERS, cors_headers, headers_of_answer
+from gateway.relay.answer_meter import read_answer
+from gateway.relay.engine_call import engine_head
+from gateway.relay.failures import log_failure
+from gateway.relay.http_message import END_OF_CHUNKS, Header, HttpRequest, chunk, head
+from gateway.relay.ids import new_request_id
+from gateway.relay.input_bound import check_media
+from gateway.relay.ledger import NOTHING, Charge, Settlement, priced, quantities_of
+from gateway.relay.request_body import Endpoint, parse_request
+from gateway.relay.routing import Replica, choose
+from gateway.relay.stream_meter import StreamMeter
+from gateway.relay.upstream import UpstreamConnection
+from gateway.relay.usage import Usage
+
+if TYPE_CHECKING:
+    from gateway.relay.client import ClientConnection
+    from gateway.relay.gateway import Gateway
+
+logger = logging.getLogger("beffroi.exchange")
+KEEP_ALIVE = b": keep-alive\n\n"
+LABEL_CHARACTERS = 64
+CLIENT_LEFT = 499  # nginx's number for it; only ever in our records
+
+
+class Exchange:
+    """A request under way. It is the client connection's `Handling` and its engine connection's `Sink`."""
+
+    def __init__(
+        self, gateway: "Gateway", client: "ClientConnection", request: HttpRequest, endpoint: Endpoint
+    ) -> None:
+        self._gateway, self._client, self._request, self._endpoint = gateway, client, request, endpoint
+        self.request_id = new_request_id()
+        self.began_at = self._heard_at = self._sent_at = time.monotonic()
+        self._plan: Plan | None = None
+        self._is_settled = self._has_left = self._is_head_sent = self._is_relayed = False
+        self._replica: Replica | None = None
+        self._engine: UpstreamConnection | None = None
+        self._outcome: asyncio.Future[str] | None = (
+            None  # of the present attempt: "" for a whole answer, or what went wrong
+        )
+        self._status = 0
+        self._is_stream_answer = False
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._meter: StreamMeter | None = None
+        self._first_byte_at: float | None = None
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    # ---- the steps
+    async def _run(self) -> None:
+        try:
+            await self._serve()
+        except errors.Refusal as refusal:
+            self._refuse(refusal)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client gets an answer and the hold an end
+            log_failure(logger, f"request {self.request_id}", error)
+            self._refuse(errors.internal_error())
+        finally:
+            if self._plan is not None and not self._is_settled:
+                self._settle("engine_failed", 500, None)
+            self._gateway.exchanges.discard(self)
+
+    async def _serve(self) -> None:
+        caller = self._request.caller
+        assert caller is not None
+        inference = parse_request(self._endpoint, self._request.body)
+        self._request.parts = []
+        check_media(inference, self._gateway.config.media_hosts)
+        label = (self._request.header(b"x-beffroi-label") or b"").decode("latin-1")
+        if len(label) > LABEL_CHARACTERS or not label.isprintable():
+            raise errors.invalid_field("x-beffroi-label", f"has to be at most {LABEL_CHARACTERS} printable characters")
+        plan = plan_request(
+            self._gateway, caller, inference, self.request_id, label, self._request.header(b"idempotency-key")
+        )
+        await admit(self._gateway, plan)
+        self._plan = plan
+        await self._relay(plan)
+
+    async def _relay(self, plan: Plan) -> None:
+        """Try replicas until one answers; then charge and end the answer. Raises Refusal when none does."""
+        tried: list[Replica] = []
+        refusal = errors.no_replica(plan.model.name)
+        while len(tried) < self._gateway.limits.attempts:
+            replica = choose(plan.model.replicas, tried, time.monotonic())
+            if replica is None:
+                break
+            tried.append(replica)
+            trouble = await self._attempt(plan, replica)
+            if self._has_left:
+                break
+            if self._is_relayed or not trouble:
+                return await self._end(plan, trouble)
+            if self._status in (400, 413, 422):
+                replica.succeeded()
+                refusal = errors.from_engine(self._status, b"".join(self._parts))
+                break
+            replica.failed(time.monotonic(), self._gateway.limits)
+            logger.warning("request %s: replica %s %s", self.request_id, replica.name, trouble)
+            refusal = errors.from_engine(self._status, b"") if self._status >= 400 else errors.engine_failed()
+        if self._has_left:
+            is_stream = plan.inference.stream
+            usage = self._meter.tally.total() if self._meter is not None and self._meter.tally.seen else None
+            self._settle("client_left" if is_stream else "client_left_early", CLIENT_LEFT, usage if is_stream else None)
+            return
+        self._settle("engine_failed", refusal.status, None)
+        raise refusal
+
+    async def _attempt(self, plan: Plan, replica: Replica) -> str:
+        """Send the request to a replica and wait for the end of its answer: "" or what went wrong."""
+        self._replica = replica
+        body = plan.inference.engine_body(
+            served_name=replica.served_name, max_output=plan.output,
+            cache_salt=plan.caller.tenant.cache_salt if plan.inference.is_generating else None,
+        )  # fmt: skip
+        parts = (
+            engine_head(replica, plan.inference.endpoint.engine_path, len(body), str(self.request_id).encode()),
+            body,
+        )
+        pool = self._gateway.pool_of(replica)
+        replica.began()
+        try:
+            connection, was_used = await pool.acquire()
+            trouble = await self._ask(plan, connection, parts)
+            if was_used and trouble and self._status == 0 and not self._has_left:
+                # A kept connection that the engine closed just then: nothing of the request was begun.
+                trouble = await self._ask(plan, await pool.fresh(), parts)
+            return trouble
+        except OSError as error:
+            return f"cannot be reached: {type(error).__name__}"
+        finally:
+            replica.ended()
+
+    async def _ask(self, plan: Plan, connection: UpstreamConnection, parts: tuple[bytes, ...]) -> str:
+        assert self._replica is not None
+        if self._has_left:
+            self._gateway.pool_of(self._replica).give_back(connection)
+            return "the client left"
+        self._status, self._size, self._parts = 0, 0, []
+        self._is_stream_answer = False
+        inference = plan.inference
+        self._meter = StreamMeter(
+            hide_usage=not inference.include_usage, sequences=inference.sequences, continuous=inference.continuous_usage,
+            prompts=max(1, inference.prompts),
+        ) if inference.stream else None  # fmt: skip
+        self._outcome = asyncio.get_running_loop().create_future()
+        self._engine = connection
+        self._heard_at = time.monotonic()
+        connection.send(self, parts)
+        try:
+            return await self._outcome
+        finally:
+            self._engine = None
+
+    async def _end(self, plan: Plan, trouble: str) -> None:
+        """The engine has ended, or died after its first bytes were relayed: charge, then end the answer."""
+        assert self._replica is not None
+        meter = self._meter
+        if meter is None:
+            return await self._end_whole(plan)
+        died = bool(trouble) or meter.error is not None or not (meter.finished or meter.tally.has_final)
+        usage = meter.tally.total() if meter.tally.seen else None
+        if died:
+            self._replica.failed(time.monotonic(), self._gateway.limits)
+            status = "engine_died"
+        else:
+            status = self._judge(usage)
+        charge = self._settle(status, 200, usage, finish_reason=meter.finish_reason)
+        try:
+            cost = (await asyncio.wait_for(asyncio.shield(charge), self._gateway.limits.settle_wait_s)).cost_nano_eur
+        except Exception:  # noqa: BLE001  # in whatever way the charge is late, the client is told so in-band
+            self._end_stream(_event(errors.settlement_delayed(str(self.request_id))), whole=False)
+        else:
+            if died:
+                self._end_stream(_event(errors.stream_broken()), whole=False)
+            else:
+                self._end_stream(meter.ending(cost or 0), whole=True)
+
+    async def _end_whole(self, plan: Plan) -> None:
+        body = b"".join(self._parts)
+        answer = read_answer(body)
+        usage = answer.usage
+        status = self._judge(usage)
+        charge = self._settle(status, 200, usage, finish_reason=answer.finish_reason)
+        try:
+            settled = await asyncio.wait_for(asyncio.shield(charge), self._gateway.limits.settle_wait_s)
+        except Exception:  # noqa: BLE001  # an answer that cannot be charged is not delivered (I1)
+            self._make_undelivered()
+            return self._refuse(errors.ledger_unavailable())
+        headers = [(b"content-type", b"application/json"), *self._common_headers(plan)]
+        headers.append((b"x-beffroi-cost-nano-eur", b"%d" % (settled.cost_nano_eur or 0)))
+        self._client.answer(200, headers, body)
+
+    # ---- the charge
+    def _judge(self, usage: Usage | None) -> str:
+        """The status that a whole answer's usage deserves (I2 a, e, f, g)."""
+        assert self._replica is not None and self._plan is not None
+        if usage is None and self._plan.inference.endpoint is not Endpoint.RERANK:
+            self._replica.left_out_usage(time.monotonic(), self._gateway.limits)
+            logger.error("request %s: replica %s reported no usage: charged 0", self.request_id, self._replica.name)
+            return "unmetered"
+        self._replica.succeeded()
+        if usage is None:
+            return "completed"
+        if not usage.is_sane or self._is_beyond_bounds(usage):
+            logger.error(
+                "request %s: replica %s reported a nonsensical usage: clamped", self.request_id, self._replica.name
+            )
+            return "clamped"
+        if usage.prompt == 0 and usage.completion == 0:
+            logger.error("request %s: replica %s reported a usage of 0", self.request_id, self._replica.name)
+            return "zero_usage"
+        return "completed"
+
+    def _is_beyond_bounds(self, usage: Usage) -> bool:
+        plan = self._plan
+        assert plan is not None
+        room = plan.model.facts.context_window * plan.prompts
+        return usage.prompt > room or usage.completion > (plan.output or 0) * plan.inference.sequences
+
+    def _settle(
+        self, status: str, http_status: int, usage: Usage | None, *, finish_reason: str = ""
+    ) -> "asyncio.Future[Charge]":
+        """Queue the charge. Whatever the usage says, the ledger never charges more than the hold."""
+        plan, replica = self._plan, self._replica
+        assert plan is not None
+        self._is_settled = True
+        quantities = self._quantities(plan, status, usage)
+        try:
+            amounts = priced(quantities, plan.prices)
+        except MissingPrice:
+            amounts = Amounts()
+        now = time.monotonic()
+        self._settlement = Settlement(
+            request_id=self.request_id, status=status, http_status=http_status, finish_reason=finish_reason,
+            pool=replica.pool if replica else "", replica=replica.name if replica else "", node=replica.node if replica else "",
+            site=replica.site if replica else "",
+            ttft_ms=round((self._first_byte_at - self.began_at) * 1000) if self._first_byte_at is not None else None,
+            duration_ms=round((now - self.began_at) * 1000), quantities=quantities, amounts=amounts,
+        )  # fmt: skip
+        return self._gateway.settle(self._settlement)
+
+    def _quantities(self, plan: Plan, status: str, usage: Usage | None) -> Quantities:
+        if status in ("engine_failed", "client_left_early", "unmetered"):
+            return NOTHING
+        if usage is not None and (status == "clamped" or not usage.is_sane or self._is_beyond_bounds(usage)):
+            usage = clamped(usage, plan)
+        return quantities_of(plan.inference.endpoint, usage, plan.inference.documents)
+
+    def _make_undelivered(self) -> None:
+        """Change the charge that still waits: what was not delivered costs nothing (I1)."""
+        self._settlement.status, self._settlement.http_status = "undelivered", 503
+        self._settlement.quantities, self._settlement.amounts = NOTHING, Amounts()
+
+    # ---- Sink: the engine's answer
+    def answer_began(self, status: int, headers: list[Header]) -> None:
+        self._status = status
+        self._heard_at = time.monotonic()
+        if self._first_byte_at is None:
+            self._first_byte_at = self._heard_at
+        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        self._is_stream_answer = (
+            status == 200 and self._meter is not None and content_type.startswith(b"text/event-stream")
+        )
+
+    def answer_data(self, data: bytes) -> None:
+        self._heard_at = time.monotonic()
+        if self._is_stream_answer and self._meter is not None:
+            events = self._meter.feed(data)
+            if events:
+                self._send(events)
+                self._is_relayed = True
+            if self._meter.error is not None:
+                self._stop("failed in-band or sent what is no event")
+            return
+        self._size += len(data)
+        if self._size > self._gateway.limits.answer_bytes:
+            self._stop("answered with too much")
+        self._parts.append(data)
+
+    def answer_ended(self) -> None:
+        if self._status != 200:
+            self._resolve(f"answered {self._status}")
+        elif self._meter is not None and not self._is_stream_answer:
+            self._resolve("did not stream")
+        elif self._meter is None and read_answer(b"".join(self._parts)).error is not None:
+            self._status = 502
+            self._resolve("answered with what is no answer")
+        elif self._meter is not None and not (self._meter.finished or self._meter.tally.has_final):
+            self._resolve("ended its stream early")
+        else:
+            self._resolve("")
+
+    def answer_failed(self, reason: str) -> None:
+        if self._meter is not None and self._meter.finished:
+            self._resolve("")
+        else:
+            self._resolve(reason)
+
+    def _stop(self, trouble: str) -> None:
+        if self._engine is not None:
+            self._engine.abort()
+        self._resolve(trouble)
+
+    def _resolve(self, trouble: str) -> None:
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(trouble)
+
+    # ---- Handling: the client
+    def client_left(self) -> None:
+        """The engine is freed at once; the request is settled by what it reported (I2 b, h)."""
+        self._has_left = True
+        self._stop("the client left")
+
+    def client_is_slow(self, slow: bool) -> None:
+        if self._engine is not None:
+            if slow:
+                self._engine.pause()
+            else:
+                self._engine.resume()
+
+    def tick(self, now: float) -> None:
+        """Once a second: give up a silent engine, keep a silent stream alive."""
+        if self._engine is not None:
+            limits = self._gateway.limits
+            if now - self._heard_at > (limits.silence_s if self._is_relayed else limits.first_byte_s):
+                self._status = 0
+                self._stop("was silent for too long")
+        is_waiting = self._plan is not None and self._plan.inference.stream and not self._has_left
+        if is_waiting and now - self._sent_at > self._gateway.limits.keep_alive_s and self._client.handling is self:
+            self._send(KEEP_ALIVE)
+
+    @property
+    def checkpoint(self) -> dict[str, object] | None:
+        """What a running stream last reported, for its hold (I2 d)."""
+        if self._meter is None or not self._meter.tally.seen or self._plan is None or self._is_settled:
+            return None
+        usage = self._meter.tally.total()
+        if not usage.is_sane or self._is_beyond_bounds(usage):
+            usage = clamped(usage, self._plan)
+        assert self._replica is not None
+        told: dict[str, object] = {
+            "pool": self._replica.pool,
+            "replica": self._replica.name,
+            "node": self._replica.node,
+            "site": self._replica.site,
+        }
+        told.update(zip(METERS, quantities_of(self._plan.inference.endpoint, usage, 0), strict=True))
+        return told
+
+    # ---- writing
+    def _common_headers(self, plan: Plan | None) -> list[Header]:
+        caller = self._request.caller
+        headers = [(b"x-request-id", str(self.request_id).encode()), *cors_headers(caller.origin if caller else None)]
+        return headers + (headers_of_answer(plan) if plan is not None else [])
+
+    def _send(self, events: bytes) -> None:
+        self._sent_at = time.monotonic()
+        if not self._is_head_sent:
+            self._is_head_sent = True
+            framing = [] if self._request.is_http_10 else [(b"transfer-encoding", b"chunked")]
+            if not self._request.keeps_alive:
+                framing.append((b"connection", b"close"))
+            self._client.write(head(200, [*STREAM_HEADERS, *self._common_headers(self._plan), *framing]))
+        self._client.write(events if self._request.is_http_10 else chunk(events))
+
+    def _end_stream(self, events: bytes, *, whole: bool) -> None:
+        self._send(events)
+        if not self._request.is_http_10:
+            self._client.write(END_OF_CHUNKS)
+        self._client.finish(close=not whole or self._request.is_http_10)
+
+    def _refuse(self, refusal: errors.Refusal) -> None:
+        self._gateway.note_refusal(self._request, self.request_id, refusal, self._plan)
+        if self._is_head_sent:
+            self._end_stream(_event(refusal), whole=False)
+        elif not self._has_left:
+            self._client.refuse(refusal, self._common_headers(self._plan))
+
+
+def clamped(usage: Usage, plan: Plan) -> Usage:
+    """The usage brought into what the request could have used (I2 g)."""
+    prompt = min(max(usage.prompt, 0), plan.input_tokens)
+    completion = min(max(usage.completion, 0), (plan.output or 0) * plan.inference.sequences)
+    return Usage(prompt, min(max(usage.cached, 0), prompt), completion, min(max(usage.reasoning, 0), completion))
+
+
+def _event(refusal: errors.Refusal) -> bytes:
+    return b"data: " + refusal.body() + b"\n\n"

@@ -1,0 +1,13 @@
+"""How an unexpected failure is logged: where it happened, never what it was about (I5: a message or a variable may hold a prompt)."""
+
+import logging
+import traceback
+
+
+def log_failure(logger: logging.Logger, what: str, error: BaseException) -> None:
+    """Log the kind of an error and the lines that it came through, without its message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = " < ".join(
+        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+    )
+    logger.error("%s: %s at %s", what, type(error).__name__, places)

@@ -1,0 +1,314 @@
+"""A gateway process put together: what it knows, the ledger, the connections, and which request goes where."""
+
+import asyncio
+import functools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from billing.pricing import Amounts
+from gateway.relay import errors
+from gateway.relay.admission import Plan
+from gateway.relay.answer_headers import cors_headers, preflight_headers
+from gateway.relay.authenticate import authenticate
+from gateway.relay.config import Config
+from gateway.relay.django_door import DjangoExchange, Tunnel, upgrade_head
+from gateway.relay.estimate import EstimateExchange
+from gateway.relay.exchange import Exchange
+from gateway.relay.fields import Endpoint
+from gateway.relay.http_message import Header, HttpRequest
+from gateway.relay.ids import new_request_id
+from gateway.relay.ledger import NOTHING, Charge, Ledger, Settlement
+from gateway.relay.model_list import model_list, one_model
+from gateway.relay.routing import Replica
+from gateway.relay.snapshot import Snapshot
+from gateway.relay.snapshot_reader import SnapshotReader
+from gateway.relay.sweeper import Sweeper
+from gateway.relay.upstream import Pool, UpstreamConnection
+from identity.client_address import address_is_in, parse_address
+
+if TYPE_CHECKING:
+    from gateway.relay.client import ClientConnection, Handling
+
+logger = logging.getLogger("beffroi.gateway")
+
+ENDPOINTS = {path: endpoint for endpoint in Endpoint for path in endpoint.paths}
+ESTIMATE, MODELS, ONE_MODEL = "/v1/estimate", "/v1/models", "/v1/models/"
+LIVE, READY = "/health/live", "/health/ready"
+CLOCK_SKEW_S = 2
+
+
+class Gateway:
+    """Everything that a request needs. `connections` are the clients', shared with the server that drains them."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.limits = config, config.limits
+        self.snapshot = Snapshot()
+        self.reader = SnapshotReader(config, self.snapshot)
+        self.ledger = Ledger(config, self.fence)
+        self.sweeper = Sweeper(config, self.ledger, self._works_on)
+        self.exchanges: set[Exchange] = set()
+        self.connections: set[ClientConnection] = set()
+        self.is_draining = self.is_fenced = False
+        self.django = Pool(self._connect_django, self.limits)
+        self._pools: dict[tuple[str, int, bool], Pool] = {}
+        self._free_bytes = self.limits.held_bytes
+        self._waiting_for_memory: deque[tuple[float, ClientConnection]] = deque()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.stop = asyncio.Event()
+
+    # ---- life
+    async def start(self) -> None:
+        """Begin everything that runs beside requests; the database may come later."""
+        for work in (self._open(), self._tick()):
+            self._tasks.append(asyncio.create_task(work))
+
+    async def _open(self) -> None:
+        await self.ledger.begin()
+        for work in (
+            self.reader.run(), self.ledger.admissions.run(), self.ledger.settlements.run(), self.ledger.live(self._checkpoints),
+            self.sweeper.run(),
+        ):  # fmt: skip
+            self._tasks.append(asyncio.create_task(work))
+
+    async def close(self) -> None:
+        """Settle what is left and end the incarnation."""
+        if self.ledger.begun and not self.is_fenced:
+            await self.ledger.end()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.sweeper.close()
+        await self.reader.close()
+
+    def fence(self) -> None:
+        """The ledger refuses this process: its streams are cut and it ends; whoever supervises it starts another (I2)."""
+        if not self.is_fenced:
+            logger.error("this incarnation was fenced: cutting %d streams and ending", len(self.exchanges))
+            self.is_fenced = True
+            for connection in list(self.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+            self.stop.set()
+
+    @property
+    def trouble(self) -> str:
+        """Why this process should get no requests; "" when it may."""
+        if self.is_draining or self.is_fenced:
+            return "stopping"
+        if not self.snapshot.loaded or not self.ledger.begun:
+            return "starting: waiting for the database"
+        if abs(self.ledger.clock_ahead_s) > CLOCK_SKEW_S:
+            return "this machine's clock differs from the database's"
+        if not self.ledger.is_well:
+            return "the database does not answer"
+        return ""
+
+    # ---- requests
+    def examine(self, client: "ClientConnection", request: HttpRequest) -> None:
+        """Whose request it is, as soon as its head is complete: a stranger's body is not kept."""
+        path = request.path
+        if not (path.startswith("/v1/") or path in ENDPOINTS) or request.method == "OPTIONS":
+            return
+        try:
+            self._check_route(path, request)
+            if not self.snapshot.loaded:
+                raise errors.starting()
+            request.caller = authenticate(request, client.peer, self.snapshot, self.config, self.ledger.now())
+            if request.method == "POST":
+                _check_content(request)
+        except errors.Refusal as refusal:
+            request.refusal = refusal
+            self.note_refusal(request, new_request_id(), refusal, None)
+
+    def handle(self, client: "ClientConnection", request: HttpRequest) -> "Handling | None":
+        """Begin a request; answers what is under way, or None when it was answered at once."""
+        if request.refusal is not None:
+            client.refuse(request.refusal, self.headers_of_refusal(request))
+            return None
+        path = request.path
+        if request.method == "OPTIONS" and (path.startswith("/v1/") or path in ENDPOINTS):
+            self._preflight(client, request)
+            return None
+        if request.caller is not None:
+            if request.method == "GET":
+                self._list_models(client, request, path)
+                return None
+            if path == ESTIMATE:
+                return EstimateExchange(self, client, request)
+            exchange = Exchange(self, client, request, ENDPOINTS[path])
+            self.exchanges.add(exchange)
+            return exchange
+        if path == LIVE:
+            client.answer(200, [(b"content-type", b"text/plain")], b"live\n")
+            return None
+        if path == READY:
+            trouble = self.trouble
+            client.answer(
+                503 if trouble else 200, [(b"content-type", b"text/plain")], f"{trouble or 'ready'}\n".encode()
+            )
+            return None
+        if request.is_upgrade:
+            return self._tunnel(client, request)
+        return DjangoExchange(self, client, request)
+
+    def note_refusal(self, request: HttpRequest, request_id: UUID, refusal: errors.Refusal, plan: Plan | None) -> None:
+        """Keep a refused request of a known key for its owner; one that was admitted has a usage record instead."""
+        caller = request.caller
+        if caller is None or plan is not None:
+            return
+        self.ledger.refused({
+            "request_id": request_id, "tenant_id": caller.tenant.id, "project_id": caller.key.project_id, "key_id": caller.key.id,
+            "at": datetime.fromtimestamp(self.ledger.now(), UTC), "code": refusal.code or refusal.type,
+            "limit_name": refusal.param or "", "model": "",
+        })  # fmt: skip
+
+    def headers_of_refusal(self, request: HttpRequest) -> list[Header]:
+        """What a refusal carries besides its own headers."""
+        origin = request.caller.origin if request.caller is not None else None
+        return [(b"x-request-id", str(new_request_id()).encode()), *cors_headers(origin)]
+
+    def settle(self, settlement: Settlement) -> "asyncio.Future[Charge]":
+        """Queue a charge. Past the bound it is left to the sweeper, which charges what the last checkpoint says (I8)."""
+        if len(self.ledger.settlements) >= self.limits.waiting_settlements:
+            refused: asyncio.Future[Charge] = asyncio.get_running_loop().create_future()
+            refused.set_exception(errors.ledger_unavailable())
+            return refused
+        charge = self.ledger.settle(settlement)
+        charge.add_done_callback(_tell_excess)
+        return charge
+
+    def undo(self, plan: Plan) -> None:
+        """An admission whose outcome is unknown: whatever it held is given back."""
+        self.settle(Settlement(
+            request_id=plan.request_id, status="engine_failed", http_status=503, finish_reason="", pool="", replica="", node="", site="",
+            ttft_ms=None, duration_ms=0, quantities=NOTHING, amounts=Amounts(),
+        ))  # fmt: skip
+
+    # ---- connections
+    def pool_of(self, replica: Replica) -> Pool:
+        """The connections to a replica."""
+        if replica.place not in self._pools:
+            self._pools[replica.place] = Pool(functools.partial(_connect, replica.place), self.limits)
+        return self._pools[replica.place]
+
+    def is_trusted(self, peer: str) -> bool:
+        """Whether the peer is a proxy whose word about its client counts."""
+        address = parse_address(peer)
+        return address is not None and address_is_in(address, self.config.trusted_proxies)
+
+    @staticmethod
+    def monotonic() -> float:
+        """Seconds of a clock that never goes back."""
+        return time.monotonic()
+
+    # ---- memory (I8)
+    def take_memory(self, client: "ClientConnection", size: int) -> bool:
+        """Count body bytes that are kept; false when the client has to wait."""
+        self._free_bytes -= size
+        if self._free_bytes >= 0:
+            return True
+        self._waiting_for_memory.append((time.monotonic() + self.limits.held_wait_s, client))
+        return False
+
+    def release_memory(self, size: int) -> None:
+        """Body bytes are gone: who waits may go on."""
+        self._free_bytes += size
+        while self._waiting_for_memory and self._free_bytes >= 0:
+            _, client = self._waiting_for_memory.popleft()
+            client.go_on_reading()
+
+    # ---- inside
+    def _check_route(self, path: str, request: HttpRequest) -> None:
+        if path in ENDPOINTS or path == ESTIMATE:
+            allowed = "POST"
+        elif path == MODELS or (path.startswith(ONE_MODEL) and len(path) > len(ONE_MODEL)):
+            allowed = "GET"
+        else:
+            raise errors.not_found(path)
+        if request.method != allowed:
+            raise errors.method_not_allowed(request.method, allowed)
+
+    def _list_models(self, client: "ClientConnection", request: HttpRequest, path: str) -> None:
+        assert request.caller is not None
+        try:
+            body = (
+                model_list(self, request.caller)
+                if path == MODELS
+                else one_model(self, request.caller, path[len(ONE_MODEL) :])
+            )
+        except errors.Refusal as refusal:
+            client.refuse(refusal, self.headers_of_refusal(request))
+        else:
+            client.answer(200, [(b"content-type", b"application/json"), *self.headers_of_refusal(request)], body)
+
+    def _preflight(self, client: "ClientConnection", request: HttpRequest) -> None:
+        origin = request.header(b"origin")
+        if origin is None or origin.decode("latin-1") not in self.snapshot.origins:
+            client.refuse(errors.origin_not_allowed(), self.headers_of_refusal(request))
+        else:
+            client.answer(204, preflight_headers(origin), b"")
+
+    def _tunnel(self, client: "ClientConnection", request: HttpRequest) -> "Handling":
+        tunnel = Tunnel(client, upgrade_head(request, client.peer, is_tls=client.is_tls))
+        task = asyncio.create_task(self._open_tunnel(client, tunnel))
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+        return tunnel
+
+    async def _open_tunnel(self, client: "ClientConnection", tunnel: Tunnel) -> None:
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: tunnel, self.config.django_socket)
+        except OSError:
+            client.refuse(errors.starting(), [])
+
+    async def _connect_django(self, protocol: Callable[[], UpstreamConnection]) -> object:
+        return await asyncio.get_running_loop().create_unix_connection(protocol, self.config.django_socket)
+
+    def _works_on(self, request_id: UUID) -> bool:
+        return any(exchange.request_id == request_id for exchange in self.exchanges)
+
+    def _checkpoints(self) -> dict[str, object]:
+        found = ((exchange.request_id, exchange.checkpoint) for exchange in self.exchanges)
+        return {str(request_id): checkpoint for request_id, checkpoint in found if checkpoint is not None}
+
+    async def _tick(self) -> None:
+        """Once a second: the time-outs of all connections and requests."""
+        while True:
+            await asyncio.sleep(1)
+            now = time.monotonic()
+            for connection in list(self.connections):
+                connection.check_time(now)
+            for exchange in list(self.exchanges):
+                exchange.tick(now)
+            while self._waiting_for_memory and self._waiting_for_memory[0][0] < now:
+                _, client = self._waiting_for_memory.popleft()
+                client.refuse_and_close(errors.overloaded())
+
+
+async def _connect(place: tuple[str, int, bool], protocol: Callable[[], UpstreamConnection]) -> object:
+    host, port, is_tls = place
+    return await asyncio.get_running_loop().create_connection(protocol, host, port, ssl=is_tls or None)
+
+
+def _check_content(request: HttpRequest) -> None:
+    """Bodies are JSON, not content-encoded (DESIGN, step 3). Raises Refusal."""
+    encoding = request.header(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() != b"identity":
+        raise errors.content_encoding_refused()
+    content_type = request.header(b"content-type")
+    if content_type is not None:
+        media_type, _, parameters = content_type.decode("latin-1").lower().partition(";")
+        charset = parameters.partition("charset=")[2].strip(' "')
+        if media_type.strip() != "application/json" or (charset and charset not in ("utf-8", "utf8", "us-ascii")):
+            raise errors.unsupported_media_type()
+
+
+def _tell_excess(charge: "asyncio.Future[Charge]") -> None:
+    """An answer that cost more than was held is charged the hold: an alert, as a bound was wrong (I3)."""
+    if not charge.cancelled() and charge.exception() is None and charge.result().uncharged_nano_eur:
+        logger.error("%d nano-EUR were not charged: a hold was too low", charge.result().uncharged_nano_eur)

@@ -1,0 +1,70 @@
+"""Requests as read and heads as written: HTTP/1.1 (RFC 9112). No I/O."""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from gateway.relay.errors import Refusal
+from gateway.relay.snapshot import Caller
+
+Header = tuple[bytes, bytes]
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+END_OF_CHUNKS = b"0\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# RFC 9110, 7.6.1: they belong to one connection and are never passed on.
+HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
+     b"transfer-encoding", b"upgrade")
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One request. Header names are in lower case; `path` is without the query, decoded. Whoever
+    asks and why it may not be answered are known once its head is complete (`Gateway.examine`)."""
+
+    method: str = ""
+    target: bytes = b""
+    headers: list[Header] = field(default_factory=list)
+    parts: list[bytes] = field(default_factory=list)
+    body_size: int = 0
+    keeps_alive: bool = True
+    is_http_10: bool = False
+    is_upgrade: bool = False
+    is_complete: bool = False
+    caller: Caller | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def path(self) -> str:
+        return unquote(self.target.split(b"?", 1)[0].decode("latin-1"))
+
+    @property
+    def body(self) -> bytes:
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of the first header of that name (lower case)."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def all_of(self, name: bytes) -> list[str]:
+        """The values of every header of that name, in order."""
+        return [value.decode("latin-1") for key, value in self.headers if key == name]
+
+
+def head(status: int, headers: "list[Header] | tuple[Header, ...]") -> bytes:
+    """A response head."""
+    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def chunk(data: bytes) -> bytes:
+    """Data framed as one chunk (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

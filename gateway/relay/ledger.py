@@ -1,0 +1,231 @@
+"""The relay's side of the ledger: `admit_v1` and `settle_v1` by group commit, each on a connection of its own, and the process's
+incarnation (I2): begun before the first admission, kept alive every few seconds, ended at exit.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg
+
+from billing.pricing import Amounts, Prices, Quantities, price_of
+from gateway.relay.config import Config
+from gateway.relay.database import FENCED, LOST, Line
+from gateway.relay.fields import Endpoint
+from gateway.relay.group_commit import GroupCommit
+from gateway.relay.usage import Usage
+
+logger = logging.getLogger("beffroi.ledger")
+NOTHING = Quantities()
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What the usage record will say of a request besides its figures."""
+
+    model: str
+    alias: str
+    endpoint: str
+    stream: bool
+    max_tokens_asked: int | None
+    max_tokens_given: int | None
+    kwh_per_million_tokens: str | None
+    label: str = ""
+    guardrail: str = ""
+    door: str = "api"
+
+
+class Admission(msgspec.Struct):
+    """A request for a hold: `billing_request` in SQL. `amount` in nano-EUR is the most that the request can cost."""
+
+    request_id: uuid.UUID
+    key_id: int
+    key_version: int
+    tenant_version: int
+    model_id: int
+    mode: str
+    price_version_id: int
+    amount: int
+    tokens: int
+    output_tokens: int
+    idempotency: str | None
+    description: Description
+
+
+class Verdict(NamedTuple):
+    """`admit_v1`'s answer: "admitted", "stale", "budget", "limit", ... and its figures."""
+
+    verdict: str
+    detail: Any
+
+
+class Settlement(msgspec.Struct):
+    """The end of a request: `billing_settlement` in SQL, quantities and amounts by meter added in `_settlement_row`."""
+
+    request_id: uuid.UUID
+    status: str
+    http_status: int
+    finish_reason: str
+    pool: str
+    replica: str
+    node: str
+    site: str
+    ttft_ms: int | None
+    duration_ms: int
+    quantities: Quantities
+    amounts: Amounts
+
+
+class Charge(NamedTuple):
+    """`settle_v1`'s answer; `cost_nano_eur` is None where there was nothing to settle."""
+
+    verdict: str
+    cost_nano_eur: int | None
+    uncharged_nano_eur: int | None
+
+
+class Ledger:
+    """The two queues, and what keeps this process's incarnation alive."""
+
+    def __init__(self, config: Config, on_fenced: Callable[[], None]) -> None:
+        self.incarnation = uuid.uuid4()
+        self.begun = False
+        self.is_well = True  # the last heartbeat reached the database
+        self.clock_ahead_s = 0.0  # the database's clock less ours
+        self._limits = config.limits
+        self._on_fenced = on_fenced
+        self._admit_line = Line(config.database_url, "admit")
+        self._settle_line = Line(config.database_url, "settle")
+        self._life_line = Line(config.database_url, "life")
+        batch = config.limits.batch
+        self.admissions = GroupCommit[Admission, Verdict](self._admit, batch=batch, on_fenced=on_fenced)
+        self.settlements = GroupCommit[Settlement, Charge](self._settle, batch=batch, on_fenced=on_fenced)
+        self._refusals: list[Mapping[str, object]] = []
+
+    async def begin(self) -> None:
+        """Begin this incarnation, waiting for the database as long as it takes."""
+        while not self.begun:
+            try:
+                rows = await self._life_line.call(
+                    "select begin_incarnation_v1(%s, %s, %s)", (self.incarnation, socket.gethostname(), os.getpid())
+                )
+                self._compare_clocks(rows[0][0])
+                self.begun = True
+            except psycopg.errors.UniqueViolation:
+                self.begun = True  # the answer to the first try was lost
+            except LOST as error:
+                logger.warning("waiting for the database: %s", type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    async def admit(self, admission: Admission) -> Verdict:
+        """Hold money for a request. Raises LedgerUnavailable after `admit_wait_s`, with the hold undone if it was made."""
+        return await self.admissions.submit(admission, self._limits.admit_wait_s)
+
+    def settle(self, settlement: Settlement) -> "asyncio.Future[Charge]":
+        """Queue a charge; it stays queued until the database takes it. The caller waits as long as it likes, shielded."""
+        return self.settlements.submit(settlement, float("inf"))
+
+    def refused(self, refusal: Mapping[str, object]) -> None:
+        """Note a refused request of a known key, to be written within seconds."""
+        if len(self._refusals) < self._limits.waiting_refusals:
+            self._refusals.append(refusal)
+
+    async def live(self, checkpoints: Callable[[], Mapping[str, object]]) -> None:
+        """Heartbeats, checkpoints of running streams (I2 d) and refusals, for ever."""
+        while True:
+            await asyncio.sleep(min(self._limits.heartbeat_s, self._limits.checkpoint_s))
+            await self.beat(checkpoints())
+
+    async def beat(self, checkpoints: Mapping[str, object]) -> None:
+        """One heartbeat with what goes with it."""
+        try:
+            rows = await self._life_line.call("select heartbeat_v1(%s)", (self.incarnation,))
+            self._compare_clocks(rows[0][0])
+            if checkpoints:
+                await self._life_line.call(
+                    "select checkpoint_v1(%s, %s::jsonb)", (self.incarnation, _json(checkpoints))
+                )
+            refusals, self._refusals = self._refusals, []
+            if refusals:
+                await self._life_line.call("select refuse_v1(%s::jsonb)", (_json(refusals),))
+            self.is_well = True
+        except LOST as error:
+            self.is_well = False
+            logger.warning("no heartbeat: %s", type(error).__name__)
+        except psycopg.Error as error:
+            if error.sqlstate != FENCED:
+                raise
+            self._on_fenced()
+
+    async def end(self) -> None:
+        """Settle what is queued, then end the incarnation so that a sweeper need not wait for its silence."""
+        try:
+            async with asyncio.timeout(self._limits.settle_wait_s):
+                await self.settlements.drained()
+                await self.beat({})
+                await self._life_line.call("select end_incarnation_v1(%s)", (self.incarnation,))
+        except (TimeoutError, *LOST) as error:
+            logger.warning("left to the sweeper: %s", type(error).__name__)
+        for line in (self._admit_line, self._settle_line, self._life_line):
+            await line.close()
+
+    def now(self) -> float:
+        """Unix seconds by the database's clock."""
+        return time.time() + self.clock_ahead_s
+
+    def _compare_clocks(self, database_now: Any) -> None:
+        self.clock_ahead_s = database_now.timestamp() - time.time()
+
+    async def _admit(self, batch: list[Admission], again: bool) -> list[Verdict]:
+        rows = []
+        for position, admission in enumerate(batch):
+            row = msgspec.structs.asdict(admission)
+            row["position"] = position
+            if again:
+                row["replay"] = True
+            rows.append(row)
+        answers = await self._admit_line.call(
+            "select request_id, verdict, detail from admit_v1(%s, %s::jsonb)", (self.incarnation, _json(rows))
+        )
+        verdicts = {request_id: Verdict(verdict, detail) for request_id, verdict, detail in answers}
+        return [verdicts[admission.request_id] for admission in batch]
+
+    async def _settle(self, batch: list[Settlement], again: bool) -> list[Charge]:
+        answers = await self._settle_line.call(
+            "select request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1(%s, %s::jsonb)",
+            (self.incarnation, _json([_settlement_row(settlement) for settlement in batch])),
+        )
+        charges = {row[0]: Charge(*row[1:]) for row in answers}
+        return [charges[settlement.request_id] for settlement in batch]
+
+
+def quantities_of(endpoint: Endpoint, usage: Usage | None, documents: int) -> Quantities:
+    """What a usage counts on the meters. Reranking is counted in documents, with its tokens."""
+    if endpoint is Endpoint.RERANK:
+        return Quantities(input=usage.prompt if usage else 0, documents=documents)
+    if usage is None:
+        return NOTHING
+    return Quantities.from_usage(usage.prompt, usage.cached, usage.completion, usage.reasoning)
+
+
+def priced(quantities: Quantities, prices: Prices) -> Amounts:
+    """The amounts by meter that add up to the price exactly (I4)."""
+    return price_of(quantities, prices)[1]
+
+
+def _settlement_row(settlement: Settlement) -> dict[str, object]:
+    row = msgspec.structs.asdict(settlement)
+    for meter, quantity in row.pop("quantities")._asdict().items():
+        row[f"{meter}_quantity"] = quantity
+    for meter, amount in row.pop("amounts")._asdict().items():
+        row[f"{meter}_nano_eur"] = amount
+    return row
+
+
+def _json(value: Mapping[str, object] | Iterable[object]) -> str:
+    return msgspec.json.encode(value).decode()

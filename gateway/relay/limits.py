@@ -1,0 +1,66 @@
+"""Every limit of the relay, with its reason (I8). Nothing waits for ever and nothing grows for ever."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Self
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds (`_s`), bytes (`_bytes`) and counts. `BEFFROI_LIMITS="name=value,..."` changes one, for engines or clients that need it."""
+
+    header_bytes: int = 64 * 1024  # a head larger than this is no API client's
+    uri_bytes: int = 8 * 1024
+    headers: int = 128
+    body_bytes: int = 64 * MIB  # some twenty large images as data URIs
+    held_bytes: int = 512 * MIB  # request bodies in this process: past it clients wait, past the wait 503
+    held_wait_s: float = 15
+    pipelined: int = 8  # requests that one connection may queue before it is no longer read
+    head_wait_s: float = 30  # a client that trickles its head or body (Slowloris)
+    idle_s: float = 75  # a kept-alive connection without a request; proxies close at 60
+    write_stall_s: float = 120  # a client that no longer reads its answer
+    write_buffer_bytes: int = 256 * 1024  # per client, before its engine is no longer read
+
+    admit_wait_s: float = 15  # I1: requests wait for the database this long, holding no engine
+    settle_wait_s: float = 60  # I1: a finished answer waits this long for its charge
+    waiting_settlements: int = 20_000  # charges waiting for the database; past it the sweeper settles from checkpoints
+    waiting_refusals: int = 10_000  # refusals are a courtesy: past it they are only lost
+    batch: int = 512  # requests a ledger call: larger ones lock for too long
+    keep_alive_s: float = 15  # silence after which a stream gets a comment
+    checkpoint_s: float = 5  # I2 (d)
+    heartbeat_s: float = 5  # I2
+    silent_s: float = 20  # I2: an incarnation silent this long is fenced
+    grace_s: float = 30  # I2: none is fenced this long after PostgreSQL started
+
+    connect_s: float = 5  # to an engine on the local network
+    first_byte_s: float = 600  # a long prompt on a busy engine, not streamed
+    silence_s: float = 300  # between two bytes of a stream
+    tokenize_s: float = 5
+    attempts: int = 3  # replicas tried before a request fails
+    answer_bytes: int = 256 * MIB  # a non-streamed answer: embeddings of a large batch
+    idle_connections: int = 64  # kept to each replica
+    ejected_s: float = 1  # a sick replica's first pause, doubled to
+    ejected_most_s: float = 30
+    drain_s: float = 30  # streams under way at SIGTERM
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Limits with those changes; raises ValueError for an unknown name or a value that is no positive number."""
+        known = {field.name: field.type for field in fields(cls)}
+        changes: dict[str, float] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, _, value = part.partition("=")
+            if name not in known:
+                raise ValueError(f"BEFFROI_LIMITS: there is no limit called {name!r}")
+            number = float(value) if known[name] is float else int(value)
+            if number <= 0:
+                raise ValueError(f"BEFFROI_LIMITS: {name} has to be positive")
+            changes[name] = number
+        return cls(**changes)  # type: ignore[arg-type]  # the loop above gave each its field's type
+
+
+def limits_from_environment(environment: Mapping[str, str]) -> Limits:
+    """The limits that `BEFFROI_LIMITS` describes; raises ValueError."""
+    return Limits.from_text(environment.get("BEFFROI_LIMITS", ""))

@@ -1,0 +1,57 @@
+"""GET /v1/models: what this key can call now, from the snapshot. OpenAI's model object, `shutdown_date` included, and a few facts more."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.relay import errors
+from gateway.relay.admission import may_call
+from gateway.relay.snapshot import Caller, Model
+
+if TYPE_CHECKING:
+    from gateway.relay.gateway import Gateway
+
+
+def model_list(gateway: "Gateway", caller: Caller) -> bytes:
+    """The answer's body: the models that are alive, priced for this tenant, served, and allowed to this key."""
+    by_name = {model.name: model for model in gateway.snapshot.models.values() if _is_offered(gateway, caller, model)}
+    return msgspec.json.encode({"object": "list", "data": [_described(by_name[name]) for name in sorted(by_name)]})
+
+
+def one_model(gateway: "Gateway", caller: Caller, name: str) -> bytes:
+    """The answer's body for one model, by name or alias. Raises Refusal."""
+    model = gateway.snapshot.model(name, caller.tenant.id)
+    if model is None or not _is_offered(gateway, caller, model):
+        raise errors.model_not_found(name)
+    return msgspec.json.encode(_described(model))
+
+
+def _is_offered(gateway: "Gateway", caller: Caller, model: Model) -> bool:
+    now = gateway.ledger.now()
+    price_list = model.prices.get((caller.tenant.rate_card_id, "standard"))
+    is_priced = price_list is not None and price_list.at(now) is not None
+    return (
+        bool(model.replicas)
+        and is_priced
+        and not model.is_retired(datetime.fromtimestamp(now, UTC).date())
+        and may_call(caller, model)
+    )
+
+
+def _described(model: Model) -> dict[str, object]:
+    described: dict[str, object] = {
+        "id": model.name,
+        "object": "model",
+        "created": model.released_at,
+        "owned_by": model.publisher,
+        "kind": model.kind,
+        "aliases": model.aliases,
+        "max_model_len": model.facts.context_window,
+        "default_max_output": model.default_max_output,
+    }
+    if model.retired_on is not None:
+        described["shutdown_date"] = str(model.retired_on)
+    if model.successor:
+        described["successor"] = model.successor
+    return described

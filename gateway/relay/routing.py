@@ -1,0 +1,67 @@
+"""Which replica takes a request: the one with the fewest under way; a sick one rests, and is tried again. Pure."""
+
+from collections.abc import Collection, Sequence
+from urllib.parse import urlsplit
+
+from gateway.relay.limits import Limits
+
+
+class Replica:
+    """One engine endpoint as this process sees it. Times are a monotonic clock's seconds; `place` is host, port, whether TLS."""
+
+    __slots__ = (
+        "api_key", "failures", "id", "name", "node", "outstanding", "place", "pool", "rests_until", "served_name", "site", "turns",
+        "unmetered", "url",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, id: int, name: str, url: str, api_key: str, served_name: str, pool: str, node: str, site: str
+    ) -> None:
+        self.id, self.name, self.url, self.api_key = id, name, url, api_key
+        self.served_name, self.pool, self.node, self.site = served_name, pool, node, site
+        parts = urlsplit(url)
+        is_tls = parts.scheme == "https"
+        self.place = (parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls)
+        self.outstanding = self.turns = self.failures = self.unmetered = 0
+        self.rests_until = 0.0
+
+    def began(self) -> None:
+        """A request was sent to it."""
+        self.outstanding += 1
+        self.turns += 1
+
+    def ended(self) -> None:
+        """A request that was sent to it is over."""
+        self.outstanding -= 1
+
+    def succeeded(self) -> None:
+        """It answered: whatever was wrong is over."""
+        self.failures = 0
+        self.rests_until = 0.0
+
+    def failed(self, now: float, limits: Limits) -> None:
+        """It did not answer as an engine should: it rests, twice as long each time."""
+        self.failures += 1
+        self.rests_until = now + min(limits.ejected_s * 2 ** min(self.failures - 1, 16), limits.ejected_most_s)
+
+    def left_out_usage(self, now: float, limits: Limits) -> None:
+        """It answered without usage; after three times it rests as long as can be (I2 e)."""
+        self.unmetered += 1
+        if self.unmetered >= UNMETERED_MOST:
+            self.rests_until = now + limits.ejected_most_s
+            self.unmetered = 0
+
+
+UNMETERED_MOST = 3
+
+
+def choose(replicas: Sequence[Replica], tried: Collection[Replica], now: float) -> Replica | None:
+    """The replica with the fewest requests under way, then the fewest turns, among those not tried and not resting.
+
+    Where all rest, the one that may come back first is tried: a request is worth a probe. None when all were tried.
+    """
+    left = [replica for replica in replicas if replica not in tried]
+    well = [replica for replica in left if replica.rests_until <= now]
+    if well:
+        return min(well, key=lambda replica: (replica.outstanding, replica.turns))
+    return min(left, key=lambda replica: replica.rests_until, default=None)

@@ -1,0 +1,119 @@
+"""What a gateway knows by heart: keys, tenants, models, prices, replicas. Read from PostgreSQL, never asked for in a request's way.
+
+The ledger decides in the end: an admission decided on an old row is answered `stale`, and the row is read again (DESIGN, step 4).
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
+
+from billing.pricing import Prices
+from gateway.relay.input_bound import ModelFacts
+from gateway.relay.routing import Replica
+from identity.client_address import Network
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """What keys of one kind may do; shared by all that may do the same. Empty: no restriction, but no browser without an origin."""
+
+    scopes: frozenset[str]
+    allowed_models: frozenset[str]
+    ip_ranges: tuple[Network, ...]
+    origins: frozenset[str]
+
+
+class Key(NamedTuple):
+    """An API key. `expires_at` in Unix seconds, 0 for never; `version` is its policy_version."""
+
+    id: int
+    tenant_id: int
+    project_id: int
+    version: int
+    digest: bytes
+    pepper_id: int
+    expires_at: int
+    is_revoked: bool
+    policy: KeyPolicy
+
+
+class Tenant(NamedTuple):
+    """A tenant as the relay needs it; `rate_card_id` is that of its contract in force, 0 for none."""
+
+    id: int
+    version: int
+    is_active: bool
+    rate_card_id: int
+    cache_salt: str
+
+
+class Caller(NamedTuple):
+    """Whose request it is: a key that was verified, its tenant, and the browser origin that it may be used from."""
+
+    key: Key
+    tenant: Tenant
+    origin: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """The versions of a price, oldest first: `starts` in Unix seconds beside their prices."""
+
+    starts: tuple[float, ...]
+    prices: tuple[Prices, ...]
+
+    def at(self, now: float) -> Prices | None:
+        """The price in force at `now` (Unix seconds, the database's clock)."""
+        place = bisect_right(self.starts, now)
+        return self.prices[place - 1] if place else None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A language model, what bounds a request to it, and who serves it."""
+
+    id: int
+    name: str
+    kind: str
+    facts: ModelFacts
+    default_max_output: int
+    kwh_per_million_tokens: str | None
+    released_at: int
+    publisher: str
+    deprecated_on: date | None
+    retired_on: date | None
+    successor: str
+    aliases: tuple[str, ...]
+    replicas: tuple[Replica, ...]
+    prices: Mapping[tuple[int, str], PriceList]  # by (rate card, mode)
+
+    def is_retired(self, today: date) -> bool:
+        """Whether its life is over."""
+        return self.retired_on is not None and self.retired_on <= today
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Everything, replaced part by part. `loaded` once all of it was read."""
+
+    keys: dict[str, Key] = field(default_factory=dict)
+    lookups: dict[int, str] = field(default_factory=dict)
+    tenants: dict[int, Tenant] = field(default_factory=dict)
+    archived_projects: frozenset[int] = frozenset()
+    models: dict[str, Model] = field(default_factory=dict)
+    tenant_aliases: dict[tuple[int, str], Model] = field(default_factory=dict)
+    origins: frozenset[str] = frozenset()
+    loaded: bool = False
+
+    def model(self, name: str, tenant_id: int) -> Model | None:
+        """The model of that name or alias; a tenant's own alias comes first."""
+        return self.tenant_aliases.get((tenant_id, name)) or self.models.get(name)
+
+    def put_key(self, lookup: str, key: Key) -> None:
+        """Add or replace a key."""
+        self.keys[lookup] = key
+        self.lookups[key.id] = lookup
+        if not key.policy.origins <= self.origins:
+            self.origins |= key.policy.origins

@@ -1,0 +1,113 @@
+"""Settles the holds that no living process answers for (I2 d): those of fenced incarnations, and our own that we lost sight of.
+
+Every gateway has a sweeper; an advisory lock lets one at a time work.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from billing.pricing import METERS, Amounts, MissingPrice, Prices, Quantities
+from gateway.relay.config import Config
+from gateway.relay.database import FENCED, LOST, Line
+from gateway.relay.ledger import NOTHING, Ledger, Settlement, priced
+
+logger = logging.getLogger("beffroi.sweeper")
+
+EVERY_S = 5
+BATCH = 500
+SWEEPER_LOCK = 7302  # pg_try_advisory_lock's key
+KEPT_REFUSALS = 1000  # a key, one by one (DESIGN)
+IDEMPOTENCY_MEMORY = "24 hours"
+TIDY_ROUNDS = 120  # tidied every ten minutes
+
+_ORPHANS = "select request_id, price_version_id, checkpoint, age_ms from orphaned_holds_v1(%s)"
+_OURS = """
+    select request_id, price_version_id, checkpoint, (extract(epoch from now() - admitted_at) * 1000)::int
+    from billing_hold where incarnation = %s and admitted_at < now() - interval '60 seconds' order by request_id limit %s
+"""
+_PRICES = "select version_id, jsonb_object_agg(meter, nano_eur_per_million) from billing_meterprice where version_id = any(%s) group by 1"
+
+
+class Sweeper:
+    """The task that sweeps. `is_ours` says whether this process still works on a request."""
+
+    def __init__(self, config: Config, ledger: Ledger, is_ours: Callable[[UUID], bool]) -> None:
+        self._limits, self._ledger, self._is_ours = config.limits, ledger, is_ours
+        self._line = Line(config.database_url, "sweeper")
+        self._suspects: set[UUID] = set()
+        self._round = 0
+
+    async def run(self) -> None:
+        """Sweep every few seconds, for ever."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.sweep()
+            except LOST as error:
+                logger.warning("cannot sweep: %s", type(error).__name__)
+            except psycopg.Error as error:
+                if error.sqlstate != FENCED:
+                    logger.error("cannot sweep: %s", error.sqlstate)
+
+    async def sweep(self) -> None:
+        """One round: fence the silent, settle what they left, then what this process lost sight of, then tidy up."""
+        if not (await self._line.call("select pg_try_advisory_lock(%s)", (SWEEPER_LOCK,)))[0][0]:
+            return await self._settle_lost_ones()
+        fenced = await self._line.call(
+            "select fence_silent_v1(make_interval(secs => %s), make_interval(secs => %s))",
+            (self._limits.silent_s, self._limits.grace_s),
+        )
+        if fenced[0][0]:
+            logger.warning("fenced %d silent incarnations", fenced[0][0])
+        orphans = await self._line.call(_ORPHANS, (BATCH,))
+        await self._settle(orphans)
+        await self._settle_lost_ones()
+        self._round += 1
+        if self._round % TIDY_ROUNDS == 1:
+            await self._line.call("select tidy_v1(%s, %s::interval)", (KEPT_REFUSALS, IDEMPOTENCY_MEMORY))
+
+    async def close(self) -> None:
+        """Close the connection, which frees the lock."""
+        await self._line.close()
+
+    async def _settle_lost_ones(self) -> None:
+        """Holds of ours that nothing here works on, seen twice: an admission whose answer was lost."""
+        holds = [
+            row for row in await self._line.call(_OURS, (self._ledger.incarnation, BATCH)) if not self._is_ours(row[0])
+        ]
+        await self._settle([row for row in holds if row[0] in self._suspects])
+        self._suspects = {row[0] for row in holds}
+
+    async def _settle(self, holds: list[tuple[Any, ...]]) -> None:
+        if not holds:
+            return
+        rows = await self._line.call(_PRICES, ([row[1] for row in holds],))
+        prices = {version: Prices(version, meters) for version, meters in rows}
+        waiting = [self._ledger.settle(_last_settlement(row[0], row[2], row[3], prices.get(row[1]))) for row in holds]
+        charges = await asyncio.gather(*waiting, return_exceptions=True)
+        logger.warning(
+            "settled %d holds without an owner", sum(not isinstance(charge, BaseException) for charge in charges)
+        )
+
+
+def _last_settlement(request_id: UUID, checkpoint: Any, age_ms: int, prices: Prices | None) -> Settlement:
+    """The charge of a request whose gateway was lost: what its stream last reported, 0 without a report."""
+    told = checkpoint or {}
+    quantities = Quantities._make(int(told.get(meter, 0)) for meter in METERS) if told else NOTHING
+    try:
+        amounts = priced(quantities, prices) if prices is not None else Amounts()
+    except MissingPrice:
+        amounts = Amounts()
+    return Settlement(
+        request_id=request_id, status="gateway_lost", http_status=CLIENT_SAW_NO_END, finish_reason="", pool=told.get("pool", ""),
+        replica=told.get("replica", ""), node=told.get("node", ""), site=told.get("site", ""), ttft_ms=None, duration_ms=age_ms,
+        quantities=quantities, amounts=amounts,
+    )  # fmt: skip
+
+
+CLIENT_SAW_NO_END = 502
