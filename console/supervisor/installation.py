@@ -13,7 +13,7 @@ from console.supervisor.environment import MARK, home_of, is_embedded
 from console.supervisor.home import Home, HomeError, load_secrets
 from console.supervisor.leftovers import end_leftovers
 from console.supervisor.postgres import PostgresError
-from console.supervisor.supervisor import StartError, StopRequestedError, Supervisor
+from console.supervisor.supervisor import StartError, StepError, StopRequestedError, Supervisor
 from console.supervisor.terminal import complain, say, step
 from console.supervisor.valkey import ValkeyError
 
@@ -115,14 +115,24 @@ class Installation:
             self._supervisor.run_step("load_prices")
 
     def _start_engines(self) -> None:
-        registrations: list[str] = []
         if not env.text("BEFFROI_ENGINES", "") and self._demo.models:
-            engines, served = plan.simulated_engines(self._demo.models, load_secrets(self._home).engine_key)
+            key = load_secrets(self._home).engine_key
+            engines, served = plan.simulated_engines(self._demo.models, key)
             with step("Starting simulated engines (they stand in for GPUs and say so)"):
                 self._supervisor.start(*engines)
-            registrations = [flag for engine in served for flag in ("--engine", engine)]
-        with step("Asking the engines what they can do"):
-            self._supervisor.run_step("register_engines", *registrations)
+            with step("Asking them what they can do"):
+                flags = [flag for engine in served for flag in ("--engine", engine)]
+                self._supervisor.run_step("register_engines", "--simulated", "--api-key", key, *flags)
+        else:
+            self._ask_given_engines()
+
+    def _ask_given_engines(self) -> None:
+        """An engine that does not answer yet keeps nothing from starting: the worker goes on asking."""
+        say("  Asking the engines of BEFFROI_ENGINES what they can do:")
+        try:
+            self._supervisor.run_step("register_engines", tell=lambda line: say(f"    {line}"))
+        except StepError as error:
+            complain(f"  {error}")
 
     def _start_doors(self, listener: socket.socket) -> None:
         with step(f"Starting the pages, {plan.gateway_count()} gateways and the worker"):

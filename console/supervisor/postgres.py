@@ -39,7 +39,7 @@ class PostgresError(Exception):
 class EmbeddedPostgres:
     """One cluster that listens on a Unix socket only and asks everybody for a password.
 
-    `durable` is False only for throw-away clusters (tests): a power cut would lose them.
+    `durable` is False only for throw-away clusters (tests): a power cut would lose them, a killed server loses nothing.
     """
 
     data: Path
@@ -64,7 +64,7 @@ class EmbeddedPostgres:
             "log_line_prefix": "%m [%p] ",
         }
         if not self.durable:
-            options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+            options |= {"fsync": "off", "full_page_writes": "off"}
         flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
         server = str(binaries(self.account) / "postgres")
         return Command([server, "-D", str(self.data), *flags], signal.SIGINT, self.account)

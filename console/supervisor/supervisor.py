@@ -1,5 +1,6 @@
 """Starts processes in their order, brings back the ones that die, stops all in the opposite order."""
 
+import os
 import signal
 import subprocess
 import tempfile
@@ -28,6 +29,10 @@ class StopRequestedError(Exception):
 
 class StartError(Exception):
     """Something did not start; the message holds the last lines of its log."""
+
+
+class StepError(StartError):
+    """A step on the way failed."""
 
 
 class Supervisor:
@@ -67,25 +72,36 @@ class Supervisor:
                 log = self._log(service.name)
                 raise StartError(f"{service.name}: {error}. The end of {log}:\n{logs.last_lines(log)}") from error
 
-    def run_step(self, *arguments: str) -> str:
-        """Run `python manage.py <arguments>` to its end. Returns: what it wrote to stdout.
+    def run_step(self, *arguments: str, tell: Callable[[str], None] = lambda line: None) -> str:
+        """Run `python manage.py <arguments>` to its end and tell each line as it comes. Returns: all of its stdout.
 
-        Raises: StartError with its last lines when it failed, StopRequestedError.
+        Raises: StepError with its last lines when it failed, StopRequestedError.
         """
         log = self._log(arguments[0])
         with tempfile.TemporaryFile() as output:  # it has no name: a key in it is gone with us
             command = python("manage.py", *arguments)
             process = spawn(command, self.environment, log, stdout=output)
-            deadline = time.monotonic() + STEP_SECONDS
             try:
-                while process.poll() is None and time.monotonic() < deadline:
-                    self.pause(0.05)
+                self._follow(process, output.fileno(), tell)
             finally:
                 stop(process, command.stop_signal, 0 if process.poll() is None else 10)
             if process.returncode != 0:
-                raise StartError(f"`manage.py {arguments[0]}` failed. The end of {log}:\n{logs.last_lines(log)}")
-            output.seek(0)
-            return output.read().decode()
+                raise StepError(f"`manage.py {arguments[0]}` failed. The end of {log}:\n{logs.last_lines(log)}")
+            return os.pread(output.fileno(), os.fstat(output.fileno()).st_size, 0).decode()
+
+    def _follow(self, process: subprocess.Popen[bytes], output: int, tell: Callable[[str], None]) -> None:
+        """Tell the lines of a growing file until its writer ends. Read by position: the shared one is the writer's."""
+        told = 0
+        deadline = time.monotonic() + STEP_SECONDS
+        has_ended = False
+        while not has_ended and time.monotonic() < deadline:
+            has_ended = process.poll() is not None  # looked at first: what it wrote last is read after its end
+            *lines, _unfinished = os.pread(output, os.fstat(output).st_size - told, told).split(b"\n")
+            told += sum(len(line) + 1 for line in lines)
+            for line in lines:
+                tell(line.decode("utf-8", "replace"))
+            if not has_ended:
+                self.pause(0.05)
 
     def watch(self, on_change: Callable[[], None]) -> None:
         """Bring back what dies, for ever; `on_change` after each start. Raises: StopRequestedError."""
