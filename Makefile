@@ -19,9 +19,10 @@ test: ## Checking: all tests but those on a real engine, on real PostgreSQL and 
 	@$(BOOTSTRAP) requirements-dev.txt
 	$(PY) -m pytest -m "not real_engine" $(TESTS)
 
-test-engine: ## Checking: the engine contract on a real vLLM on this machine's CPU
+test-engine: ## Checking: the engine contract on a real vLLM on this machine's CPU (its environment: .venv-engine)
 	@$(BOOTSTRAP) requirements-dev.txt
-	$(PY) -m pytest -m real_engine --timeout=1500 tests
+	$(PY) -m tests.engine_contract.vllm_on_cpu prepare
+	$(PY) -m pytest -m real_engine tests
 
 lint: ## Checking: style, types, layers
 	@$(BOOTSTRAP) requirements-dev.txt
