@@ -90,7 +90,8 @@ class Installation:
         self._prepare_database()
         if env.switch("BEFFROI_DEMO", default=True):
             with step("Making the demo organisations"):
-                answer = self._supervisor.run_step("seed_demo", "--base-url", self._address)
+                lost = [] if last_key else ["--new-key"]
+                answer = self._supervisor.run_step("seed_demo", "--base-url", self._address, *lost)
                 self._demo = announcement.read_demo(answer, last_key)
         self._start_engines()
         self._start_doors(listener)

@@ -1,0 +1,34 @@
+"""`manage.py seed_demo`: the demo's organisations, people and key. Prints one JSON object for `make up`."""
+
+import json
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand, CommandError
+
+from console import env
+from console.demo import demo_models, seed_demo, sign_in_secrets
+from identity.errors import NotFound
+
+
+class Command(BaseCommand):
+    """Prints {"api_key": text or "", "login_urls": {role: url}, "models": {kind: id}}."""
+
+    help = "Make the demo organisations, people and key (only what is missing) and print how to use them, as JSON."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--base-url", required=True, help="the address that people reach this installation at")
+        parser.add_argument(
+            "--new-key", action="store_true", help="replace the demo key: its text is not known any more"
+        )
+
+    def handle(self, *args: object, base_url: str, new_key: bool, **options: object) -> None:
+        tier = env.text("BEFFROI_DEMO_TIER", "standard")
+        try:
+            api_key = seed_demo(tier=tier, new_key=new_key)
+        except NotFound as error:
+            raise CommandError(f"BEFFROI_DEMO_TIER={tier}: {error}") from None
+        given = [
+            engine.partition("=")[0].strip() for engine in env.text("BEFFROI_ENGINES", "").split(",") if "=" in engine
+        ]
+        links = {role: f"{base_url}/sign-in/{secret}" for role, secret in sign_in_secrets().items()}
+        self.stdout.write(json.dumps({"api_key": api_key, "login_urls": links, "models": demo_models(given)}))
