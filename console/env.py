@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from identity.client_address import Network, parse_networks
 from identity.keyring import Keyring, KeyringError, parse_keyring
 
 
@@ -66,6 +67,14 @@ def switch(name: str, *, default: bool) -> bool:
 def words(name: str) -> list[str]:
     """A list separated by commas; empty when the variable is not set."""
     return [word.strip() for word in text(name, "").split(",") if word.strip()]
+
+
+def networks(name: str) -> tuple[Network, ...]:
+    """Addresses and networks, separated by commas."""
+    try:
+        return parse_networks(words(name))
+    except ValueError as error:
+        raise MisconfiguredError(f"{name}: {error}. Expected networks such as 10.0.0.0/8, 2001:db8::/32.") from error
 
 
 def web_address(name: str, default: str) -> str:

@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy
 from psycopg.conninfo import conninfo_to_dict
 
 from console import env
+from gateway.pools import schedule as pools_schedule
+from identity.client_address import parse_networks
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = Path(env.text("BEFFROI_HOME", str(BASE_DIR / ".beffroi"))).resolve()
@@ -23,10 +25,14 @@ SECRET_KEY = env.secret("BEFFROI_SECRET_KEY")
 KEY_PEPPERS = env.keyring("BEFFROI_KEY_PEPPERS")
 ENCRYPTION_KEYS = env.keyring("BEFFROI_ENCRYPTION_KEYS")
 
+# Whose X-Forwarded-For is believed. The gateway has checked it already and adds its peer.
+TRUSTED_PROXIES = parse_networks(env.words("BEFFROI_TRUSTED_PROXIES"))
+
 PUBLIC_URL = env.web_address("BEFFROI_PUBLIC_URL", f"http://127.0.0.1:{env.text('BEFFROI_PORT', '8000')}")
 _served_over_tls = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = sorted({str(urlsplit(PUBLIC_URL).hostname), "localhost", "127.0.0.1", "[::1]"})
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+TRUSTED_PROXIES = env.networks("BEFFROI_TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
@@ -138,10 +144,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Beffroi",
     "DESCRIPTION": "Keys, usage, budgets and models of a self-hosted LLM service.",
     "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 
 CELERY_BROKER_URL = VALKEY_URL
@@ -151,6 +153,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE}
 
 # To stderr, which the supervisor (or systemd, or a container) keeps. The format has no place for a request or its body.
 LOGGING = {

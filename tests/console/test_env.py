@@ -60,6 +60,14 @@ def test_a_public_address_is_a_scheme_and_a_host(monkeypatch: pytest.MonkeyPatch
         env.web_address("AN_ADDRESS", "")
 
 
+def test_trusted_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_PROXIES", "10.0.0.0/8, 2001:db8::1")
+    assert [str(network) for network in env.networks("SOME_PROXIES")] == ["10.0.0.0/8", "2001:db8::1/128"]
+    monkeypatch.setenv("SOME_PROXIES", "10.0.0.1/8")
+    with pytest.raises(MisconfiguredError, match="SOME_PROXIES.*host bits"):
+        env.networks("SOME_PROXIES")
+
+
 def test_a_wrong_key_ring_is_refused_without_repeating_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEYS", "1:deadbeef")
     with pytest.raises(MisconfiguredError, match="SOME_KEYS") as refusal:
