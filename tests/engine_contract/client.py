@@ -1,8 +1,11 @@
 """A small HTTP client that hides nothing: bytes out, bytes in, and connections that a test can cut."""
 
+import contextlib
 import http.client
 import json
+import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,11 +103,15 @@ class Endpoint:
         assert isinstance(count, int)
         return count
 
-    def open(self, path: str, body: dict[str, Any] | bytes, **headers: str) -> http.client.HTTPConnection:
-        """Send a request and leave the answer unread."""
+    @contextlib.contextmanager
+    def opened(self, path: str, body: dict[str, Any] | bytes, **headers: str) -> Iterator[http.client.HTTPConnection]:
+        """Send a request and leave the answer to the caller; hang up at the end, whatever was read."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         connection.request("POST", path, self.encode(body), self._headers(headers))
-        return connection
+        try:
+            yield connection
+        finally:
+            hang_up(connection)
 
     def encode(self, body: dict[str, Any] | bytes) -> bytes:
         """The bytes that `post` sends."""
@@ -164,6 +171,14 @@ class Metrics:
         names = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
         prompt, generated = (int(self[name] - before[name]) for name in names)
         return prompt, generated
+
+
+def hang_up(connection: http.client.HTTPConnection) -> None:
+    """Close for good: closing alone would wait for a response object that still has the socket."""
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):  # the other side was faster
+            connection.sock.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 def message(content: str) -> list[dict[str, Any]]:

@@ -81,10 +81,9 @@ def test_our_request_id_becomes_the_id_of_the_answer(chat: Endpoint, path: str, 
 def test_the_same_request_id_twice_at_once_harms_nobody(chat: Endpoint) -> None:
     """A retry on the same replica: both run, each with its own full usage."""
     body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 50, "ignore_eos": True}
-    first = chat.open("/v1/chat/completions", body, X_Request_Id="twice")
-    second = chat.post("/v1/chat/completions", body, X_Request_Id="twice")
-    answer = json.loads(first.getresponse().read())
-    first.close()
+    with chat.opened("/v1/chat/completions", body, X_Request_Id="twice") as first:
+        second = chat.post("/v1/chat/completions", body, X_Request_Id="twice")
+        answer = json.loads(first.getresponse().read())
     assert answer["usage"]["completion_tokens"] == second.usage["completion_tokens"] == 50
 
 

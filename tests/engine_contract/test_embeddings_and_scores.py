@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.engine_contract.client import Endpoint, figures
+from tests.engine_contract.engines import only_real
 
 QUERY = "what hangs in the belfry"
 DOCUMENTS = ["a bell", "a bell and a clock", "nothing at all"]
@@ -31,6 +32,7 @@ def count(embedding: Endpoint, given: Any) -> int:
     return sum(count(embedding, entry) for entry in given)
 
 
+@only_real
 def test_usage_of_embeddings_says_zero_completion_tokens_and_null_details(embedding: Endpoint) -> None:
     """`completion_tokens` is there, and 0; the details are null: read them as absent."""
     usage = embedding.post("/v1/embeddings", {"input": "a belfry"}).usage
@@ -104,9 +106,10 @@ def test_a_reranking_moves_the_prompt_counter_by_its_usage(reranker: Endpoint) -
 
 
 def test_a_model_that_cannot_chat_refuses_to(embedding: Endpoint) -> None:
-    assert embedding.chat(max_tokens=1).status == 404
+    """A vLLM that serves vectors has no such route at all: 404 and no `error` member."""
+    assert embedding.chat(max_tokens=1).status in (400, 404)
 
 
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/rerank"])
 def test_a_model_that_chats_makes_no_vectors_and_no_scores(chat: Endpoint, path: str) -> None:
-    assert chat.post(path, {"input": "x", "query": "x", "documents": ["y"]}).status == 404
+    assert chat.post(path, {"input": "x", "query": "x", "documents": ["y"]}).status in (400, 404)

@@ -18,6 +18,7 @@ def test_an_error_has_an_integer_code_that_is_the_status(chat: Endpoint) -> None
     assert (error["type"], error["code"], error["param"]) == ("BadRequestError", 400, "temperature")
 
 
+@only_real
 def test_a_member_of_the_wrong_type_is_400_with_the_offending_value_in_the_message(chat: Endpoint) -> None:
     """The message quotes the request: it may hold a prompt, and must not be logged or handed on."""
     answer = chat.chat(messages="a secret prompt", max_tokens=1)
@@ -84,7 +85,8 @@ def test_a_refused_request_costs_no_token(chat: Endpoint) -> None:
     assert chat.metrics().tokens_since(before) == (0, 0)
 
 
-@pytest.mark.parametrize("part", [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}])
-def test_a_picture_for_a_model_that_cannot_see_is_400(chat: Endpoint, part: dict[str, Any]) -> None:
+@only_real
+def test_a_picture_for_a_model_that_cannot_see_is_400(chat: Endpoint) -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     content = [{"type": "text", "text": "What is this?"}, part]
     assert chat.chat(messages=[{"role": "user", "content": content}], max_tokens=1).status == 400
