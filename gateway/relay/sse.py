@@ -62,7 +62,7 @@ class EventSplitter:
                 events.append(found)
         if self._size > MAX_EVENT_BYTES + 1:  # the one more is the \n of a line that may be its last
             raise EventTooLarge(events)
-        self._between_events = not (self._parts or self._after_cr or self._at_start)
+        self._between_events = not self._parts
         return events
 
     def _normal(self, data: bytes) -> bytes:

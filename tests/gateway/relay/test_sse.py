@@ -101,6 +101,11 @@ def test_what_looks_like_the_short_way_but_is_not_gives_the_same_events(read: by
     assert events_of(one_by_one(read)) == events
 
 
+def test_a_whole_looking_read_in_the_middle_of_an_event_belongs_to_it() -> None:
+    assert events_of([b"data: 0\n\n", b"data: 1\n", b"data: 2\n\n"]) == [b"0", b"1\n2"]
+    assert events_of([b"data: 0\n\ndata: 1", b"data: 2\n\n"]) == [b"0", b"1data: 2"]
+
+
 def test_a_byte_order_mark_is_dropped_at_the_start_and_only_there() -> None:
     stream = b"\xef\xbb\xbfdata: 1\n\n\xef\xbb\xbfdata: 2\n\ndata: 3\n\n"
     assert events_of([stream]) == events_of(one_by_one(stream)) == [b"1", b"3"]
@@ -118,10 +123,17 @@ def test_what_the_end_of_the_stream_cuts_is_no_event() -> None:
 def test_an_event_of_the_largest_size_passes_and_one_byte_more_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 16)
     fits, too_large = b"data: 0123456789\n\n", b"data: 0123456789a\n\n"
-    for split in (lambda stream: [stream], one_by_one, lambda stream: [b"data: 1\n\n", stream]):
-        assert events_of(split(fits))[-1] == b"0123456789"
-        with pytest.raises(EventTooLarge):
-            events_of(split(too_large))
+    for before in ([], [b"data: 1\n\n"], [b"\n"], [b"data: 1\n\n\n"]):
+        for split in (lambda stream: [stream], one_by_one, lambda stream: [stream[:-1], stream[-1:]]):
+            assert events_of([*before, *split(fits)])[-1] == b"0123456789"
+            with pytest.raises(EventTooLarge):
+                events_of([*before, *split(too_large)])
+        assert events_of([b"".join(before) + fits])[-1] == b"0123456789"
+
+
+def test_the_limit_is_for_one_event_and_not_for_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 16)
+    assert events_of(one_by_one(b"data: 123\n\n" * 50)) == [b"123"] * 50
 
 
 def test_events_that_were_whole_before_the_one_that_is_too_large_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:

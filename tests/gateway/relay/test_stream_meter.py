@@ -198,6 +198,18 @@ def test_an_event_of_several_data_lines_is_relayed_as_one() -> None:
     assert chunk == {"choices": [{"delta": {}}], "usage": None}
     assert final == {"choices": [], "usage": {"prompt_tokens": 2, "cost_nano_eur": 5}, "x": [1]}
     assert done == "[DONE]"
+    hiding = StreamMeter(hide_usage=True, sequences=1)
+    assert hiding.feed(b'data: {"choices":\ndata: [{}]}\n\n') == b'data: {"choices": [{}]}\n\n'
+
+
+def test_who_asked_for_usage_sees_null_where_the_engine_sends_none() -> None:
+    meter = StreamMeter(hide_usage=False, sequences=1)
+    assert meter.feed(b'data: {"choices":[{}]} \n\n') == b'data: {"choices":[{}],"usage":null}\n\n'
+
+
+def test_hiding_wins_over_the_usage_of_each_chunk() -> None:
+    meter = StreamMeter(hide_usage=True, sequences=1, continuous=True)
+    assert meter.feed(event(chat_chunk(usage=usage_of(9, 1)))) == event(chat_chunk())
 
 
 def test_comments_and_empty_events_of_the_engine_are_dropped() -> None:

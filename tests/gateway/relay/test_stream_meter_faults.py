@@ -19,7 +19,9 @@ def test_a_nonsense_usage_is_told_apart_and_the_stream_still_ends_well(usage: st
     meter.feed(event(chat_chunk()) + event('{"choices":[],"usage":' + usage + "}") + event("[DONE]"))
     assert meter.tally.has_final
     assert not meter.tally.total().is_sane
-    assert decoded(meter.ending(5))[0]["usage"]["cost_nano_eur"] == 5
+    shown = decoded(meter.ending(5))[0]["usage"]
+    assert shown["cost_nano_eur"] == 5
+    assert "prompt_tokens" in shown
 
 
 ERRORS = [
@@ -27,6 +29,7 @@ ERRORS = [
     '{"error":"Unauthorized"}',
     '{"object":"error","message":"too long","code":400}',
     '{"detail":"Internal Server Error"}',
+    '{"detail":NaN}',
     '{"choices":[{"index":0,"delta":{"content":"x"}}],"error":{"message":"no"}}',
 ]
 
@@ -44,9 +47,10 @@ def test_an_error_of_the_engine_is_kept_from_the_client_and_ends_the_stream(erro
     assert meter.tally.total() == Usage(9, 0, 1, 0)
 
 
-def test_an_empty_error_member_is_no_error() -> None:
+@pytest.mark.parametrize("empty", [None, False, "", {}])
+def test_an_empty_error_member_is_no_error(empty: object) -> None:
     meter = StreamMeter(hide_usage=True, sequences=1)
-    assert meter.feed(event(chat_chunk(error=None))) == event(chat_chunk(error=None))
+    assert meter.feed(event(chat_chunk(error=empty))) == event(chat_chunk(error=empty))
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,10 @@ def odd_usages(draw: st.DrawFn) -> dict[str, Any]:
             ),
             Usage(9, 0, 3, 2),
         ),
+        (
+            '{"prompt_tokens":9,"completion_tokens":3,"completion_tokens_details":{"reasoning_tokens":0},"reasoning_tokens":2}',
+            Usage(9, 0, 3, 0),
+        ),
         ('{"prompt_tokens":8,"total_tokens":8}', Usage(8, 0, 0, 0)),
         ('{"total_tokens":56}', Usage(56, 0, 0, 0)),
         ('{"prompt_tokens":null,"completion_tokens":3,"total_tokens":12}', Usage(9, 0, 3, 0)),
@@ -179,9 +183,9 @@ def test_the_final_usage_takes_the_place_of_the_sum() -> None:
 
 def test_a_count_never_goes_back() -> None:
     tally = UsageTally()
-    for usage in (Usage(10, 3, 5, 1), Usage(10, 0, 4, 2)):
+    for usage in (Usage(10, 3, 5, 1), Usage(10, 0, 4, 2), Usage(10, 0, 6, 2), Usage(9, 3, 6, 2), Usage(10, 0, 7, 2)):
         tally.see(usage, 0)
-    assert tally.total() == Usage(10, 3, 5, 2)
+    assert tally.total() == Usage(10, 3, 7, 2)
 
 
 def test_nonsense_shows_until_a_sane_report_replaces_it() -> None:
