@@ -10,7 +10,10 @@ from console.supervisor.home import Home, write_json
 
 @dataclass(frozen=True)
 class Demo:
-    """What `seed_demo` made: a key, sign-in links that work once, the models to try. Empty in an empty installation."""
+    """What `seed_demo` made: a key, sign-in links that work once (the owner's first), the models to try.
+
+    In an empty installation only the first operator's link, from `set_up`.
+    """
 
     api_key: str = ""
     login_urls: Mapping[str, str] = field(default_factory=dict)
@@ -18,7 +21,7 @@ class Demo:
 
 
 def read_demo(answer: str, last_key: str) -> Demo:
-    """From the JSON that `seed_demo` printed; a key made on an earlier start is only known from then."""
+    """From the JSON that `seed_demo` or `set_up` printed; a key made on an earlier start is only known from then."""
     content = json.loads(answer)
     return Demo(content.get("api_key") or last_key, content["login_urls"], content["models"])
 
@@ -29,7 +32,7 @@ def demo_json(address: str, demo: Demo, pids: Mapping[str, Any]) -> dict[str, An
         "base_url": f"{address}/v1",
         "api_key": demo.api_key,
         "console_url": f"{address}/",
-        "login_url": demo.login_urls.get("owner", ""),
+        "login_url": next(iter(demo.login_urls.values()), ""),
         "login_urls": dict(demo.login_urls),
         "models": dict(demo.models),
         "pids": dict(pids),

@@ -64,8 +64,8 @@ class Installation:
             say(announcement.welcome(self._address, self._demo))
             say(f"Logs are in {self._home.logs}. Ctrl-C stops everything.")
             self._supervisor.watch(self._publish)
-        except StopRequestedError:
-            say("\nStopping; streams that run may finish. (Ctrl-C again: at once.)")
+        except StopRequestedError as request:
+            say(f"\n{request}: stopping; streams that run may finish. (Ctrl-C again: at once.)")
             self._stop()
             say("Stopped. `make up` finds everything as it was.")
             return 0
@@ -88,13 +88,19 @@ class Installation:
         )
         self._start_servers()
         self._prepare_database()
-        if env.switch("BEFFROI_DEMO", default=True):
-            with step("Making the demo organisations"):
-                lost = [] if last_key else ["--new-key"]
-                answer = self._supervisor.run_step("seed_demo", "--base-url", self._address, *lost)
-                self._demo = announcement.read_demo(answer, last_key)
+        self._demo = self._furnish(last_key)
         self._start_engines()
         self._start_doors(listener)
+
+    def _furnish(self, last_key: str) -> Demo:
+        """Make the demo, or in an empty installation the way in for its first operator."""
+        if not env.switch("BEFFROI_DEMO", default=True):
+            with step("Looking for an operator"):
+                return announcement.read_demo(self._supervisor.run_step("set_up", "--base-url", self._address), "")
+        lost = [] if last_key else ["--new-key"]
+        with step("Making the demo organisations"):
+            answer = self._supervisor.run_step("seed_demo", "--base-url", self._address, *lost)
+            return announcement.read_demo(answer, last_key)
 
     def _start_servers(self) -> None:
         secrets = load_secrets(self._home)

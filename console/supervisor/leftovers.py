@@ -13,6 +13,7 @@ from pathlib import Path
 from console.supervisor.environment import MARK
 
 TERMINATE_SECONDS = 10
+KILL_SECONDS = 10
 
 
 def end_leftovers(home: Path, pause: Callable[[float], None]) -> int:
@@ -20,12 +21,17 @@ def end_leftovers(home: Path, pause: Callable[[float], None]) -> int:
     found = _marked(home)
     for pid in found:
         _signal(pid, signal.SIGTERM)
-    deadline = time.monotonic() + TERMINATE_SECONDS
-    while _marked(home) and time.monotonic() < deadline:
-        pause(0.1)
+    _wait_until_gone(home, TERMINATE_SECONDS, pause)
     for pid in _marked(home):
         _signal(pid, signal.SIGKILL)
+    _wait_until_gone(home, KILL_SECONDS, pause)  # until then it may still hold the port
     return len(found)
+
+
+def _wait_until_gone(home: Path, seconds: float, pause: Callable[[float], None]) -> None:
+    deadline = time.monotonic() + seconds
+    while _marked(home) and time.monotonic() < deadline:
+        pause(0.1)
 
 
 def _marked(home: Path) -> list[int]:

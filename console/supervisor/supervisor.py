@@ -24,7 +24,7 @@ STEP_SECONDS = 600  # a migration of a large installation; anything longer is st
 
 
 class StopRequestedError(Exception):
-    """Somebody asked us to stop: Ctrl-C, or SIGTERM."""
+    """Somebody asked us to stop: Ctrl-C, or SIGTERM. The message names the signal."""
 
 
 class StartError(Exception):
@@ -42,19 +42,19 @@ class Supervisor:
         self.environment = environment
         self._log_folder = log_folder
         self._services: list[Service] = []
-        self._stop_requests = 0
+        self._stop_requests: list[str] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note_stop_request)
 
-    def _note_stop_request(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop_requests += 1
+    def _note_stop_request(self, number: int, _frame: FrameType | None) -> None:
+        self._stop_requests.append(signal.Signals(number).name)
 
     def pause(self, seconds: float) -> None:
         """Wait, but not when somebody wants us to stop. Raises: StopRequestedError."""
         deadline = time.monotonic() + seconds
         while True:
             if self._stop_requests:
-                raise StopRequestedError
+                raise StopRequestedError(self._stop_requests[0])
             left = deadline - time.monotonic()
             if left <= 0:
                 return
@@ -141,12 +141,12 @@ class Supervisor:
 
     def stop_all(self) -> None:
         """Stop everything, last started first, each kind together. Asked a second time to stop, it waits no longer."""
-        asked_before = self._stop_requests
+        asked_before = len(self._stop_requests)
         while self._services:
             kind = self._services[-1].kind
             together = [service for service in self._services if service.kind == kind]
             self._services = [service for service in self._services if service.kind != kind]
-            self._stop_together(together, lambda: self._stop_requests > asked_before)
+            self._stop_together(together, lambda: len(self._stop_requests) > asked_before)
 
     def _stop_together(self, services: Sequence[Service], is_impatient: Callable[[], bool]) -> None:
         running = [service for service in services if service.is_alive()]
