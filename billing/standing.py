@@ -1,0 +1,135 @@
+"""Where budgets and limits stand: what is spent, held and left, for pages and the API. Reads only; `admit` decides.
+
+Periods and windows are cut by the database's clock in the tenant's time zone, as the ledger cuts them. One that no
+request has opened yet, or whose time is over, stands at nothing used.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+_PATH = """(x.scope = 'tenant' or (x.scope = 'project' and x.scope_id = %(project)s)
+        or (x.scope = 'key' and x.scope_id = %(key)s))"""
+_AFTER = "x.id > %(after)s"
+
+# More than a path can have: on each of its three places one a period (budgets) or window (limits) and source.
+_MOST_ON_A_PATH = 1_000
+
+_BUDGETS = """
+    select x.id, x.scope, x.scope_id, x.source, x.period, x.limit_nano_eur,
+        coalesce(p.cap_nano_eur, case when x.is_hard then x.limit_nano_eur end) as cap_nano_eur,
+        coalesce(p.spent_nano_eur, 0) as spent_nano_eur, coalesce(p.held_nano_eur, 0) as held_nano_eur,
+        x.is_hard, x.may_lower_output,
+        case when x.period <> 'once' then coalesce(p.starts_at, bounds.starts_at) end as starts_at,
+        case when x.period <> 'once' then coalesce(p.ends_at, bounds.ends_at) end as resets_at
+    from billing_budget x
+    join identity_tenant t on t.id = x.tenant_id
+    left join billing_budget_period p on p.budget_id = x.id and p.ends_at > now()
+    left join lateral billing_period_bounds_v1(nullif(x.period, 'once'), t.time_zone, now()) bounds on true
+    where x.tenant_id = %(tenant)s and x.is_active and {which}
+    order by x.id limit %(size)s
+"""
+_LIMITS = """
+    select x.id, x.scope, x.scope_id, x.source, x.what, x.window, x.amount,
+        case when w.ends_at > now() then w.used else 0 end as used,
+        case when x.what = 'concurrent' then null
+             when w.ends_at > now() then w.ends_at else bounds.ends_at end as resets_at
+    from billing_limit x
+    join identity_tenant t on t.id = x.tenant_id
+    left join billing_limit_window w on w.limit_id = x.id
+    left join lateral billing_period_bounds_v1(nullif(x.window, 'none'), t.time_zone, now()) bounds on true
+    where x.tenant_id = %(tenant)s and x.is_active and {which}
+    order by x.id limit %(size)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStanding:
+    """A budget in its current period; amounts in nano-EUR. `cap_nano_eur` None: it alerts and never refuses.
+
+    `starts_at` and `resets_at` are None for a budget that is given once.
+    """
+
+    id: int
+    scope: str
+    scope_id: int
+    source: str
+    period: str
+    limit_nano_eur: int
+    cap_nano_eur: int | None
+    spent_nano_eur: int
+    held_nano_eur: int
+    is_hard: bool
+    may_lower_output: bool
+    starts_at: datetime | None
+    resets_at: datetime | None
+
+    @property
+    def left_nano_eur(self) -> int:
+        """What may still be spent; below zero never, even where the limit was lowered under what is spent already."""
+        return max(self.limit_nano_eur - self.spent_nano_eur - self.held_nano_eur, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStanding:
+    """A limit in its current window. `used` counts `what` (requests, tokens, ...).
+
+    `resets_at` None: it is freed by requests that end, not by time.
+    """
+
+    id: int
+    scope: str
+    scope_id: int
+    source: str
+    what: str
+    window: str
+    amount: int
+    used: int
+    resets_at: datetime | None
+
+    @property
+    def left(self) -> int:
+        """How much may still be taken in this window."""
+        return max(self.amount - self.used, 0)
+
+
+def budgets_of_tenant(tenant_id: int, *, after: int = 0, size: int) -> list[BudgetStanding]:
+    """At most `size` active budgets of the tenant, its projects and its keys, by id, after the id `after`."""
+    return _budgets(_AFTER, {"tenant": tenant_id, "after": after, "size": size})
+
+
+def budgets_on_path(tenant_id: int, project_id: int, key_id: int) -> list[BudgetStanding]:
+    """The active budgets that bind a request of the key: its own, its project's, its tenant's."""
+    return _budgets(_PATH, _path(tenant_id, project_id, key_id))
+
+
+def limits_of_tenant(tenant_id: int, *, after: int = 0, size: int) -> list[LimitStanding]:
+    """At most `size` active limits of the tenant, its projects and its keys, by id, after the id `after`."""
+    return _limits(_AFTER, {"tenant": tenant_id, "after": after, "size": size})
+
+
+def limits_on_path(tenant_id: int, project_id: int, key_id: int) -> list[LimitStanding]:
+    """The active limits that bind a request of the key: its own, its project's, its tenant's."""
+    return _limits(_PATH, _path(tenant_id, project_id, key_id))
+
+
+def _path(tenant_id: int, project_id: int, key_id: int) -> dict[str, int]:
+    return {"tenant": tenant_id, "project": project_id, "key": key_id, "size": _MOST_ON_A_PATH}
+
+
+def _budgets(which: str, parameters: dict[str, int]) -> list[BudgetStanding]:
+    return [BudgetStanding(*row) for row in _rows(_BUDGETS.format(which=which), parameters)]
+
+
+def _limits(which: str, parameters: dict[str, int]) -> list[LimitStanding]:
+    return [LimitStanding(*row) for row in _rows(_LIMITS.format(which=which), parameters)]
+
+
+def _rows(query: str, parameters: dict[str, int]) -> Sequence[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+    return rows
