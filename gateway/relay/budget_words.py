@@ -15,6 +15,7 @@ _PERIODS = {
     "year": "this year",
     "once": "in all",
 }
+_WINDOWS = {"minute": "a minute", "hour": "an hour", "day": "a day", "month": "a month"}
 _UNITS = {
     "requests": "requests",
     "tokens": "tokens",
@@ -41,7 +42,7 @@ def budget_message(detail: Mapping[str, Any]) -> str:
 def limit_message(detail: Mapping[str, Any], wait: float) -> str:
     """`detail` is that of the ledger's verdict `limit`; `wait` in seconds."""
     is_concurrent = detail["what"] == "concurrent"
-    window = "" if is_concurrent else f" a {detail['window']}"
+    window = "" if is_concurrent else f" {_WINDOWS[detail['window']]}"
     limit = f"The limit of {_SCOPES[detail['scope']]} is {detail['amount']} {_UNITS[detail['what']]}{window}"
     if detail["asked"] > detail["amount"]:
         state = f", and this request alone counts as {detail['asked']}. Ask for less."

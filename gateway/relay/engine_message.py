@@ -7,14 +7,15 @@ import msgspec
 MAX_SHOWN = 300
 """Characters of an engine's message that a client is shown."""
 
-_MAX_READ = 65536
+_MAX_READ = 65536  # bytes of a body
+_MAX_CLEANED = 2000  # characters of a message: it may repeat whatever the client sent
 
 _ABOUT_LENGTH = re.compile(
     r"maximum (?:context|model|input) length|context length|max_model_len|longer than the maximum", re.IGNORECASE
 )
 _UNFIT = re.compile(
     r"""
-    [a-z][a-z0-9+.-]*://\S*                     # URLs
+    [a-z][a-z0-9+.-]{0,20}://\S*                # URLs
     | (?<![\w.])(?:/[\w.+@-]+){2,}              # paths
     | \b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b      # addresses
     | <[^<>]{0,200}\bat\ 0x[0-9a-f]+>           # Python objects
@@ -50,9 +51,8 @@ def is_about_length(message: str) -> bool:
 
 def cleaned(message: str) -> str:
     """The message without what it repeats of the request, without the engine's insides, on one line and short."""
-    message = _ECHO.sub("", message[:_MAX_READ])
-    message = _UNFIT.sub("[...]", message)
-    return printable(" ".join(message.split()), MAX_SHOWN)
+    message = _ECHO.sub("", " ".join(message[:_MAX_CLEANED].split()))
+    return printable(_UNFIT.sub("[...]", message).strip(), MAX_SHOWN)
 
 
 def printable(text: str, most: int) -> str:
