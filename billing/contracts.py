@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from billing.budgets import put_budget
 from billing.clock import database_now
@@ -42,8 +42,6 @@ def start_contract(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = N
         action = "contract.renewed" if contract is running else "contract.started"
         detail = {"tier": tier.code, "rate_card": card.name}
         audit.record(actor=actor, action=action, target=contract, tenant=tenant, detail=detail)
-        with connection.cursor() as cursor:
-            cursor.execute("select pg_notify('beffroi_policy', %s)", [f"tenant:{tenant.pk}"])
     return contract
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from billing.clock import database_now
@@ -75,7 +75,6 @@ def add_price_version(
         detail = {"rate_card": rate_card.name, "model": model.name, "mode": mode, "prices": dict(prices)}
         detail["valid_from"] = starts.isoformat()
         audit.record(actor=actor, action="price_version.added", target=version, detail=detail)
-        _tell_gateways()
     return version
 
 
@@ -192,9 +191,3 @@ def _check_prices(prices: Mapping[str, int]) -> None:
 def _check_mode(mode: str) -> None:
     if mode not in Mode.values:
         raise Invalid("mode", f"One of {', '.join(Mode.values)}.")
-
-
-def _tell_gateways() -> None:
-    """At commit. It only makes them look sooner: an admission at an old price is answered `stale` anyway."""
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_notify('beffroi_policy', 'catalog')")

@@ -15,7 +15,8 @@ class Scope(models.TextChoices):
 class Budget(models.Model):
     """An amount a period on a scope. `is_hard` false: alerts only, never refuses.
 
-    `scope_id` is the id of the tenant, project or key; no foreign key, as the ledger reads this table at every admission.
+    `scope_id` is the id of the tenant, project or key; no foreign key, as the ledger reads this table at every
+    admission.
     `may_lower_output`: where money is short, a client's own output limit may be lowered too (I3).
     """
 

@@ -43,8 +43,11 @@ class Hold(models.Model):
 
 
 class UsageRecord(models.Model):
-    """The one row that describes a request (I2, I7). Append-only, partitioned by its UUIDv7. Quantities are units, money nano-EUR,
-    prices nano-EUR per million units; the amounts of the meters add up to `cost_nano_eur + uncharged_nano_eur`."""
+    """The one row that describes a request (I2, I7). Append-only, partitioned by its UUIDv7.
+
+    Quantities are units, money nano-EUR, prices nano-EUR per million units; the amounts of the meters add up to
+    `cost_nano_eur + uncharged_nano_eur`.
+    """
 
     request_id = models.UUIDField(primary_key=True)
     parent_id = models.UUIDField(null=True)
@@ -100,7 +103,10 @@ class UsageRecord(models.Model):
 
 
 class LedgerEntry(models.Model):
-    """Money that moved outside a request: top-up, expiry, correction, refund, fee. Append-only, one a tenant and idempotency key."""
+    """Money that moved outside a request: top-up, expiry, correction, refund, fee.
+
+    Append-only, one a tenant and idempotency key.
+    """
 
     class Kind(models.TextChoices):
         TOP_UP = "top_up"

@@ -44,7 +44,10 @@ class RateCard(models.Model):
 
 
 class PriceVersion(models.Model):
-    """The prices of a model in a mode on a rate card from `valid_from` until the next version's. Never changed, only followed."""
+    """The prices of a model in a mode on a rate card from `valid_from` until the next version's.
+
+    Never changed, only followed.
+    """
 
     rate_card = models.ForeignKey(RateCard, on_delete=models.PROTECT, related_name="versions")
     model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="price_versions")

@@ -1,13 +1,27 @@
 -- admit_v1: through which inference reserves money. The locking rule: budget periods in id order, then limit windows in id order,
 -- then a later statement decides (a statement that locks and sums sees old sums). Windows and periods are cut by now().
 
+-- The instant of a local time: of two (clocks were put back), the first, so that a period never begins after it began.
+create function billing_instant_v1(local_time timestamp, zone text) returns timestamptz language sql immutable as $$
+    select case when (i.instant - interval '1 hour') at time zone zone = local_time then i.instant - interval '1 hour' else i.instant end
+    from (select local_time at time zone zone as instant) i
+$$;
+
+-- The period or window around an instant, in a time zone. Minutes and hours are cut in absolute time: by the clock on the wall, the hour
+-- that comes twice in autumn would make a minute last for 61.
 create function billing_period_bounds_v1(period text, zone text, at timestamptz, out starts_at timestamptz, out ends_at timestamptz)
 language plpgsql immutable as $$
 declare
-    v_local timestamp := date_trunc(period, at at time zone zone);
+    v_local timestamp;
 begin
-    starts_at := v_local at time zone zone;
-    ends_at := (v_local + case period when 'quarter' then interval '3 months' else ('1 ' || period)::interval end) at time zone zone;
+    if period in ('minute', 'hour') then
+        starts_at := date_trunc(period, at, zone);
+        ends_at := starts_at + ('1 ' || period)::interval;
+    else
+        v_local := date_trunc(period, at at time zone zone);
+        starts_at := billing_instant_v1(v_local, zone);
+        ends_at := billing_instant_v1(v_local + case period when 'quarter' then interval '3 months' else ('1 ' || period)::interval end, zone);
+    end if;
 end $$;
 
 -- A fenced incarnation is refused (I2). The shared advisory lock makes a sweeper wait for calls that began before it fenced.
@@ -68,8 +82,10 @@ $$;
 -- Opens the current period of the tenants' budgets and a window for each of their limits, where they are missing.
 create function billing_open_periods_v1(p_tenants bigint[]) returns void language plpgsql as $$
 begin
+    -- Whoever changes one of these limits now comes before or after us, not between our reading and our writing.
+    perform from billing_budget where tenant_id = any(p_tenants) and is_active order by id for share;
     insert into billing_budget_period (budget_id, starts_at, ends_at, limit_nano_eur, cap_nano_eur)
-    select b.id, s.starts_at, s.ends_at, b.limit_nano_eur, case when b.is_hard then b.limit_nano_eur end
+    select b.id, greatest(s.starts_at, (select max(p.ends_at) from billing_budget_period p where p.budget_id = b.id and p.ends_at <= now())), s.ends_at, b.limit_nano_eur, case when b.is_hard then b.limit_nano_eur end
     from billing_budget b
     join identity_tenant t on t.id = b.tenant_id
     cross join lateral (
@@ -104,7 +120,7 @@ $$;
 create function billing_turn_windows_v1(p_limits bigint[]) returns void language sql as $$
     update billing_limit_window w set starts_at = s.starts_at, ends_at = s.ends_at, used = 0
     from billing_limit l join identity_tenant t on t.id = l.tenant_id,
-        lateral billing_period_bounds_v1(l.window, t.time_zone, now()) s
+        lateral billing_period_bounds_v1(case l.window when 'none' then 'day' else l.window end, t.time_zone, now()) s
     where w.limit_id = any(p_limits) and l.id = w.limit_id and w.ends_at <= now()
 $$;
 
@@ -140,6 +156,13 @@ begin
     if found then
         verdict := 'settled';
         return;
+    end if;
+    if p_request.idempotency is not null then
+        select 'repeated', jsonb_build_object('request_id', i.request_id) into verdict, detail
+            from billing_idempotency_key i where i.key_id = p_request.key_id and i.digest = p_request.idempotency;
+        if found then
+            return;
+        end if;
     end if;
     select 'budget', jsonb_build_object('budget_id', b.id, 'scope', b.scope, 'period', b.period, 'limit_nano_eur', bp.limit_nano_eur,
             'spent_nano_eur', bp.spent_nano_eur, 'held_nano_eur', bp.held_nano_eur,

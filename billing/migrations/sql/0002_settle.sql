@@ -135,14 +135,15 @@ language sql security definer set search_path = public, pg_temp as $$
     update billing_incarnation set fenced_at = now() where id = p_id and fenced_at is null;
 $$;
 
--- Fences the incarnations silent for p_silence, none in the first p_grace after PostgreSQL started. Answers how many.
+-- Fences the incarnations silent for p_silence, none in the first p_grace after PostgreSQL started. Answers how many. One sweeper at a
+-- time; the lock lasts for the call only, since a sweeper that is stopped while it held it would keep itself from being fenced.
 create function fence_silent_v1(p_silence interval, p_grace interval) returns int
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     v_number int;
     v_fenced int := 0;
 begin
-    if pg_postmaster_start_time() > now() - p_grace then
+    if pg_postmaster_start_time() > now() - p_grace or not pg_try_advisory_xact_lock(7302) then
         return 0;
     end if;
     for v_number in select number from billing_incarnation where fenced_at is null and heartbeat_at < now() - p_silence order by number
@@ -168,21 +169,28 @@ language sql security definer set search_path = public, pg_temp as $$
     order by h.request_id limit p_most
 $$;
 
--- Notes refused requests: a JSON array of {request_id, tenant_id, project_id, key_id, at, code, limit_name, model}.
+-- Notes refused requests: a JSON array of {request_id, tenant_id, project_id, key_id, at, code, limit_name, model}. Repeated, it counts
+-- none twice.
 create function refuse_v1(p_batch jsonb) returns void
 language sql security definer set search_path = public, pg_temp as $$
+    with noted as (
+        insert into billing_refusal select * from jsonb_populate_recordset(null::billing_refusal, p_batch)
+        on conflict do nothing returning *
+    )
     insert into billing_refusal_count as c (minute, tenant_id, project_id, key_id, code, refusals)
         select date_trunc('minute', r.at, 'UTC'), r.tenant_id, r.project_id, r.key_id, r.code, count(*)
-        from jsonb_populate_recordset(null::billing_refusal, p_batch) r group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+        from noted r group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
         on conflict (minute, tenant_id, project_id, key_id, code) do update set refusals = c.refusals + excluded.refusals;
-    insert into billing_refusal select * from jsonb_populate_recordset(null::billing_refusal, p_batch) on conflict do nothing;
 $$;
 
 -- Housekeeping: keeps the last p_kept refusals a key, forgets idempotency keys after p_memory and fenced incarnations without holds
--- after a day, makes partitions ahead.
+-- after a day, makes partitions ahead. One at a time: who comes second does nothing.
 create function tidy_v1(p_kept int, p_memory interval) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
+    if not pg_try_advisory_xact_lock(7303) then
+        return;
+    end if;
     delete from billing_refusal r using (
         select request_id from (
             select request_id, row_number() over (partition by key_id order by at desc, request_id desc) as place from billing_refusal
@@ -221,4 +229,4 @@ end $$;
 grant execute on function settle_v1, checkpoint_v1, begin_incarnation_v1, heartbeat_v1, end_incarnation_v1, fence_silent_v1,
     orphaned_holds_v1, refuse_v1, tidy_v1 to beffroi_gateway;
 grant execute on function set_budget_limit_v1, enter_v1 to beffroi_app;
-grant execute on function billing_period_bounds_v1 to beffroi_app;
+grant execute on function billing_period_bounds_v1, billing_instant_v1 to beffroi_app;

@@ -201,16 +201,18 @@ select billing_make_append_only('billing_usage_record', true);
 select billing_make_append_only('billing_usage_record_other', false);
 select billing_make_append_only('billing_ledger_entry', false);
 
--- Partitions by month of the UUIDv7's 48-bit millisecond time (RFC 9562, 5.7), so that the primary key stays global.
+-- Partitions by month of the UUIDv7's 48-bit millisecond time (RFC 9562, 5.7), so that the primary key stays global. A new one locks the
+-- whole table: behind a long reader it gives up after two seconds, rather than make every charge wait with it.
 create function billing_prolong_usage_record_v1(months_ahead int) returns int
-language plpgsql security definer set search_path = public, pg_temp as $$
+language plpgsql security definer set search_path = public, pg_temp set lock_timeout = '2s' as $$
 declare
     v_month timestamptz;
     v_name text;
     v_made int := 0;
 begin
     for v_month in
-        select generate_series(date_trunc('month', now() at time zone 'UTC'),
+        -- From yesterday's month: a gateway's clock may be behind ours at its turn.
+        select generate_series(date_trunc('month', now() at time zone 'UTC' - interval '1 day'),
                                date_trunc('month', now() at time zone 'UTC') + make_interval(months => months_ahead),
                                interval '1 month') at time zone 'UTC'
     loop
@@ -226,6 +228,34 @@ begin
     return v_made;
 end $$;
 select billing_prolong_usage_record_v1(24);
+
+-- Prices are followed by others and never change (I4): what was billed can be added up again for ever.
+create function billing_refuse_price_change() returns trigger language plpgsql as $$
+begin
+    raise exception 'prices in % are followed by others, never changed: % refused', tg_table_name, tg_op using errcode = 'insufficient_privilege';
+end $$;
+create trigger prices_stay before update or delete or truncate on billing_priceversion
+    for each statement execute function billing_refuse_price_change();
+create trigger prices_stay before update or delete or truncate on billing_meterprice
+    for each statement execute function billing_refuse_price_change();
+revoke update, delete, truncate on billing_priceversion, billing_meterprice from beffroi_app;
+
+-- Gateways hear of new prices and contracts at commit. It only makes them look sooner: an old one is answered `stale` anyway.
+create function billing_tell_catalog() returns trigger language plpgsql as $$
+begin
+    perform pg_notify('beffroi_policy', 'catalog');
+    return null;
+end $$;
+create trigger price_is_told after insert on billing_priceversion for each statement execute function billing_tell_catalog();
+create trigger price_is_told after insert on billing_meterprice for each statement execute function billing_tell_catalog();
+
+create function billing_tell_tenant() returns trigger language plpgsql as $$
+begin
+    perform pg_notify('beffroi_policy', 'tenant:' || coalesce(new.tenant_id, old.tenant_id));
+    return null;
+end $$;
+create trigger contract_is_told after insert or update or delete on billing_contract
+    for each row execute function billing_tell_tenant();
 
 -- Working state and sums: the application reads; only the ledger's functions write.
 revoke insert, update, delete on billing_budget_period, billing_limit_window, billing_incarnation, billing_hold,
