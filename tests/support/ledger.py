@@ -98,11 +98,14 @@ def make_model(**changes: Any) -> LanguageModel:
     return LanguageModel.objects.create(**(values | changes))
 
 
-def make_price(rate_card: RateCard, model: LanguageModel, prices: dict[str, int] = PRICES) -> PriceVersion:
-    """A price that has been in force for a day; `prices` in nano-EUR per million units by meter."""
-    version = PriceVersion.objects.create(
-        rate_card=rate_card, model=model, valid_from=timezone.now() - timedelta(days=1)
-    )
+def make_price(
+    rate_card: RateCard,
+    model: LanguageModel,
+    prices: dict[str, int] = PRICES,
+    starts: timedelta = timedelta(days=-1),
+) -> PriceVersion:
+    """A price in force since a day, or as `starts` says from now; `prices` in nano-EUR per million units by meter."""
+    version = PriceVersion.objects.create(rate_card=rate_card, model=model, valid_from=timezone.now() + starts)
     for meter, price in prices.items():
         MeterPrice.objects.create(version=version, meter=Meter(meter), nano_eur_per_million=price)
     return version

@@ -1,0 +1,42 @@
+"""What Django answers when no view could: problems under /api/, short pages elsewhere."""
+
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+_DETAILS = {
+    HTTPStatus.BAD_REQUEST: ("bad_request", "The request cannot be understood."),
+    HTTPStatus.FORBIDDEN: ("forbidden", "This is not allowed."),
+    HTTPStatus.NOT_FOUND: ("not_found", "There is no such address."),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("server_error", "Something went wrong on our side."),
+}
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400, such as a Host header that is not ours."""
+    return _answer(request, HTTPStatus.BAD_REQUEST)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403."""
+    return _answer(request, HTTPStatus.FORBIDDEN)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404."""
+    return _answer(request, HTTPStatus.NOT_FOUND)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500."""
+    return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _answer(request: HttpRequest, status: HTTPStatus) -> HttpResponse:
+    code, detail = _DETAILS[status]
+    if request.path.startswith("/api/"):
+        body = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code, "detail": detail}
+        return JsonResponse(body, status=status.value, content_type="application/problem+json")
+    # Without the request: its context processors could fail again, and a page of an error needs nothing of them.
+    return render(None, "error.html", {"status": status.value}, status=status.value)

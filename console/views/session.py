@@ -1,0 +1,52 @@
+"""Signing in by a one-time link, for the demo and the first operator, and signing out."""
+
+from django.contrib.auth import login, logout
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from identity.client_address import parse_address
+from identity.models import Person
+from identity.sign_in_links import redeem
+
+_BACKEND = "django.contrib.auth.backends.ModelBackend"
+# What proxies between the browser and us say of themselves; the gateway adds the last of them where it believed one.
+_FORWARDING = ("Forwarded", "X-Real-IP", "X-Forwarded-Host", "X-Beffroi-Forwarded")
+
+
+@never_cache
+@require_GET
+def sign_in(request: HttpRequest, secret: str) -> HttpResponse:
+    """Sign in who holds the link, once, from this machine only. A link that does not work says nothing about why."""
+    if _is_guess_of_a_browser(request):
+        return HttpResponse(status=503)
+    person = redeem(secret, now=timezone.now()) if _is_from_this_machine(request) else None
+    if person is not None:
+        login(request, person, backend=_BACKEND)
+        return redirect("welcome")
+    if isinstance(request.user, Person):
+        return redirect("welcome")
+    return render(request, "sign_in_refused.html", status=403)
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session."""
+    logout(request)
+    return redirect("welcome")
+
+
+def _is_from_this_machine(request: HttpRequest) -> bool:
+    """Whether the other end is this machine itself, with nobody in between but our gateway, which names its peer."""
+    hops = request.headers.get("X-Forwarded-For", "")
+    if "," in hops or any(name in request.headers for name in _FORWARDING):
+        return False
+    ends = [parse_address(text) for text in (request.META.get("REMOTE_ADDR", ""), hops) if text]
+    return bool(ends) and all(end is not None and end.is_loopback for end in ends)
+
+
+def _is_guess_of_a_browser(request: HttpRequest) -> bool:
+    """A browser that loads ahead of a click must not use the link up."""
+    return "prefetch" in request.headers.get("Sec-Purpose", "") or request.headers.get("Purpose") == "prefetch"

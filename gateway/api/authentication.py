@@ -1,0 +1,48 @@
+"""Who asks: `Authorization: Bearer <API key>` becomes the `Caller` that the access funnel takes."""
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from identity import access, api_keys
+from identity.access import Caller
+from identity.client_address import Address, client_address
+from identity.errors import KeyRefused, Refusal
+
+CHALLENGE = 'Bearer realm="beffroi"'
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """Gives the request's `auth` a `Caller`; there is no `user`, as a key is not a person. Raises `KeyRefused`."""
+
+    def authenticate(self, request: Request) -> tuple[None, Caller] | None:
+        """None where the request has no credentials at all."""
+        header = request.headers.get("Authorization", "")
+        if not header:
+            return None
+        scheme, _, text = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise KeyRefused(Refusal.MALFORMED)
+        key = api_keys.authenticate(
+            text.strip(), client_ip=_address(request), origin=_foreign_origin(request), now=timezone.now()
+        )
+        return None, access.caller_for_key(key)
+
+    def authenticate_header(self, request: Request) -> str:
+        """What a 401 asks for."""
+        return CHALLENGE
+
+
+def _address(request: Request) -> Address | None:
+    """The client's address. Only the gateway reaches Django, by a Unix socket, and it names its peer in the header."""
+    forwarded_for = request.headers.get("X-Forwarded-For")
+    peer = request.META.get("REMOTE_ADDR") or None
+    return client_address(peer, [forwarded_for] if forwarded_for else [], settings.TRUSTED_PROXIES)
+
+
+def _foreign_origin(request: Request) -> str | None:
+    """The web page that asks, unless it is one of ours (the page of the documentation)."""
+    origin = request.headers.get("Origin")
+    own = f"{request.scheme}://{request.get_host()}"
+    return None if origin in (None, own) else origin

@@ -1,0 +1,257 @@
+"""Keys: what this one is and may do, and those of its project."""
+
+from datetime import UTC
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.standing import budgets_on_path, limits_on_path
+from gateway.api.budgets import BudgetSerializer, LimitSerializer, path_of
+from gateway.api.language_models import callable_model_names
+from gateway.api.problems import errors_of
+from gateway.api.queries import PageQuery, StrictSerializer, next_address, parameters
+from gateway.api.view import ApiView
+from identity import access
+from identity.access import Caller
+from identity.api_keys import mint_api_key, revoke_api_key
+from identity.key_policy import IP_RANGES_MAX, MODELS_MAX, ORIGINS_MAX, KeyPolicy
+from identity.models import ApiKey, Project
+from identity.permissions import Permission
+from identity.scopes import Scope
+
+_SCOPES = (
+    "`inference`: call models. `usage:read:tenant`: read the usage and the budgets of the whole organisation. "
+    "`keys:manage`: create, list and revoke keys of the project. Reading its own needs no scope."
+)
+
+
+def _texts(length_max: int, count_max: int, help_text: str) -> serializers.ListField:
+    child = serializers.CharField(max_length=length_max)
+    return serializers.ListField(child=child, required=False, max_length=count_max, help_text=help_text)
+
+
+class PolicySerializer(serializers.Serializer[Any]):
+    """What a key may do."""
+
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=[scope.value for scope in Scope]),
+        min_length=1,
+        max_length=len(Scope),
+        help_text=_SCOPES,
+    )
+    allowed_models = _texts(200, MODELS_MAX, "Ids of the only models that it may call; empty: all.")
+    ip_ranges = _texts(64, IP_RANGES_MAX, "The only addresses or networks that it may be used from; empty: all.")
+    origins = _texts(255, ORIGINS_MAX, "Origins whose web pages may use it; empty: no browser.")
+    expires_at = serializers.DateTimeField(
+        required=False, allow_null=True, default_timezone=UTC, help_text="When it ends; null: never."
+    )
+
+
+class NewKeySerializer(StrictSerializer, PolicySerializer):
+    """A key to be created, of the creating key's project and owner.
+
+    It can do at most what the creating key can. A restriction that is left out (`allowed_models`, `ip_ranges`,
+    `expires_at`) is taken over from there; `origins` left out means no browser.
+    """
+
+    name = serializers.CharField(max_length=200)
+
+    def policy(self, maker: ApiKey) -> KeyPolicy:
+        """What was asked for, its gaps filled."""
+        asked = self.validated_data
+        return KeyPolicy(
+            scopes=frozenset(Scope(scope) for scope in asked["scopes"]),
+            allowed_models=tuple(asked.get("allowed_models", maker.allowed_models)),
+            ip_ranges=tuple(asked.get("ip_ranges", maker.ip_ranges)),
+            origins=tuple(asked.get("origins", ())),
+            expires_at=asked.get("expires_at", maker.expires_at),
+        )
+
+
+class KeySerializer(PolicySerializer):
+    """A key, without its secret."""
+
+    id = serializers.CharField(source="lookup", help_text="What follows `bfr_` in its text.")
+    name = serializers.CharField()
+    project_id = serializers.IntegerField()
+    owner = serializers.SerializerMethodField(help_text="The pseudonym of whose key it is; null: the project's.")
+    status = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        """As `PolicySerializer`, but everything is always there."""
+        fields = super().get_fields()
+        for field in fields.values():
+            field.required = not field.read_only
+        return fields
+
+    @extend_schema_field({"type": "string", "format": "uuid", "nullable": True})
+    def get_owner(self, key: ApiKey) -> str | None:
+        """A pseudonym: it stays when the person is erased."""
+        return str(key.owner.pseudonym) if key.owner else None
+
+    @extend_schema_field({"type": "string", "enum": ["active", "expired", "revoked"]})
+    def get_status(self, key: ApiKey) -> str:
+        """Whether it opens doors, as far as the key itself decides."""
+        if key.revoked_at is not None:
+            return "revoked"
+        return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "active"
+
+
+class CreatedKeySerializer(KeySerializer):
+    """A key just created: the only answer with its text."""
+
+    key = serializers.CharField(help_text="The key itself. Keep it now: it is stored nowhere and never shown again.")
+
+
+class KeyPageSerializer(serializers.Serializer[Any]):
+    """Keys, the newest first."""
+
+    results = KeySerializer(many=True)
+    next = serializers.URLField(allow_null=True, help_text="Where the list continues; null: this is its end.")
+
+
+class ProjectSerializer(serializers.Serializer[Project]):
+    """A project."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    cost_centre = serializers.CharField()
+
+
+class TenantSerializer(serializers.Serializer[Any]):
+    """An organisation."""
+
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    time_zone = serializers.CharField(help_text="Its days, budgets and windows begin at midnight here.")
+
+
+class OwnKeySerializer(KeySerializer):
+    """The key that asks, and everything that binds it."""
+
+    tenant = TenantSerializer()
+    project = ProjectSerializer()
+    models = serializers.ListField(child=serializers.CharField(), help_text="Ids of the models it can call now.")
+    budgets = BudgetSerializer(many=True)
+    limits = LimitSerializer(many=True)
+
+
+class OwnKeyView(ApiView):
+    """`/api/key`."""
+
+    @extend_schema(
+        operation_id="key_read_own",
+        summary="Read what this key is and what is left for it",
+        tags=["Keys"],
+        responses={200: OwnKeySerializer, **errors_of(401)},
+    )
+    def get(self, request: Request) -> Response:
+        """Read what this key is: its project, the models it can call, what is left of each budget and limit."""
+        key = self.key(request)
+        path, own = path_of(self.caller(request)), {"lookups": {key.pk: key.lookup}}
+        shown = KeySerializer(key).data | {
+            "tenant": TenantSerializer(key.tenant).data,
+            "project": ProjectSerializer(key.project).data,
+            "models": callable_model_names(key),
+            "budgets": BudgetSerializer(budgets_on_path(*path), many=True, context=own).data,
+            "limits": LimitSerializer(limits_on_path(*path), many=True, context=own).data,
+        }
+        return Response(shown)
+
+
+class KeysView(ApiView):
+    """`/api/keys`."""
+
+    @extend_schema(
+        operation_id="keys_list",
+        summary="List the keys of the project",
+        tags=["Keys"],
+        parameters=[PageQuery],
+        responses={200: KeyPageSerializer, **errors_of(400, 401, 403)},
+    )
+    def get(self, request: Request) -> Response:
+        """List the keys of this key's project, revoked ones too. Needs `keys:manage`."""
+        given = parameters(PageQuery, request)
+        keys = access.keys_for(self.caller(request))
+        if "cursor" in given:
+            keys = keys.filter(pk__lt=given["cursor"])
+        rows = list(keys[: given["limit"] + 1])
+        page = rows[: given["limit"]]
+        cursor = page[-1].pk if len(rows) > len(page) else None
+        return Response({"results": KeySerializer(page, many=True).data, "next": next_address(request, cursor)})
+
+    @extend_schema(
+        operation_id="keys_create",
+        summary="Create a key",
+        tags=["Keys"],
+        request=NewKeySerializer,
+        responses={201: CreatedKeySerializer, **errors_of(400, 401, 403, 409, 413, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Create a key in this key's project. Needs `keys:manage`; the new key can do at most what this one can."""
+        caller = self.caller(request)
+        caller.require(Permission.KEY_CREATE)
+        asked = NewKeySerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        maker = self.key(request)
+        key, text = mint_api_key(
+            maker=caller,
+            project=maker.project,
+            name=asked.validated_data["name"],
+            policy=asked.policy(maker),
+            owner=maker.owner,
+        )
+        shown = KeySerializer(key).data | {"key": text}
+        return Response(shown, status=201, headers={"Location": f"/api/keys/{key.lookup}", "Cache-Control": "no-store"})
+
+
+class KeyView(ApiView):
+    """`/api/keys/{key_id}`."""
+
+    @extend_schema(
+        operation_id="keys_read",
+        summary="Read one key",
+        tags=["Keys"],
+        responses={200: KeySerializer, **errors_of(401, 403, 404)},
+    )
+    def get(self, request: Request, key_id: str) -> Response:
+        """Read one key of the project. Needs `keys:manage`, but for itself."""
+        return Response(KeySerializer(access.key_for(self.caller(request), key_id)).data)
+
+    @extend_schema(
+        operation_id="keys_delete",
+        summary="Revoke a key",
+        tags=["Keys"],
+        responses={204: None, **errors_of(401, 403, 404)},
+    )
+    def delete(self, request: Request, key_id: str) -> Response:
+        """Revoke a key, as `POST /api/keys/{key_id}/revoke`. Its row stays: usage records name it."""
+        _revoke(self.caller(request), key_id)
+        return Response(status=204)
+
+
+class RevokeKeyView(ApiView):
+    """`/api/keys/{key_id}/revoke`."""
+
+    @extend_schema(
+        operation_id="keys_revoke",
+        summary="Revoke a key",
+        tags=["Keys"],
+        request=None,
+        responses={200: KeySerializer, **errors_of(401, 403, 404)},
+    )
+    def post(self, request: Request, key_id: str) -> Response:
+        """Stop a key for good, within a second. Needs `keys:manage`. Once more changes nothing."""
+        return Response(KeySerializer(_revoke(self.caller(request), key_id)).data)
+
+
+def _revoke(caller: Caller, key_id: str) -> ApiKey:
+    key = access.key_for(caller, key_id, Permission.KEY_REVOKE)
+    revoke_api_key(key, actor=caller.actor)
+    return key

@@ -1,0 +1,46 @@
+"""The addresses under /api/. The last one answers for all that there are not."""
+
+from django.urls import path, register_converter
+
+from gateway.api.budgets import BudgetsView, LimitsView
+from gateway.api.keys import KeysView, KeyView, OwnKeyView, RevokeKeyView
+from gateway.api.language_models import ModelsView, ModelView
+from gateway.api.openapi import DocumentationView, SchemaView
+from gateway.api.usage import RecordsView, RefusalCountsView, RefusalsView, SummaryView
+from gateway.api.view import NowhereView
+
+
+class LookupConverter:
+    """The public id of a key."""
+
+    regex = "[0-9A-Za-z]{1,16}"
+
+    def to_python(self, value: str) -> str:
+        """As it is."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_converter(LookupConverter, "lookup")
+
+urlpatterns = [
+    path("key", OwnKeyView.as_view(), name="own-key"),
+    path("keys", KeysView.as_view(), name="keys"),
+    path("keys/<lookup:key_id>", KeyView.as_view(), name="key"),
+    path("keys/<lookup:key_id>/revoke", RevokeKeyView.as_view(), name="revoke-key"),
+    path("usage/records", RecordsView.as_view(), name="usage-records"),
+    path("usage/summary", SummaryView.as_view(), name="usage-summary"),
+    path("usage/refusals", RefusalsView.as_view(), name="usage-refusals"),
+    path("usage/refusals/counts", RefusalCountsView.as_view(), name="usage-refusal-counts"),
+    path("budgets", BudgetsView.as_view(), name="budgets"),
+    path("limits", LimitsView.as_view(), name="limits"),
+    path("models", ModelsView.as_view(), name="models"),
+    path("models/<path:model_id>", ModelView.as_view(), name="model"),
+    path("schema", SchemaView.as_view(), name="schema"),
+    path("docs", DocumentationView.as_view(), name="docs"),
+    path("", NowhereView.as_view(), name="nowhere-root"),
+    path("<path:rest>", NowhereView.as_view(), name="nowhere"),
+]
