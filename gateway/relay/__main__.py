@@ -1,4 +1,4 @@
-"""`python -m gateway.relay --fd N`: one gateway process on a listening socket that its parent owns (or `--host`, `--port`).
+"""`python -m gateway.relay --fd N`: one gateway process on a listening socket of its parent (or `--host`, `--port`).
 
 uvicorn gives the process: sockets, TLS, signals, draining. The HTTP is ours (`client.py`).
 """
@@ -90,7 +90,7 @@ def _listening_socket(arguments: argparse.Namespace) -> socket.socket:
         listening = socket.socket(fileno=os.dup(arguments.fd))
     else:
         listening = socket.create_server((arguments.host, arguments.port), backlog=4096, reuse_port=True)
-    listening.setblocking(False)
+    listening.settimeout(0)
     return listening
 
 

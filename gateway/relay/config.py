@@ -12,7 +12,7 @@ from identity.secret_box import SecretBox
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Database URL of the gateway's role, where Django listens, the secrets of keys and engines, and whom to believe."""
+    """The gateway role's database, where Django listens, the secrets of keys and engines, and whom to believe."""
 
     database_url: str
     django_socket: str

@@ -1,4 +1,7 @@
-"""How an unexpected failure is logged: where it happened, never what it was about (I5: a message or a variable may hold a prompt)."""
+"""How an unexpected failure is logged: where it happened, never what it was about.
+
+A message or a variable may hold a prompt (I5).
+"""
 
 import logging
 import traceback

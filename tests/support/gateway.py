@@ -50,9 +50,8 @@ class GatewayProcess:
         """Start the process (again, after it was killed) on the same socket."""
         number = self._listening.fileno()
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway.relay", "--fd", str(number)], pass_fds=[number], env=self._environment, stderr=log
-            )  # fmt: skip
+            command = [sys.executable, "-m", "gateway.relay", "--fd", str(number)]
+            self.process = subprocess.Popen(command, pass_fds=[number], env=self._environment, stderr=log)
 
     def __enter__(self) -> Self:
         try:
@@ -138,11 +137,11 @@ class GatewayProcess:
         body = {"model": model, "messages": [{"role": "user", "content": text}], "stream": True, **members}
         data = json.dumps(body).encode()
         connection = self.connect()
-        connection.sendall(
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(data)}\r\n\r\n".encode()
-            + data
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
         )
+        connection.sendall(head.encode() + data)
         return connection
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,7 +50,7 @@ def relay_gateway(django_db_setup: None, tmp_path_factory: pytest.TempPathFactor
     with GatewayProcess(tmp_path_factory.mktemp("relay-gateway")) as gateway:
         yield gateway
         gateway.stop()
-        print(gateway.log.read_text())  # noqa: T201  # pytest shows it with a failure
+        print(gateway.log.read_text())  # pytest shows it with a failure
 
 
 @pytest.fixture(scope="session")
