@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from console.views.session import sign_in, sign_out
+from console.views.session import sign_in, sign_in_refused, sign_out
 from console.views.welcome import welcome
 
 handler400 = "console.views.errors.bad_request"
@@ -12,6 +12,7 @@ handler500 = "console.views.errors.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", welcome, name="welcome"),
+    path("sign-in", sign_in_refused, name="sign-in-refused"),
     path("sign-in/<str:secret>", sign_in, name="sign-in"),
     path("sign-out", sign_out, name="sign-out"),
     path("api/", include("gateway.api.urls")),

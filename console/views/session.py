@@ -19,15 +19,22 @@ _FORWARDING = ("Forwarded", "X-Real-IP", "X-Forwarded-Host", "X-Beffroi-Forwarde
 @never_cache
 @require_GET
 def sign_in(request: HttpRequest, secret: str) -> HttpResponse:
-    """Sign in who holds the link, once, from this machine only. A link that does not work says nothing about why."""
-    if _is_guess_of_a_browser(request):
-        return HttpResponse(status=503)
+    """Sign in who holds the link, once, from this machine only. A link that does not work says nothing about why.
+
+    Always a redirect: neither the address bar nor a log of errors keeps the secret.
+    """
     person = redeem(secret, now=timezone.now()) if _is_from_this_machine(request) else None
     if person is not None:
         login(request, person, backend=_BACKEND)
         return redirect("welcome")
     if isinstance(request.user, Person):
         return redirect("welcome")
+    return redirect("sign-in-refused")
+
+
+@require_GET
+def sign_in_refused(request: HttpRequest) -> HttpResponse:
+    """What a link opens that does not work."""
     return render(request, "sign_in_refused.html", status=403)
 
 
@@ -45,8 +52,3 @@ def _is_from_this_machine(request: HttpRequest) -> bool:
         return False
     ends = [parse_address(text) for text in (request.META.get("REMOTE_ADDR", ""), hops) if text]
     return bool(ends) and all(end is not None and end.is_loopback for end in ends)
-
-
-def _is_guess_of_a_browser(request: HttpRequest) -> bool:
-    """A browser that loads ahead of a click must not use the link up."""
-    return "prefetch" in request.headers.get("Sec-Purpose", "") or request.headers.get("Purpose") == "prefetch"

@@ -33,6 +33,13 @@ def link(person: Person, lifetime: timedelta = timedelta(hours=1)) -> str:
     return f"/sign-in/{make_link(person, lifetime, actor=TESTS, now=timezone.now())}"
 
 
+def lands_on(browser: Client, address: str, **headers: str) -> str:
+    response = browser.get(address, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    assert response.status_code == 302
+    assert "no-store" in response["Cache-Control"]
+    return str(response["Location"])
+
+
 def page(response: Any) -> str:
     assert response["Content-Type"] == "text/html; charset=utf-8"
     assert "unsafe" not in response["Content-Security-Policy"]
@@ -49,9 +56,7 @@ def test_a_link_signs_in_once_and_opens_the_first_page(browser: Client, alice: P
     Replica.objects.create(pool=pool, name="r", url="http://127.0.0.1:1", state=Replica.State.READY, is_simulated=True)
     address = link(alice)
 
-    response = browser.get(address)
-    assert (response.status_code, response["Location"]) == (302, "/")
-    assert "no-store" in response["Cache-Control"]
+    assert lands_on(browser, address) == "/"
     shown = page(browser.get("/"))
     assert alice.email in shown
     assert "A tenant" in shown
@@ -60,16 +65,18 @@ def test_a_link_signs_in_once_and_opens_the_first_page(browser: Client, alice: P
     assert "curl -N http://127.0.0.1:8000/v1/chat/completions" in shown
     assert '/api/docs"' in shown
 
-    again = Client(HTTP_HOST="localhost", REMOTE_ADDR="127.0.0.1").get(address)
-    assert again.status_code == 403
-    assert "works once" in page(again)
-    assert browser.get(address).status_code == 302  # who is signed in already gets the page, not a lecture
+    another = Client(HTTP_HOST="localhost", REMOTE_ADDR="127.0.0.1")
+    assert lands_on(another, address) == "/sign-in"
+    refused = another.get("/sign-in")
+    assert refused.status_code == 403
+    assert "works once" in page(refused)
+    assert lands_on(browser, address) == "/"  # who is signed in already gets the page, not a lecture
 
 
 def test_a_wrong_or_old_link_signs_nobody_in(browser: Client, alice: Person) -> None:
     expired = link(alice, timedelta(microseconds=1))
     for address in (expired, "/sign-in/nothing", f"/sign-in/{quote('é' * 50)}", "/sign-in/a%00b"):
-        assert browser.get(address).status_code == 403
+        assert lands_on(browser, address) == "/sign-in"
         assert SESSION not in browser.cookies
 
 
@@ -92,16 +99,21 @@ def test_a_link_works_on_this_machine_only_and_not_through_a_proxy(
     browser: Client, alice: Person, headers: dict[str, str]
 ) -> None:
     address = link(alice)
-    assert browser.get(address, headers=headers).status_code == 403
+    assert lands_on(browser, address, **headers) == "/sign-in"
     assert SESSION not in browser.cookies
-    assert browser.get(address).status_code == 302  # and it was not used up
+    assert lands_on(browser, address) == "/"  # and it was not used up
 
 
-def test_a_browser_that_loads_ahead_does_not_use_a_link_up(browser: Client, alice: Person) -> None:
+def test_asking_for_the_head_of_a_link_does_not_use_it_up(browser: Client, alice: Person) -> None:
     address = link(alice)
-    assert browser.get(address, headers={"Sec-Purpose": "prefetch;prerender"}).status_code == 503
     assert browser.head(address).status_code == 405
-    assert browser.get(address).status_code == 302
+    assert lands_on(browser, address) == "/"
+
+
+def test_a_refused_link_is_in_no_log(browser: Client, alice: Person, caplog: pytest.LogCaptureFixture) -> None:
+    address = link(alice)
+    lands_on(browser, address, X_Forwarded_For="192.0.2.7")
+    assert address.split("/")[-1] not in caplog.text
 
 
 def test_signing_out_takes_a_click_of_ones_own(browser: Client, alice: Person) -> None:
