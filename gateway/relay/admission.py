@@ -1,5 +1,6 @@
 """From a parsed request to a durable hold: what it may cost at most, whether that may be spent, and how to make it fit (I3)."""
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,8 +9,11 @@ from uuid import UUID
 
 from billing.pricing import MissingPrice, Prices, affordable_output, upper_bound
 from gateway.relay import errors
+from gateway.relay.authenticate import authorize
+from gateway.relay.database import LOST
 from gateway.relay.engine_call import count_tokens
 from gateway.relay.group_commit import LedgerRefused, LedgerUnavailable
+from gateway.relay.http_message import HttpRequest
 from gateway.relay.input_bound import input_bound
 from gateway.relay.ledger import Admission, Description, Verdict
 from gateway.relay.request_body import InferenceRequest
@@ -23,14 +27,17 @@ if TYPE_CHECKING:
 LEAST_OUTPUT = 16
 # Every round makes the request cheaper or reads newer rows; a sane one needs three.
 ROUNDS = 6
+STALE_PAUSE_S = 0.02  # where what was read is still old: at the instant of a price change clocks may differ by as much
 
 
 @dataclass(slots=True)
 class Plan:
     """A request on its way to its hold. Tokens are counts; `output` is the limit that will be sent, None where there is
-    none; `counted` what an engine counted in the prompt, where it was asked."""
+    none; `counted` what an engine counted in the prompt, where it was asked and could say."""
 
     request_id: UUID
+    request: HttpRequest
+    peer: str
     caller: Caller
     inference: InferenceRequest
     model: Model
@@ -39,6 +46,7 @@ class Plan:
     idempotency: str | None
     input_tokens: int
     output: int | None
+    was_count_asked: bool = False
     counted: int | None = None
     standing: Any = None
 
@@ -62,25 +70,32 @@ class Plan:
         return upper_bound(self.input_tokens, self.output, inference.sequences, window, self.prices)
 
     def fit_window(self) -> None:
-        """Lower the output limit to what the window leaves beside the prompt. Raises Refusal where nothing is left."""
-        if self.output is None:
+        """Lower the output limit to what the window leaves beside the prompt. Raises Refusal where nothing is left.
+
+        Where nobody could count the prompt its bound says nothing about the room: a schema counts as the whole window,
+        and most have some hundred tokens. Then the engine decides what fits; the hold covers it either way.
+        """
+        if self.output is None or self.counted is None:
             return
         window = self.model.facts.context_window
-        room = window - (self.input_tokens // self.prompts if self.counted is None else self.counted)
-        if room < 1 and self.counted is not None:
+        room = window - self.counted
+        if room < 1:
             raise errors.context_length_exceeded(window, self.counted, self.output)
-        self.output = max(1, min(self.output, room))
+        self.output = min(self.output, room)
 
 
 def plan_request(
     gateway: "Gateway",
-    caller: Caller,
+    request: HttpRequest,
+    peer: str,
     inference: InferenceRequest,
     request_id: UUID,
     label: str,
     idempotency: bytes | None,
 ) -> Plan:
-    """What the request would run on and cost. Raises Refusal."""
+    """What the request of a known caller would run on and cost. Raises Refusal."""
+    caller = request.caller
+    assert caller is not None
     model = find_model(gateway, caller, inference.model)
     if model.kind != inference.endpoint.kind:
         raise errors.wrong_kind_of_model(inference.model, model.kind, inference.endpoint.paths[0])
@@ -90,7 +105,7 @@ def plan_request(
     if inference.is_generating:
         output = min(inference.max_output_asked or model.default_max_output, model.facts.context_window)
     return Plan(
-        request_id=request_id, caller=caller, inference=inference, model=model, prices=prices_for(gateway, caller, model), label=label,
+        request_id=request_id, request=request, peer=peer, caller=caller, inference=inference, model=model, prices=prices_for(gateway, caller, model), label=label,
         idempotency=hashlib.sha256(idempotency).hexdigest() if idempotency else None,
         input_tokens=input_bound(inference, model.facts), output=output,
     )  # fmt: skip
@@ -104,15 +119,15 @@ def find_model(gateway: "Gateway", caller: Caller, name: str) -> Model:
     today = datetime.fromtimestamp(gateway.ledger.now(), UTC).date()
     if model.is_retired(today):
         raise errors.model_retired(name, str(model.retired_on), model.successor)
-    if not may_call(caller, model):
+    if not may_call(caller, model, name):
         raise errors.model_not_allowed(name)
     return model
 
 
-def may_call(caller: Caller, model: Model) -> bool:
-    """Whether the key's list of models, if it has one, names this one."""
+def may_call(caller: Caller, model: Model, name: str = "") -> bool:
+    """Whether the key's list of models, if it has one, names this one, or the alias by which it was asked for."""
     allowed = caller.key.policy.allowed_models
-    return not allowed or model.name in allowed or not allowed.isdisjoint(model.aliases)
+    return not allowed or model.name in allowed or name in allowed or not allowed.isdisjoint(model.aliases)
 
 
 def prices_for(gateway: "Gateway", caller: Caller, model: Model) -> Prices:
@@ -128,6 +143,8 @@ def prices_for(gateway: "Gateway", caller: Caller, model: Model) -> Prices:
 
 async def admit(gateway: "Gateway", plan: Plan) -> None:
     """Make the hold durable, tightening the request where it does not fit. Raises Refusal; then nothing is held."""
+    if len(gateway.ledger.admissions) >= gateway.limits.waiting_admissions:
+        raise errors.overloaded()
     try:
         await _leave_room(gateway, plan)
         for _ in range(ROUNDS):
@@ -139,26 +156,30 @@ async def admit(gateway: "Gateway", plan: Plan) -> None:
     except MissingPrice as missing:
         raise errors.model_without_price(plan.model.name, missing.meter) from None
     except LedgerUnavailable:
-        gateway.undo(plan)
+        gateway.ledger.undo(plan.request_id)
         raise errors.ledger_unavailable() from None
     except LedgerRefused:
         raise errors.internal_error() from None
-    raise errors.overloaded()
+    except LOST:  # while newer rows were read: nothing is held
+        raise errors.ledger_unavailable() from None
+    raise _refusal_of(verdict) or errors.overloaded()
 
 
 async def count_prompt(gateway: "Gateway", plan: Plan) -> bool:
     """Ask an engine for the exact prompt tokens; whether it made the bound lower."""
     replica = choose(plan.model.replicas, (), gateway.monotonic())
-    body = plan.inference.tokenize_body(replica.served_name) if replica is not None and plan.counted is None else None
-    if replica is None or body is None:
+    if replica is None or plan.was_count_asked:
+        return False
+    plan.was_count_asked = True
+    body = plan.inference.tokenize_body(replica.served_name)
+    if body is None:
         return False
     count = await count_tokens(gateway.pool_of(replica), replica, body, gateway.limits.tokenize_s)
     if count is None:
         return False
     plan.counted = count
-    bound = (
-        count + plan.model.facts.template_overhead_tokens
-    )  # an engine may write a chat out in another way than it counts it
+    # An engine may write a chat out in another way than it counts it.
+    bound = count + plan.model.facts.template_overhead_tokens
     if bound >= plan.input_tokens:
         return False
     plan.input_tokens = bound
@@ -176,37 +197,58 @@ async def _leave_room(gateway: "Gateway", plan: Plan) -> None:
 
 async def _answer_verdict(gateway: "Gateway", plan: Plan, verdict: Verdict) -> None:
     """Change the plan so that it may be admitted, or raise Refusal."""
+    if verdict.verdict == "stale":
+        return await _refresh(gateway, plan)
+    detail = verdict.detail
+    if verdict.verdict == "budget" and (await count_prompt(gateway, plan) or _lower_output(plan, detail)):
+        return
+    if verdict.verdict == "limit" and (
+        (detail["what"] == "tokens" and await count_prompt(gateway, plan)) or _lower_to_limit(plan, detail)
+    ):
+        return
+    raise _refusal_of(verdict) or errors.ledger_unavailable()
+
+
+def _refusal_of(verdict: Verdict) -> errors.Refusal | None:
+    """What a verdict that stays becomes; None where only we are to blame."""
     match verdict.verdict:
-        case "stale":
-            await _refresh(gateway, plan)
         case "budget":
-            if not await count_prompt(gateway, plan) and not _lower_output(plan, verdict.detail):
-                raise errors.insufficient_quota(verdict.detail)
+            return errors.insufficient_quota(verdict.detail)
         case "limit":
-            is_tokens = verdict.detail["what"] == "tokens"
-            if not (is_tokens and await count_prompt(gateway, plan)) and not _lower_to_limit(plan, verdict.detail):
-                raise errors.rate_limit_exceeded(verdict.detail)
+            return errors.rate_limit_exceeded(verdict.detail)
         case "repeated":
-            raise errors.repeated_request(verdict.detail["request_id"])
+            return errors.repeated_request(verdict.detail["request_id"])
+        case "key_unknown":
+            return errors.key_invalid()
         case "key_revoked":
-            raise errors.key_revoked()
+            return errors.key_revoked()
         case "key_expired":
-            raise errors.key_expired()
+            return errors.key_expired()
         case "project_archived" | "tenant_suspended" | "no_contract":
-            raise errors.account_refused(verdict.verdict)
+            return errors.account_refused(verdict.verdict)
         case _:
-            raise errors.key_invalid()
+            return None
 
 
 async def _refresh(gateway: "Gateway", plan: Plan) -> None:
-    """The ledger knows newer rows: read the key, its tenant and the prices again."""
-    await gateway.reader.read_key(plan.caller.key.id)
-    await gateway.reader.read_catalog()
-    lookup = gateway.snapshot.lookups[plan.caller.key.id]
-    key = gateway.snapshot.keys[lookup]
-    plan.caller = Caller(key, gateway.snapshot.tenants[key.tenant_id], plan.caller.origin)
+    """The ledger knows newer rows: read the key and its tenant again, and where those were true, models and prices.
+
+    What the key may do is asked again: that may be what changed.
+    """
+    before, snapshot = plan.caller, gateway.snapshot
+    await gateway.reader.read_key(before.key.id)
+    lookup = snapshot.lookups.get(before.key.id)
+    if lookup is None:
+        raise errors.key_invalid()
+    key = snapshot.keys[lookup]
+    plan.caller = authorize(plan.request, plan.peer, key, snapshot, gateway.config, gateway.ledger.now())
+    if (key.version, plan.caller.tenant) == (before.key.version, before.tenant):
+        await gateway.reader.read_catalog()
     plan.model = find_model(gateway, plan.caller, plan.inference.model)
-    plan.prices = prices_for(gateway, plan.caller, plan.model)
+    prices = prices_for(gateway, plan.caller, plan.model)
+    if (plan.caller, prices.version_id) == (before, plan.prices.version_id):
+        await asyncio.sleep(STALE_PAUSE_S)
+    plan.prices = prices
 
 
 def _lower_output(plan: Plan, budget: Any) -> bool:

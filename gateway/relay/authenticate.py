@@ -3,7 +3,7 @@
 from gateway.relay import errors
 from gateway.relay.config import Config
 from gateway.relay.http_message import HttpRequest
-from gateway.relay.snapshot import Caller, Snapshot
+from gateway.relay.snapshot import Caller, Key, Snapshot
 from identity.client_address import address_is_in, client_address
 from identity.key_format import matches, parse_key
 from identity.scopes import Scope
@@ -19,6 +19,13 @@ def authenticate(request: HttpRequest, peer: str, snapshot: Snapshot, config: Co
     pepper = config.peppers.get(key.pepper_id) if key is not None else None
     if parsed is None or key is None or pepper is None or not matches(parsed.secret, pepper, key.digest):
         raise errors.key_invalid()
+    return authorize(request, peer, key, snapshot, config, now)
+
+
+def authorize(
+    request: HttpRequest, peer: str, key: Key, snapshot: Snapshot, config: Config, now: float
+) -> Caller:
+    """What a key that was verified may do now, by its own policy; raises Refusal. Asked again where the key was changed meanwhile."""
     if key.is_revoked:
         raise errors.key_revoked()
     if key.expires_at and key.expires_at <= now:

@@ -13,7 +13,10 @@ logger = logging.getLogger("beffroi.database")
 set_json_loads(msgspec.json.decode)
 
 # Outcome unknown or server away: try again on a new connection with the same ids.
-LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
+LOST = (
+    psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError,
+    psycopg.errors.ReadOnlySqlTransaction,  # after a failover: the server that we reached is the standby now
+)  # fmt: skip
 CALL_S = 20  # longer than any wait for a lock; a call that hangs longer lost its server
 
 FENCED = "BF001"

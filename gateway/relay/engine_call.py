@@ -1,6 +1,7 @@
 """A short question to an engine whose whole answer is wanted: /tokenize."""
 
 import asyncio
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -39,7 +40,7 @@ class _Collected:
 
 
 class _Count(msgspec.Struct):
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 
 def engine_head(replica: Replica, path: str, length: int, request_id: bytes = b"") -> bytes:

@@ -66,6 +66,7 @@ class Refusal(Exception):  # a refusal is an answer, not a fault
         self.param = param
         self.message = message
         self.headers = headers
+        self.limit_name = ""  # of a budget or a limit: what/window/scope
 
     def body(self) -> bytes:
         """The JSON of OpenAI's error object; all four members are always there."""
@@ -281,7 +282,9 @@ def wrong_kind_of_model(name: str, kind: str, path: str) -> Refusal:
 def insufficient_quota(detail: Mapping[str, Any]) -> Refusal:
     """429: a budget does not cover the most that the request can cost; `detail` is that of the ledger's `budget`."""
     message = budget_message(detail)
-    return Refusal(429, "insufficient_quota", "insufficient_quota", None, message, (_DO_NOT_RETRY,))
+    refusal = Refusal(429, "insufficient_quota", "insufficient_quota", None, message, (_DO_NOT_RETRY,))
+    refusal.limit_name = f"budget/{detail['period']}/{detail['scope']}"
+    return refusal
 
 
 def rate_limit_exceeded(detail: Mapping[str, Any], seconds: float | None = None) -> Refusal:
@@ -293,7 +296,9 @@ def rate_limit_exceeded(detail: Mapping[str, Any], seconds: float | None = None)
     hopeless = detail["asked"] > detail["amount"]
     kind = "tokens" if "tokens" in detail["what"] else "requests"
     header = _DO_NOT_RETRY if hopeless else _retry_after(wait)
-    return Refusal(429, kind, "rate_limit_exceeded", None, limit_message(detail, wait), (header,))
+    refusal = Refusal(429, kind, "rate_limit_exceeded", None, limit_message(detail, wait), (header,))
+    refusal.limit_name = f"{detail['what']}/{detail['window']}/{detail['scope']}"
+    return refusal
 
 
 def model_without_price(name: str, meter: str | None = None) -> Refusal:

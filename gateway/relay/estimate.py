@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
@@ -41,10 +42,12 @@ class EstimateExchange:
         """An estimate is small."""
 
     async def _run(self) -> None:
+        self._request.request_id = new_request_id()
         headers = self._gateway.headers_of_refusal(self._request)
         try:
-            body = await self._estimate()
+            body = await self._estimate(self._request.request_id)
         except errors.Refusal as refusal:
+            self._gateway.note_refusal(self._request, refusal)
             self._client.refuse(refusal, headers)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets an answer
             log_failure(logger, "estimate", error)
@@ -52,13 +55,11 @@ class EstimateExchange:
         else:
             self._client.answer(200, [(b"content-type", b"application/json"), *headers], body)
 
-    async def _estimate(self) -> bytes:
-        caller = self._request.caller
-        assert caller is not None
+    async def _estimate(self, request_id: UUID) -> bytes:
         body = self._request.body
         inference = parse_request(_endpoint_of(body), body)
         check_media(inference, self._gateway.config.media_hosts)
-        plan = plan_request(self._gateway, caller, inference, new_request_id(), "", None)
+        plan = plan_request(self._gateway, self._request, self._client.peer, inference, request_id, "", None)
         await count_prompt(self._gateway, plan)
         plan.fit_window()
         try:

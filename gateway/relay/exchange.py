@@ -9,17 +9,19 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from billing.pricing import METERS, Amounts, MissingPrice, Quantities
+from billing.pricing import Amounts
 from gateway.relay import errors
 from gateway.relay.admission import Plan, admit, plan_request
 from gateway.relay.answer_headers import STREAM_HEADERS, cors_headers, headers_of_answer
-from gateway.relay.answer_meter import read_answer
+from gateway.relay.answer_meter import Answer, read_answer
+from gateway.relay.charging import checkpoint_of, settlement_of, status_of
 from gateway.relay.engine_call import engine_head
 from gateway.relay.failures import log_failure
+from gateway.relay.group_commit import LedgerUnavailable
 from gateway.relay.http_message import END_OF_CHUNKS, Header, HttpRequest, chunk, head
 from gateway.relay.ids import new_request_id
 from gateway.relay.input_bound import check_media
-from gateway.relay.ledger import NOTHING, Charge, Settlement, priced, quantities_of
+from gateway.relay.ledger import NOTHING, Charge, Settlement
 from gateway.relay.request_body import Endpoint, parse_request
 from gateway.relay.routing import Replica, choose
 from gateway.relay.stream_meter import StreamMeter
@@ -46,7 +48,7 @@ class Exchange:
         self.request_id = new_request_id()
         self.began_at = self._heard_at = self._sent_at = time.monotonic()
         self._plan: Plan | None = None
-        self._is_settled = self._has_left = self._is_head_sent = self._is_relayed = False
+        self._is_settled = self._has_left = self._is_head_sent = self._is_relayed = self._was_silent = False
         self._replica: Replica | None = None
         self._engine: UpstreamConnection | None = None
         self._outcome: asyncio.Future[str] | None = (
@@ -57,7 +59,9 @@ class Exchange:
         self._parts: list[bytes] = []
         self._size = 0
         self._meter: StreamMeter | None = None
-        self._first_byte_at: float | None = None
+        self._answer: Answer | None = None
+        self._model_asked = ""
+        self._first_token_at: float | None = None
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     # ---- the steps
@@ -75,17 +79,17 @@ class Exchange:
             self._gateway.exchanges.discard(self)
 
     async def _serve(self) -> None:
-        caller = self._request.caller
-        assert caller is not None
         inference = parse_request(self._endpoint, self._request.body)
         self._request.parts = []
+        self._model_asked = inference.model
         check_media(inference, self._gateway.config.media_hosts)
         label = (self._request.header(b"x-beffroi-label") or b"").decode("latin-1")
         if len(label) > LABEL_CHARACTERS or not label.isprintable():
             raise errors.invalid_field("x-beffroi-label", f"has to be at most {LABEL_CHARACTERS} printable characters")
         plan = plan_request(
-            self._gateway, caller, inference, self.request_id, label, self._request.header(b"idempotency-key")
-        )
+            self._gateway, self._request, self._client.peer, inference, self.request_id, label,
+            self._request.header(b"idempotency-key"),
+        )  # fmt: skip
         await admit(self._gateway, plan)
         self._plan = plan
         await self._relay(plan)
@@ -95,7 +99,8 @@ class Exchange:
         tried: list[Replica] = []
         refusal = errors.no_replica(plan.model.name)
         while len(tried) < self._gateway.limits.attempts:
-            replica = choose(plan.model.replicas, tried, time.monotonic())
+            model = self._gateway.snapshot.models.get(plan.model.name, plan.model)  # its replicas may have changed meanwhile
+            replica = None if self._has_left else choose(model.replicas, tried, time.monotonic())
             if replica is None:
                 break
             tried.append(replica)
@@ -113,8 +118,7 @@ class Exchange:
             refusal = errors.from_engine(self._status, b"") if self._status >= 400 else errors.engine_failed()
         if self._has_left:
             is_stream = plan.inference.stream
-            usage = self._meter.tally.total() if self._meter is not None and self._meter.tally.seen else None
-            self._settle("client_left" if is_stream else "client_left_early", CLIENT_LEFT, usage if is_stream else None)
+            self._settle("client_left" if is_stream else "client_left_early", CLIENT_LEFT, self._reported if is_stream else None)
             return
         self._settle("engine_failed", refusal.status, None)
         raise refusal
@@ -135,7 +139,7 @@ class Exchange:
         try:
             connection, was_used = await pool.acquire()
             trouble = await self._ask(plan, connection, parts)
-            if was_used and trouble and self._status == 0 and not self._has_left:
+            if was_used and trouble and self._status == 0 and not (self._has_left or self._was_silent):
                 # A kept connection that the engine closed just then: nothing of the request was begun.
                 trouble = await self._ask(plan, await pool.fresh(), parts)
             return trouble
@@ -150,7 +154,8 @@ class Exchange:
             self._gateway.pool_of(self._replica).give_back(connection)
             return "the client left"
         self._status, self._size, self._parts = 0, 0, []
-        self._is_stream_answer = False
+        self._answer = self._first_token_at = None
+        self._is_stream_answer = self._was_silent = False
         inference = plan.inference
         self._meter = StreamMeter(
             hide_usage=not inference.include_usage, sequences=inference.sequences, continuous=inference.continuous_usage,
@@ -172,93 +177,76 @@ class Exchange:
         if meter is None:
             return await self._end_whole(plan)
         died = bool(trouble) or meter.error is not None or not (meter.finished or meter.tally.has_final)
-        usage = meter.tally.total() if meter.tally.seen else None
         if died:
             self._replica.failed(time.monotonic(), self._gateway.limits)
             status = "engine_died"
         else:
-            status = self._judge(usage)
-        charge = self._settle(status, 200, usage, finish_reason=meter.finish_reason)
+            status = self._judge(plan, self._reported)
+        charge = self._settle(status, 200, self._reported, finish_reason=meter.finish_reason)
         try:
-            cost = (await asyncio.wait_for(asyncio.shield(charge), self._gateway.limits.settle_wait_s)).cost_nano_eur
+            cost = await self._charged(charge)
         except Exception:  # noqa: BLE001  # in whatever way the charge is late, the client is told so in-band
             self._end_stream(_event(errors.settlement_delayed(str(self.request_id))), whole=False)
         else:
             if died:
                 self._end_stream(_event(errors.stream_broken()), whole=False)
             else:
-                self._end_stream(meter.ending(cost or 0), whole=True)
+                self._end_stream(meter.ending(cost), whole=True)
 
     async def _end_whole(self, plan: Plan) -> None:
-        body = b"".join(self._parts)
-        answer = read_answer(body)
-        usage = answer.usage
-        status = self._judge(usage)
-        charge = self._settle(status, 200, usage, finish_reason=answer.finish_reason)
+        answer = self._answer
+        assert answer is not None
+        status = self._judge(plan, answer.usage)
+        charge = self._settle(status, 200, answer.usage, finish_reason=answer.finish_reason)
         try:
-            settled = await asyncio.wait_for(asyncio.shield(charge), self._gateway.limits.settle_wait_s)
+            cost = await self._charged(charge)
         except Exception:  # noqa: BLE001  # an answer that cannot be charged is not delivered (I1)
             self._make_undelivered()
             return self._refuse(errors.ledger_unavailable())
         headers = [(b"content-type", b"application/json"), *self._common_headers(plan)]
-        headers.append((b"x-beffroi-cost-nano-eur", b"%d" % (settled.cost_nano_eur or 0)))
-        self._client.answer(200, headers, body)
+        headers.append((b"x-beffroi-cost-nano-eur", b"%d" % cost))
+        self._client.answer(200, headers, b"".join(self._parts))
 
     # ---- the charge
-    def _judge(self, usage: Usage | None) -> str:
-        """The status that a whole answer's usage deserves (I2 a, e, f, g)."""
-        assert self._replica is not None and self._plan is not None
-        if usage is None and self._plan.inference.endpoint is not Endpoint.RERANK:
-            self._replica.left_out_usage(time.monotonic(), self._gateway.limits)
-            logger.error("request %s: replica %s reported no usage: charged 0", self.request_id, self._replica.name)
-            return "unmetered"
-        self._replica.succeeded()
-        if usage is None:
-            return "completed"
-        if not usage.is_sane or self._is_beyond_bounds(usage):
-            logger.error(
-                "request %s: replica %s reported a nonsensical usage: clamped", self.request_id, self._replica.name
-            )
-            return "clamped"
-        if usage.prompt == 0 and usage.completion == 0:
-            logger.error("request %s: replica %s reported a usage of 0", self.request_id, self._replica.name)
-            return "zero_usage"
-        return "completed"
+    @property
+    def _reported(self) -> Usage | None:
+        """What the stream reported so far."""
+        return self._meter.tally.total() if self._meter is not None and self._meter.tally.seen else None
 
-    def _is_beyond_bounds(self, usage: Usage) -> bool:
-        plan = self._plan
-        assert plan is not None
-        room = plan.model.facts.context_window * plan.prompts
-        return usage.prompt > room or usage.completion > (plan.output or 0) * plan.inference.sequences
+    async def _charged(self, charge: "asyncio.Future[Charge]") -> int:
+        """The cost in nano-EUR once it is durable. Raises whatever says that it is not."""
+        settled = await asyncio.wait_for(asyncio.shield(charge), self._gateway.limits.settle_wait_s)
+        if settled.cost_nano_eur is None:
+            logger.error("request %s: its hold is gone, and nothing was charged", self.request_id)
+            raise LedgerUnavailable("the hold is gone")
+        return settled.cost_nano_eur
+
+    def _judge(self, plan: Plan, usage: Usage | None) -> str:
+        """The status of a whole answer; its replica is praised or blamed for it, and the operator told."""
+        assert self._replica is not None
+        status = status_of(plan, usage)
+        if status == "unmetered":
+            self._replica.left_out_usage(time.monotonic(), self._gateway.limits)
+        else:
+            self._replica.succeeded()
+            self._replica.reported_usage()
+        if status != "completed":
+            logger.error("request %s: replica %s: %s usage", self.request_id, self._replica.name, status)
+        return status
 
     def _settle(
         self, status: str, http_status: int, usage: Usage | None, *, finish_reason: str = ""
     ) -> "asyncio.Future[Charge]":
-        """Queue the charge. Whatever the usage says, the ledger never charges more than the hold."""
-        plan, replica = self._plan, self._replica
+        """Queue the charge."""
+        plan, began = self._plan, self.began_at
         assert plan is not None
         self._is_settled = True
-        quantities = self._quantities(plan, status, usage)
-        try:
-            amounts = priced(quantities, plan.prices)
-        except MissingPrice:
-            amounts = Amounts()
-        now = time.monotonic()
-        self._settlement = Settlement(
-            request_id=self.request_id, status=status, http_status=http_status, finish_reason=finish_reason,
-            pool=replica.pool if replica else "", replica=replica.name if replica else "", node=replica.node if replica else "",
-            site=replica.site if replica else "",
-            ttft_ms=round((self._first_byte_at - self.began_at) * 1000) if self._first_byte_at is not None else None,
-            duration_ms=round((now - self.began_at) * 1000), quantities=quantities, amounts=amounts,
+        self._settlement = settlement_of(
+            plan, self._replica, status, http_status, usage, finish_reason=finish_reason,
+            ttft_ms=round((self._first_token_at - began) * 1000) if self._first_token_at is not None else None,
+            duration_ms=round((time.monotonic() - began) * 1000),
         )  # fmt: skip
         return self._gateway.settle(self._settlement)
-
-    def _quantities(self, plan: Plan, status: str, usage: Usage | None) -> Quantities:
-        if status in ("engine_failed", "client_left_early", "unmetered"):
-            return NOTHING
-        if usage is not None and (status == "clamped" or not usage.is_sane or self._is_beyond_bounds(usage)):
-            usage = clamped(usage, plan)
-        return quantities_of(plan.inference.endpoint, usage, plan.inference.documents)
 
     def _make_undelivered(self) -> None:
         """Change the charge that still waits: what was not delivered costs nothing (I1)."""
@@ -269,8 +257,8 @@ class Exchange:
     def answer_began(self, status: int, headers: list[Header]) -> None:
         self._status = status
         self._heard_at = time.monotonic()
-        if self._first_byte_at is None:
-            self._first_byte_at = self._heard_at
+        if self._meter is None:
+            self._first_token_at = self._heard_at
         content_type = next((value for name, value in headers if name == b"content-type"), b"")
         self._is_stream_answer = (
             status == 200 and self._meter is not None and content_type.startswith(b"text/event-stream")
@@ -283,6 +271,8 @@ class Exchange:
             if events:
                 self._send(events)
                 self._is_relayed = True
+                if self._first_token_at is None and self._meter.first_content:
+                    self._first_token_at = self._heard_at
             if self._meter.error is not None:
                 self._stop("failed in-band or sent what is no event")
             return
@@ -292,14 +282,17 @@ class Exchange:
         self._parts.append(data)
 
     def answer_ended(self) -> None:
+        meter = self._meter
         if self._status != 200:
             self._resolve(f"answered {self._status}")
-        elif self._meter is not None and not self._is_stream_answer:
+        elif meter is None:
+            self._answer = read_answer(b"".join(self._parts))
+            if self._answer.error is not None:
+                self._status = 502
+            self._resolve("" if self._answer.error is None else "answered with what is no answer")
+        elif not self._is_stream_answer:
             self._resolve("did not stream")
-        elif self._meter is None and read_answer(b"".join(self._parts)).error is not None:
-            self._status = 502
-            self._resolve("answered with what is no answer")
-        elif self._meter is not None and not (self._meter.finished or self._meter.tally.has_final):
+        elif not (meter.finished or meter.tally.has_final):
             self._resolve("ended its stream early")
         else:
             self._resolve("")
@@ -337,7 +330,7 @@ class Exchange:
         if self._engine is not None:
             limits = self._gateway.limits
             if now - self._heard_at > (limits.silence_s if self._is_relayed else limits.first_byte_s):
-                self._status = 0
+                self._status, self._was_silent = 0, True
                 self._stop("was silent for too long")
         is_waiting = self._plan is not None and self._plan.inference.stream and not self._has_left
         if is_waiting and now - self._sent_at > self._gateway.limits.keep_alive_s and self._client.handling is self:
@@ -348,18 +341,8 @@ class Exchange:
         """What a running stream last reported, for its hold (I2 d)."""
         if self._meter is None or not self._meter.tally.seen or self._plan is None or self._is_settled:
             return None
-        usage = self._meter.tally.total()
-        if not usage.is_sane or self._is_beyond_bounds(usage):
-            usage = clamped(usage, self._plan)
         assert self._replica is not None
-        told: dict[str, object] = {
-            "pool": self._replica.pool,
-            "replica": self._replica.name,
-            "node": self._replica.node,
-            "site": self._replica.site,
-        }
-        told.update(zip(METERS, quantities_of(self._plan.inference.endpoint, usage, 0), strict=True))
-        return told
+        return checkpoint_of(self._plan, self._replica, self._meter.tally.total())
 
     # ---- writing
     def _common_headers(self, plan: Plan | None) -> list[Header]:
@@ -384,18 +367,13 @@ class Exchange:
         self._client.finish(close=not whole or self._request.is_http_10)
 
     def _refuse(self, refusal: errors.Refusal) -> None:
-        self._gateway.note_refusal(self._request, self.request_id, refusal, self._plan)
+        if self._plan is None:
+            self._request.request_id = self.request_id
+            self._gateway.note_refusal(self._request, refusal, self._model_asked)
         if self._is_head_sent:
             self._end_stream(_event(refusal), whole=False)
         elif not self._has_left:
             self._client.refuse(refusal, self._common_headers(self._plan))
-
-
-def clamped(usage: Usage, plan: Plan) -> Usage:
-    """The usage brought into what the request could have used (I2 g)."""
-    prompt = min(max(usage.prompt, 0), plan.input_tokens)
-    completion = min(max(usage.completion, 0), (plan.output or 0) * plan.inference.sequences)
-    return Usage(prompt, min(max(usage.cached, 0), prompt), completion, min(max(usage.reasoning, 0), completion))
 
 
 def _event(refusal: errors.Refusal) -> bytes:

@@ -10,9 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from billing.pricing import Amounts
 from gateway.relay import errors
-from gateway.relay.admission import Plan
 from gateway.relay.answer_headers import cors_headers, preflight_headers
 from gateway.relay.authenticate import authenticate
 from gateway.relay.config import Config
@@ -22,7 +20,7 @@ from gateway.relay.exchange import Exchange
 from gateway.relay.fields import Endpoint
 from gateway.relay.http_message import Header, HttpRequest
 from gateway.relay.ids import new_request_id
-from gateway.relay.ledger import NOTHING, Charge, Ledger, Settlement
+from gateway.relay.ledger import Charge, Ledger, Settlement
 from gateway.relay.model_list import model_list, one_model
 from gateway.relay.routing import Replica
 from gateway.relay.snapshot import Snapshot
@@ -123,7 +121,7 @@ class Gateway:
                 _check_content(request)
         except errors.Refusal as refusal:
             request.refusal = refusal
-            self.note_refusal(request, new_request_id(), refusal, None)
+            self.note_refusal(request, refusal)
 
     def handle(self, client: "ClientConnection", request: HttpRequest) -> "Handling | None":
         """Begin a request; answers what is under way, or None when it was answered at once."""
@@ -156,21 +154,23 @@ class Gateway:
             return self._tunnel(client, request)
         return DjangoExchange(self, client, request)
 
-    def note_refusal(self, request: HttpRequest, request_id: UUID, refusal: errors.Refusal, plan: Plan | None) -> None:
+    def note_refusal(self, request: HttpRequest, refusal: errors.Refusal, model_asked: str = "") -> None:
         """Keep a refused request of a known key for its owner; one that was admitted has a usage record instead."""
+        request.request_id = request.request_id or new_request_id()
         caller = request.caller
-        if caller is None or plan is not None:
+        if caller is None:
             return
+        model = self.snapshot.model(model_asked, caller.tenant.id)
         self.ledger.refused({
-            "request_id": request_id, "tenant_id": caller.tenant.id, "project_id": caller.key.project_id, "key_id": caller.key.id,
+            "request_id": request.request_id, "tenant_id": caller.tenant.id, "project_id": caller.key.project_id, "key_id": caller.key.id,
             "at": datetime.fromtimestamp(self.ledger.now(), UTC), "code": refusal.code or refusal.type,
-            "limit_name": refusal.param or "", "model": "",
+            "limit_name": refusal.limit_name, "model": model.name if model is not None else "",  # unknown text is content
         })  # fmt: skip
 
     def headers_of_refusal(self, request: HttpRequest) -> list[Header]:
         """What a refusal carries besides its own headers."""
         origin = request.caller.origin if request.caller is not None else None
-        return [(b"x-request-id", str(new_request_id()).encode()), *cors_headers(origin)]
+        return [(b"x-request-id", str(request.request_id or new_request_id()).encode()), *cors_headers(origin)]
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[Charge]":
         """Queue a charge. Past the bound it is left to the sweeper, which charges what the last checkpoint says (I8)."""
@@ -182,17 +182,12 @@ class Gateway:
         charge.add_done_callback(_tell_excess)
         return charge
 
-    def undo(self, plan: Plan) -> None:
-        """An admission whose outcome is unknown: whatever it held is given back."""
-        self.settle(Settlement(
-            request_id=plan.request_id, status="engine_failed", http_status=503, finish_reason="", pool="", replica="", node="", site="",
-            ttft_ms=None, duration_ms=0, quantities=NOTHING, amounts=Amounts(),
-        ))  # fmt: skip
-
     # ---- connections
     def pool_of(self, replica: Replica) -> Pool:
-        """The connections to a replica."""
+        """The connections to a replica. Those to replicas that are gone are closed when a new one comes."""
         if replica.place not in self._pools:
+            for place in self._pools.keys() - self.reader.places:
+                self._pools.pop(place).close()
             self._pools[replica.place] = Pool(functools.partial(_connect, replica.place), self.limits)
         return self._pools[replica.place]
 
@@ -269,8 +264,8 @@ class Gateway:
     async def _connect_django(self, protocol: Callable[[], UpstreamConnection]) -> object:
         return await asyncio.get_running_loop().create_unix_connection(protocol, self.config.django_socket)
 
-    def _works_on(self, request_id: UUID) -> bool:
-        return any(exchange.request_id == request_id for exchange in self.exchanges)
+    def _works_on(self) -> list[UUID]:
+        return [exchange.request_id for exchange in self.exchanges]
 
     def _checkpoints(self) -> dict[str, object]:
         found = ((exchange.request_id, exchange.checkpoint) for exchange in self.exchanges)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -11,10 +12,12 @@ from typing import Generic, TypeVar
 import psycopg
 
 from gateway.relay.database import FENCED, LOST
+from gateway.relay.failures import log_failure
 
 logger = logging.getLogger("beffroi.ledger")
 
 RETRY_S = 0.2
+WATCH_S = 0.5  # how late a late one may be given up while a call hangs
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,7 +45,8 @@ class GroupCommit(Generic[Item, Result]):
     """A queue of items and the task that commits them.
 
     execute: does a batch and answers a result an item, in order; `again` says that some of it may have been done before.
-    on_fenced: called once when the ledger refuses this incarnation.
+    on_fenced: called when the ledger refuses this incarnation.
+    on_too_late: told of what was done after all for an item that was given up.
     """
 
     def __init__(
@@ -51,9 +55,11 @@ class GroupCommit(Generic[Item, Result]):
         *,
         batch: int,
         on_fenced: Callable[[], None],
+        on_too_late: Callable[[Item, Result], None] | None = None,
     ) -> None:
-        self._execute, self._batch, self._on_fenced = execute, batch, on_fenced
+        self._execute, self._batch, self._on_fenced, self._on_too_late = execute, batch, on_fenced, on_too_late
         self._queue: deque[Waiting[Item, Result]] = deque()
+        self._under_way: list[Waiting[Item, Result]] = []
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -75,14 +81,29 @@ class GroupCommit(Generic[Item, Result]):
 
     async def run(self) -> None:
         """Commit batch after batch, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch())
+            while True:
+                await self._arrived.wait()
+                batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+                if not self._queue:
+                    self._arrived.clear()
+                self._under_way = batch
+                try:
+                    await self._commit(batch)
+                except Exception as error:  # noqa: BLE001  # were this task to end, everybody would wait for ever
+                    log_failure(logger, "ledger call", error)
+                    self._fail(batch, LedgerRefused("internal"))
+                self._under_way = []
+                if not self._queue:
+                    self._idle.set()
+
+    async def _watch(self) -> None:
+        """Give up the late ones in time, also while a call hangs: a server that is stopped closes no connection."""
         while True:
-            await self._arrived.wait()
-            batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
-            if not self._queue:
-                self._arrived.clear()
-            await self._commit(batch)
-            if not self._queue:
-                self._idle.set()
+            await asyncio.sleep(WATCH_S)
+            if self._under_way:
+                self._give_up_late_ones(self._under_way)
 
     async def _commit(self, batch: list[Waiting[Item, Result]]) -> None:
         """Commit a batch: again while the database is away, one by one when it does not like something in it."""
@@ -93,6 +114,11 @@ class GroupCommit(Generic[Item, Result]):
                 )
             except psycopg.errors.DeadlockDetected:
                 continue
+            except psycopg.errors.UniqueViolation:
+                if all(waiting.again for waiting in batch):
+                    return await self._commit_one_by_one(batch, "23505")
+                for waiting in batch:  # an earlier call, whose answer was lost, went on and did it after all
+                    waiting.again = True
             except LOST as error:
                 logger.warning("the database is away: %s; %d wait", type(error).__name__, len(batch) + len(self._queue))
                 batch = self._give_up_late_ones(batch)
@@ -103,17 +129,24 @@ class GroupCommit(Generic[Item, Result]):
                 if error.sqlstate == FENCED:
                     self._on_fenced()
                     return self._fail(batch, LedgerUnavailable("this process was fenced"))
-                if len(batch) == 1:
-                    logger.error("the ledger refused an item: %s", error.sqlstate)
-                    return self._fail(batch, LedgerRefused(error.sqlstate or "?"))
-                for waiting in batch:
-                    await self._commit([waiting])
-                return
+                return await self._commit_one_by_one(batch, error.sqlstate or "?")
             else:
-                for waiting, result in zip(batch, results, strict=True):
-                    if not waiting.result.done():
-                        waiting.result.set_result(result)
-                return
+                return self._hand_over(batch, results)
+
+    def _hand_over(self, batch: list[Waiting[Item, Result]], results: list[Result]) -> None:
+        for waiting, result in zip(batch, results, strict=True):
+            if not waiting.result.done():
+                waiting.result.set_result(result)
+            elif self._on_too_late is not None:
+                self._on_too_late(waiting.item, result)
+
+    async def _commit_one_by_one(self, batch: list[Waiting[Item, Result]], sqlstate: str) -> None:
+        """Find out which item the database does not like: only that one fails."""
+        if len(batch) == 1:
+            logger.error("the ledger refused an item: %s", sqlstate)
+            return self._fail(batch, LedgerRefused(sqlstate))
+        for waiting in batch:
+            await self._commit([waiting])
 
     def _give_up_late_ones(self, batch: list[Waiting[Item, Result]]) -> list[Waiting[Item, Result]]:
         """Fail those whose time is over, queued ones too; answers the others of the batch."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import unquote
+from uuid import UUID
 
 from gateway.relay.errors import Refusal
 from gateway.relay.snapshot import Caller
@@ -35,6 +36,7 @@ class HttpRequest:
     is_complete: bool = False
     caller: Caller | None = None
     refusal: Refusal | None = None
+    request_id: UUID | None = None  # of a request that was refused: the client and the list of refusals are told the same
 
     @property
     def path(self) -> str:

@@ -17,11 +17,13 @@ import psycopg
 from billing.pricing import Amounts, Prices, Quantities, price_of
 from gateway.relay.config import Config
 from gateway.relay.database import FENCED, LOST, Line
+from gateway.relay.failures import log_failure
 from gateway.relay.fields import Endpoint
 from gateway.relay.group_commit import GroupCommit
 from gateway.relay.usage import Usage
 
 logger = logging.getLogger("beffroi.ledger")
+MOST_REFUSALS = 2_000  # noted at a time
 NOTHING = Quantities()
 
 
@@ -95,7 +97,7 @@ class Ledger:
     def __init__(self, config: Config, on_fenced: Callable[[], None]) -> None:
         self.incarnation = uuid.uuid4()
         self.begun = False
-        self.is_well = True  # the last heartbeat reached the database
+        self._beaten_at = 0.0  # monotonic, the last heartbeat that reached the database
         self.clock_ahead_s = 0.0  # the database's clock less ours
         self._limits = config.limits
         self._on_fenced = on_fenced
@@ -103,7 +105,9 @@ class Ledger:
         self._settle_line = Line(config.database_url, "settle")
         self._life_line = Line(config.database_url, "life")
         batch = config.limits.batch
-        self.admissions = GroupCommit[Admission, Verdict](self._admit, batch=batch, on_fenced=on_fenced)
+        self.admissions = GroupCommit[Admission, Verdict](
+            self._admit, batch=batch, on_fenced=on_fenced, on_too_late=self._undo_late_admission
+        )
         self.settlements = GroupCommit[Settlement, Charge](self._settle, batch=batch, on_fenced=on_fenced)
         self._refusals: list[Mapping[str, object]] = []
 
@@ -115,20 +119,37 @@ class Ledger:
                     "select begin_incarnation_v1(%s, %s, %s)", (self.incarnation, socket.gethostname(), os.getpid())
                 )
                 self._compare_clocks(rows[0][0])
+                self._beaten_at = time.monotonic()
                 self.begun = True
             except psycopg.errors.UniqueViolation:
                 self.begun = True  # the answer to the first try was lost
-            except LOST as error:
+            except (psycopg.Error, *LOST) as error:
                 logger.warning("waiting for the database: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether a heartbeat reached the database lately; a server that hangs answers none and refuses none."""
+        return time.monotonic() - self._beaten_at < 2 * self._limits.heartbeat_s
+
     async def admit(self, admission: Admission) -> Verdict:
-        """Hold money for a request. Raises LedgerUnavailable after `admit_wait_s`, with the hold undone if it was made."""
+        """Hold money for a request. Raises LedgerUnavailable after `admit_wait_s`: then whether it is held is unknown (`undo`)."""
         return await self.admissions.submit(admission, self._limits.admit_wait_s)
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[Charge]":
         """Queue a charge; it stays queued until the database takes it. The caller waits as long as it likes, shielded."""
         return self.settlements.submit(settlement, float("inf"))
+
+    def undo(self, request_id: uuid.UUID) -> None:
+        """Give back what an admission of unknown outcome held, if it held anything."""
+        self.settle(Settlement(
+            request_id=request_id, status="engine_failed", http_status=503, finish_reason="", pool="", replica="", node="", site="",
+            ttft_ms=None, duration_ms=0, quantities=NOTHING, amounts=Amounts(),
+        ))  # fmt: skip
+
+    def _undo_late_admission(self, admission: Admission, verdict: Verdict) -> None:
+        if verdict.verdict == "admitted":
+            self.undo(admission.request_id)
 
     def refused(self, refusal: Mapping[str, object]) -> None:
         """Note a refused request of a known key, to be written within seconds."""
@@ -139,28 +160,41 @@ class Ledger:
         """Heartbeats, checkpoints of running streams (I2 d) and refusals, for ever."""
         while True:
             await asyncio.sleep(min(self._limits.heartbeat_s, self._limits.checkpoint_s))
-            await self.beat(checkpoints())
+            try:
+                await self.beat(checkpoints())
+            except Exception as error:  # noqa: BLE001  # were this task to end, the incarnation would be fenced
+                log_failure(logger, "heartbeat", error)
 
     async def beat(self, checkpoints: Mapping[str, object]) -> None:
         """One heartbeat with what goes with it."""
         try:
             rows = await self._life_line.call("select heartbeat_v1(%s)", (self.incarnation,))
             self._compare_clocks(rows[0][0])
+            self._beaten_at = time.monotonic()
             if checkpoints:
                 await self._life_line.call(
                     "select checkpoint_v1(%s, %s::jsonb)", (self.incarnation, _json(checkpoints))
                 )
-            refusals, self._refusals = self._refusals, []
-            if refusals:
-                await self._life_line.call("select refuse_v1(%s::jsonb)", (_json(refusals),))
-            self.is_well = True
+            await self._note_refusals()
         except LOST as error:
-            self.is_well = False
+            self._beaten_at = 0.0
             logger.warning("no heartbeat: %s", type(error).__name__)
         except psycopg.Error as error:
             if error.sqlstate != FENCED:
                 raise
             self._on_fenced()
+
+    async def _note_refusals(self) -> None:
+        """Write the refusals that wait; they wait on while the database is away. The ledger counts a repeated one once."""
+        noted = self._refusals[:MOST_REFUSALS]
+        if noted:
+            try:
+                await self._life_line.call("select refuse_v1(%s::jsonb)", (_json(noted),))
+            except LOST:
+                raise
+            except psycopg.Error as error:
+                logger.error("%d refusals are lost: %s", len(noted), error.sqlstate)
+            del self._refusals[: len(noted)]
 
     async def end(self) -> None:
         """Settle what is queued, then end the incarnation so that a sweeper need not wait for its silence."""

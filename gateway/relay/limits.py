@@ -27,6 +27,7 @@ class Limits:
     settle_wait_s: float = 60  # I1: a finished answer waits this long for its charge
     waiting_settlements: int = 20_000  # charges waiting for the database; past it the sweeper settles from checkpoints
     waiting_refusals: int = 10_000  # refusals are a courtesy: past it they are only lost
+    waiting_admissions: int = 20_000  # requests waiting for the database; past it 503 at once
     batch: int = 512  # requests a ledger call: larger ones lock for too long
     keep_alive_s: float = 15  # silence after which a stream gets a comment
     checkpoint_s: float = 5  # I2 (d)

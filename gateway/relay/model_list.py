@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 def model_list(gateway: "Gateway", caller: Caller) -> bytes:
     """The answer's body: the models that are alive, priced for this tenant, served, and allowed to this key."""
     by_name = {model.name: model for model in gateway.snapshot.models.values() if _is_offered(gateway, caller, model)}
-    return msgspec.json.encode({"object": "list", "data": [_described(by_name[name]) for name in sorted(by_name)]})
+    own = gateway.snapshot.aliases_of_tenant(caller.tenant.id)
+    data = [_described(by_name[name], own) for name in sorted(by_name)]
+    return msgspec.json.encode({"object": "list", "data": data})
 
 
 def one_model(gateway: "Gateway", caller: Caller, name: str) -> bytes:
     """The answer's body for one model, by name or alias. Raises Refusal."""
     model = gateway.snapshot.model(name, caller.tenant.id)
-    if model is None or not _is_offered(gateway, caller, model):
+    if model is None or not _is_offered(gateway, caller, model, name):
         raise errors.model_not_found(name)
-    return msgspec.json.encode(_described(model))
+    return msgspec.json.encode(_described(model, gateway.snapshot.aliases_of_tenant(caller.tenant.id)))
 
 
-def _is_offered(gateway: "Gateway", caller: Caller, model: Model) -> bool:
+def _is_offered(gateway: "Gateway", caller: Caller, model: Model, name: str = "") -> bool:
     now = gateway.ledger.now()
     price_list = model.prices.get((caller.tenant.rate_card_id, "standard"))
     is_priced = price_list is not None and price_list.at(now) is not None
@@ -35,18 +37,18 @@ def _is_offered(gateway: "Gateway", caller: Caller, model: Model) -> bool:
         bool(model.replicas)
         and is_priced
         and not model.is_retired(datetime.fromtimestamp(now, UTC).date())
-        and may_call(caller, model)
+        and may_call(caller, model, name)
     )
 
 
-def _described(model: Model) -> dict[str, object]:
+def _described(model: Model, own_aliases: dict[int, list[str]]) -> dict[str, object]:
     described: dict[str, object] = {
         "id": model.name,
         "object": "model",
         "created": model.released_at,
         "owned_by": model.publisher,
         "kind": model.kind,
-        "aliases": model.aliases,
+        "aliases": [*model.aliases, *own_aliases.get(model.id, ())],
         "max_model_len": model.facts.context_window,
         "default_max_output": model.default_max_output,
     }

@@ -10,8 +10,8 @@ class Replica:
     """One engine endpoint as this process sees it. Times are a monotonic clock's seconds; `place` is host, port, whether TLS."""
 
     __slots__ = (
-        "api_key", "failures", "id", "name", "node", "outstanding", "place", "pool", "rests_until", "served_name", "site", "turns",
-        "unmetered", "url",
+        "api_key", "failures", "id", "name", "node", "outstanding", "place", "pool", "rests_until", "served_name", "shut_until", "site",
+        "turns", "unmetered", "url",
     )  # fmt: skip
 
     def __init__(
@@ -23,7 +23,7 @@ class Replica:
         is_tls = parts.scheme == "https"
         self.place = (parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls)
         self.outstanding = self.turns = self.failures = self.unmetered = 0
-        self.rests_until = 0.0
+        self.rests_until = self.shut_until = 0.0
 
     def began(self) -> None:
         """A request was sent to it."""
@@ -45,11 +45,14 @@ class Replica:
         self.rests_until = now + min(limits.ejected_s * 2 ** min(self.failures - 1, 16), limits.ejected_most_s)
 
     def left_out_usage(self, now: float, limits: Limits) -> None:
-        """It answered without usage; after three times it rests as long as can be (I2 e)."""
+        """It answered without usage; after three times it is shut as long as can be, and again at each further time (I2 e)."""
         self.unmetered += 1
         if self.unmetered >= UNMETERED_MOST:
-            self.rests_until = now + limits.ejected_most_s
-            self.unmetered = 0
+            self.shut_until = now + limits.ejected_most_s
+
+    def reported_usage(self) -> None:
+        """It answered with usage: what was missing before was no habit."""
+        self.unmetered = 0
 
 
 UNMETERED_MOST = 3
@@ -58,9 +61,10 @@ UNMETERED_MOST = 3
 def choose(replicas: Sequence[Replica], tried: Collection[Replica], now: float) -> Replica | None:
     """The replica with the fewest requests under way, then the fewest turns, among those not tried and not resting.
 
-    Where all rest, the one that may come back first is tried: a request is worth a probe. None when all were tried.
+    Where all rest, the one that may come back first is tried: a request is worth a probe. Not so one that is shut, because what it
+    answers cannot be billed. None when none is left.
     """
-    left = [replica for replica in replicas if replica not in tried]
+    left = [replica for replica in replicas if replica.shut_until <= now and replica not in tried]
     well = [replica for replica in left if replica.rests_until <= now]
     if well:
         return min(well, key=lambda replica: (replica.outstanding, replica.turns))

@@ -111,6 +111,20 @@ class Snapshot:
         """The model of that name or alias; a tenant's own alias comes first."""
         return self.tenant_aliases.get((tenant_id, name)) or self.models.get(name)
 
+    def drop_key(self, key_id: int) -> None:
+        """Forget a key that was deleted."""
+        lookup = self.lookups.pop(key_id, None)
+        if lookup is not None:
+            del self.keys[lookup]
+
+    def aliases_of_tenant(self, tenant_id: int) -> dict[int, list[str]]:
+        """By model, the names that only this tenant gave it."""
+        own: dict[int, list[str]] = {}
+        for (owner, alias), model in self.tenant_aliases.items():
+            if owner == tenant_id:
+                own.setdefault(model.id, []).append(alias)
+        return own
+
     def put_key(self, lookup: str, key: Key) -> None:
         """Add or replace a key."""
         self.keys[lookup] = key

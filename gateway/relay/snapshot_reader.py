@@ -12,11 +12,13 @@ from typing import Any
 from billing.pricing import Prices
 from gateway.relay.config import Config
 from gateway.relay.database import LOST, Line
+from gateway.relay.failures import log_failure
 from gateway.relay.input_bound import ModelFacts
 from gateway.relay.routing import Replica
 from gateway.relay.snapshot import Key, KeyPolicy, Model, PriceList, Snapshot, Tenant
 from identity.client_address import parse_networks
 from identity.keyring import current
+from identity.secret_box import SecretBoxError
 
 logger = logging.getLogger("beffroi.snapshot")
 
@@ -42,7 +44,7 @@ _MODELS = """
 """
 _ALIASES = "select model_id, alias, tenant_id from models_catalog_modelalias order by alias"
 _REPLICAS = """
-    select r.id, r.name, r.url, r.sealed_api_key, p.served_name, p.name, r.node, p.site, p.model_id
+    select r.id, r.name, r.url, r.sealed_api_key, p.served_name, p.name, r.node, p.site, p.model_id, r.context_window
     from pools_replica r join pools_pool p on p.id = r.pool_id where r.state = 'ready' order by r.id
 """
 _PRICES = """
@@ -60,6 +62,7 @@ class SnapshotReader:
         self._line = Line(config.database_url, "snapshot")
         self._ear = Line(config.database_url, "policy news")
         self._busy = asyncio.Lock()
+        self._catalogs_begun = self._catalog_known = 0  # numbers of readings: the last begun, the last that succeeded
         self._replicas: dict[int, Replica] = {}
         self._last_version = 0
 
@@ -76,8 +79,15 @@ class SnapshotReader:
                     await self._read_changes()
             except LOST as error:
                 logger.warning("the database is away, the snapshot stays as it was: %s", type(error).__name__)
-                await self._ear.close()
-                await asyncio.sleep(0.5)
+            except Exception as error:  # noqa: BLE001  # were this task to end, the snapshot would grow old for ever
+                log_failure(logger, "snapshot", error)
+            await self._ear.close()
+            await asyncio.sleep(0.5)
+
+    @property
+    def places(self) -> set[tuple[str, int, bool]]:
+        """Where the replicas that are ready listen."""
+        return {replica.place for replica in self._replicas.values()}
 
     async def close(self) -> None:
         """Close both connections."""
@@ -92,26 +102,32 @@ class SnapshotReader:
         self._snapshot.loaded = True
 
     async def read_key(self, key_id: int) -> None:
-        """Read a key, its tenant and its project again: the ledger said that ours are old."""
+        """Read a key, its tenant and its project again: the ledger said that ours are old. Raises one of LOST."""
         await self._read_keys("where k.id = %s", key_id)
         lookup = self._snapshot.lookups.get(key_id)
         if lookup is not None:
             await self._read_tenants("where t.id = %s", self._snapshot.keys[lookup].tenant_id)
 
     async def read_catalog(self) -> None:
-        """Read models, aliases, prices and replicas."""
+        """Read models, aliases, prices and replicas. Who asks while others wait for a reading shares theirs. Raises one of LOST."""
+        asked_after = self._catalogs_begun
         async with self._busy:
+            if self._catalog_known > asked_after:
+                return
+            number = self._catalogs_begun = self._catalogs_begun + 1
             models = await self._line.call(_MODELS)
             aliases = await self._line.call(_ALIASES)
             replicas = await self._line.call(_REPLICAS)
             prices = await self._line.call(_PRICES)
+            self._catalog_known = number
         served = self._replicas_by_model(replicas)
         priced = _prices_by_model(prices)
         named: dict[int, list[str]] = defaultdict(list)
         for model_id, alias, tenant_id in aliases:
             if tenant_id is None:
                 named[model_id].append(alias)
-        by_id = {row[0]: _model(row, named[row[0]], served[row[0]], priced[row[0]]) for row in models}
+        narrowest = _narrowest_windows(replicas)
+        by_id = {row[0]: _model(row, narrowest, named[row[0]], served[row[0]], priced[row[0]]) for row in models}
         by_name = {alias: model for model in by_id.values() for alias in model.aliases}
         by_name.update({model.name: model for model in by_id.values()})
         self._snapshot.models = by_name
@@ -123,10 +139,10 @@ class SnapshotReader:
         kind, _, number = payload.partition(":")
         if kind == "key":
             await self._read_keys("where k.id = %s", int(number))
-        elif kind in ("tenant", "project"):
-            await self._read_tenants(
-                "where t.id = %s" if kind == "tenant" else "", *([int(number)] if kind == "tenant" else [])
-            )
+        elif kind == "tenant":
+            await self._read_tenants("where t.id = %s", int(number))
+        elif kind == "project":
+            await self._read_tenants("where t.id = (select tenant_id from identity_project where id = %s)", int(number))
         else:
             await self.read_catalog()
 
@@ -138,6 +154,7 @@ class SnapshotReader:
         await self.read_catalog()
 
     async def _read_keys(self, where: str, *parameters: int) -> None:
+        """Read some keys, or with no condition all of them. A key asked for by its id that is not there was deleted."""
         async with self._busy:
             rows = await self._line.call(_KEYS + where, parameters)
         for row in rows:
@@ -146,6 +163,11 @@ class SnapshotReader:
                 row[0], Key(row[1], row[2], row[3], row[4], bytes(row[5]), row[6], row[7], row[8], policy)
             )
             self._last_version = max(self._last_version, row[4])
+        if where == "where k.id = %s" and not rows:
+            self._snapshot.drop_key(parameters[0])
+        elif not where and len(rows) < len(self._snapshot.keys):
+            for key_id in self._snapshot.lookups.keys() - {row[1] for row in rows}:
+                self._snapshot.drop_key(key_id)
 
     async def _read_tenants(self, where: str, *parameters: int) -> None:
         async with self._busy:
@@ -168,10 +190,10 @@ class SnapshotReader:
         """The replicas by model; one that was known keeps its counts."""
         by_model: dict[int, list[Replica]] = defaultdict(list)
         known, self._replicas = self._replicas, {}
-        for id, name, url, sealed, served_name, pool, node, site, model_id in rows:
-            api_key = (
-                self._config.secret_box.open_sealed(sealed, f"pools.replica:{id}:api_key").decode() if sealed else ""
-            )
+        for id, name, url, sealed, served_name, pool, node, site, model_id, _ in rows:
+            api_key = self._open_api_key(id, sealed)
+            if api_key is None:
+                continue
             replica = known.get(id)
             if replica is None or (replica.url, replica.api_key, replica.served_name) != (url, api_key, served_name):
                 replica = Replica(
@@ -183,6 +205,17 @@ class SnapshotReader:
         return by_model
 
 
+    def _open_api_key(self, replica_id: int, sealed: bytes | None) -> str | None:
+        """The engine's key, "" where it has none; None where ours does not open it: then only that replica is out."""
+        if not sealed:
+            return ""
+        try:
+            return self._config.secret_box.open_sealed(sealed, f"pools.replica:{replica_id}:api_key").decode()
+        except SecretBoxError:
+            logger.error("the sealed key of replica %d cannot be opened: it gets no requests", replica_id)
+            return None
+
+
 @lru_cache(maxsize=65536)
 def _policy(
     scopes: tuple[str, ...], models: tuple[str, ...], ip_ranges: tuple[str, ...], origins: tuple[str, ...]
@@ -190,12 +223,26 @@ def _policy(
     return KeyPolicy(frozenset(scopes), frozenset(models), parse_networks(ip_ranges), frozenset(origins))
 
 
+def _narrowest_windows(replicas: list[tuple[Any, ...]]) -> dict[int, int]:
+    """By model, the smallest window in tokens that one of its engines was started with, as far as they said."""
+    narrowest: dict[int, int] = {}
+    for *_, model_id, window in replicas:
+        if window:
+            narrowest[model_id] = min(window, narrowest.get(model_id, window))
+    return narrowest
+
+
 def _model(
-    row: tuple[Any, ...], aliases: list[str], replicas: list[Replica], prices: dict[tuple[int, str], PriceList]
+    row: tuple[Any, ...],
+    narrowest: dict[int, int],
+    aliases: list[str],
+    replicas: list[Replica],
+    prices: dict[tuple[int, str], PriceList],
 ) -> Model:
+    window = min(row[3], narrowest.get(row[0], row[3]))
     return Model(
         id=row[0], name=row[1], kind=row[2],
-        facts=ModelFacts(context_window=row[3], template_overhead_tokens=row[4], template_overhead_tokens_per_message=row[5],
+        facts=ModelFacts(context_window=window, template_overhead_tokens=row[4], template_overhead_tokens_per_message=row[5],
                          media_max_tokens=row[6]),
         default_max_output=row[7], kwh_per_million_tokens=row[8], released_at=row[9], publisher=row[10], deprecated_on=row[11],
         retired_on=row[12], successor=row[13], aliases=tuple(aliases), replicas=tuple(replicas), prices=prices,

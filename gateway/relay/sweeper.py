@@ -1,10 +1,13 @@
 """Settles the holds that no living process answers for (I2 d): those of fenced incarnations, and our own that we lost sight of.
 
-Every gateway has a sweeper; an advisory lock lets one at a time work.
+Every gateway has a sweeper; an advisory lock lets one at a time fence. Should two settle one hold, the ledger charges it once.
 """
 
 import asyncio
 import logging
+import math
+import random
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -14,13 +17,13 @@ import psycopg
 from billing.pricing import METERS, Amounts, MissingPrice, Prices, Quantities
 from gateway.relay.config import Config
 from gateway.relay.database import FENCED, LOST, Line
+from gateway.relay.failures import log_failure
 from gateway.relay.ledger import NOTHING, Ledger, Settlement, priced
 
 logger = logging.getLogger("beffroi.sweeper")
 
 EVERY_S = 5
 BATCH = 500
-SWEEPER_LOCK = 7302  # pg_try_advisory_lock's key
 KEPT_REFUSALS = 1000  # a key, one by one (DESIGN)
 IDEMPOTENCY_MEMORY = "24 hours"
 TIDY_ROUNDS = 120  # tidied every ten minutes
@@ -28,58 +31,65 @@ TIDY_ROUNDS = 120  # tidied every ten minutes
 _ORPHANS = "select request_id, price_version_id, checkpoint, age_ms from orphaned_holds_v1(%s)"
 _OURS = """
     select request_id, price_version_id, checkpoint, (extract(epoch from now() - admitted_at) * 1000)::int
-    from billing_hold where incarnation = %s and admitted_at < now() - interval '60 seconds' order by request_id limit %s
+    from billing_hold where incarnation = %s and admitted_at < now() - interval '60 seconds' and request_id <> all(%s::uuid[])
+    order by request_id limit %s
 """
 _PRICES = "select version_id, jsonb_object_agg(meter, nano_eur_per_million) from billing_meterprice where version_id = any(%s) group by 1"
 
 
 class Sweeper:
-    """The task that sweeps. `is_ours` says whether this process still works on a request."""
+    """The task that sweeps. `works_on` gives the requests that this process works on."""
 
-    def __init__(self, config: Config, ledger: Ledger, is_ours: Callable[[UUID], bool]) -> None:
-        self._limits, self._ledger, self._is_ours = config.limits, ledger, is_ours
+    def __init__(self, config: Config, ledger: Ledger, works_on: Callable[[], list[UUID]]) -> None:
+        self._limits, self._ledger, self._works_on = config.limits, ledger, works_on
         self._line = Line(config.database_url, "sweeper")
         self._suspects: set[UUID] = set()
-        self._round = 0
+        self._round = random.randrange(TIDY_ROUNDS)  # noqa: S311  # so that not all gateways tidy at once
+        self._well_since = math.inf
 
     async def run(self) -> None:
         """Sweep every few seconds, for ever."""
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(min(EVERY_S, self._limits.silent_s))
             try:
                 await self.sweep()
+                self._well_since = min(self._well_since, time.monotonic())
             except LOST as error:
+                self._well_since = math.inf
                 logger.warning("cannot sweep: %s", type(error).__name__)
             except psycopg.Error as error:
                 if error.sqlstate != FENCED:
                     logger.error("cannot sweep: %s", error.sqlstate)
+            except Exception as error:  # noqa: BLE001  # were this task to end, nobody would settle for the lost
+                log_failure(logger, "sweep", error)
 
     async def sweep(self) -> None:
         """One round: fence the silent, settle what they left, then what this process lost sight of, then tidy up."""
-        if not (await self._line.call("select pg_try_advisory_lock(%s)", (SWEEPER_LOCK,)))[0][0]:
-            return await self._settle_lost_ones()
+        await self._fence_silent()
+        await self._settle(await self._line.call(_ORPHANS, (BATCH,)))
+        await self._settle_lost_ones()
+        self._round += 1
+        if self._round % TIDY_ROUNDS == 0:
+            await self._line.call("select tidy_v1(%s, %s::interval)", (KEPT_REFUSALS, IDEMPOTENCY_MEMORY))
+
+    async def _fence_silent(self) -> None:
+        """Fence who was silent while we were heard: PostgreSQL's own start says nothing where a standby took over."""
+        if time.monotonic() - self._well_since < self._limits.silent_s:
+            return
         fenced = await self._line.call(
             "select fence_silent_v1(make_interval(secs => %s), make_interval(secs => %s))",
             (self._limits.silent_s, self._limits.grace_s),
         )
         if fenced[0][0]:
             logger.warning("fenced %d silent incarnations", fenced[0][0])
-        orphans = await self._line.call(_ORPHANS, (BATCH,))
-        await self._settle(orphans)
-        await self._settle_lost_ones()
-        self._round += 1
-        if self._round % TIDY_ROUNDS == 1:
-            await self._line.call("select tidy_v1(%s, %s::interval)", (KEPT_REFUSALS, IDEMPOTENCY_MEMORY))
 
     async def close(self) -> None:
-        """Close the connection, which frees the lock."""
+        """Close the connection."""
         await self._line.close()
 
     async def _settle_lost_ones(self) -> None:
         """Holds of ours that nothing here works on, seen twice: an admission whose answer was lost."""
-        holds = [
-            row for row in await self._line.call(_OURS, (self._ledger.incarnation, BATCH)) if not self._is_ours(row[0])
-        ]
+        holds = await self._line.call(_OURS, (self._ledger.incarnation, self._works_on(), BATCH))
         await self._settle([row for row in holds if row[0] in self._suspects])
         self._suspects = {row[0] for row in holds}
 
