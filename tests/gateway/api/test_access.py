@@ -201,6 +201,22 @@ def test_I6_keys_of_another_project_are_not_there(api: Api, ours: Ours) -> None:
     assert elsewhere.row.lookup not in [key["id"] for key in listed]
 
 
+def test_I6_a_key_reads_itself_but_revokes_not_even_itself_without_the_scope(api: Api, key: HeldKey) -> None:
+    own = f"/api/keys/{key.row.lookup}"
+    assert api.get(own, key).status_code == 200
+    assert problem_of(api.ask("DELETE", own, key))["code"] == "scope_missing"
+    assert problem_of(api.ask("POST", f"{own}/revoke", key))["code"] == "scope_missing"
+    assert api.get(own, key).status_code == 200
+
+
+def test_I6_without_the_tenants_scope_other_projects_are_not_there(api: Api, house: House, key: HeldKey) -> None:
+    elsewhere = house.project_called("Elsewhere")
+    other = house.key(project=elsewhere)
+    for asked in (f"key={other.row.lookup}", f"project={elsewhere.pk}"):
+        response = api.get(f"/api/usage/records?{asked}", key)
+        assert (response.status_code, problem_of(response)["code"]) == (404, "not_found")
+
+
 def test_I6_an_unknown_address_is_404_with_any_method_for_everybody(api: Api, key: HeldKey) -> None:
     for method in ("GET", "POST", "DELETE", "OPTIONS", "FROB"):
         for address in ("/api/", "/api/nothing", "/api/keys/not-an-id", "/api/key/", "/api/usage"):
