@@ -7,15 +7,15 @@ create function billing_instant_v1(local_time timestamp, zone text) returns time
     from (select local_time at time zone zone as instant) i
 $$;
 
--- The period or window around an instant, in a time zone. Minutes and hours are cut in absolute time: by the clock on the wall, the hour
--- that comes twice in autumn would make a minute last for 61.
+-- The period or window around an instant, in a time zone. Minutes and hours are cut in UTC: by the clock on the wall, the hour that comes
+-- twice in autumn would make a minute last for 61.
 create function billing_period_bounds_v1(period text, zone text, at timestamptz, out starts_at timestamptz, out ends_at timestamptz)
 language plpgsql immutable as $$
 declare
     v_local timestamp;
 begin
     if period in ('minute', 'hour') then
-        starts_at := date_trunc(period, at, zone);
+        starts_at := date_trunc(period, at, 'UTC');
         ends_at := starts_at + ('1 ' || period)::interval;
     else
         v_local := date_trunc(period, at at time zone zone);

@@ -104,6 +104,10 @@ create table billing_usage_record (
     duration_ms int not null,
     admitted_at timestamptz not null,
     settled_at timestamptz not null,
+    constraint amounts_are_not_negative check (
+        least(input_nano_eur, cached_nano_eur, output_nano_eur, reasoning_nano_eur, audio_ms_nano_eur, documents_nano_eur,
+            images_nano_eur) >= 0
+    ),
     constraint amounts_add_up check (
         input_nano_eur + cached_nano_eur + output_nano_eur + reasoning_nano_eur + audio_ms_nano_eur + documents_nano_eur
         + images_nano_eur = cost_nano_eur + uncharged_nano_eur

@@ -1,0 +1,118 @@
+"""The ledger's functions called with whole batches, as the relay calls them."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from billing.models import BudgetPeriod, LimitWindow
+from billing.pricing import METERS, Quantities, price_of
+from gateway.relay.ids import new_request_id
+from identity.models import ApiKey, Tenant
+from tests.support.ledger import House, Verdict
+
+Row = dict[str, Any]
+A_REQUEST = Quantities(input=40, output=60)
+
+
+def request_of(house: House, key: ApiKey, amount: int = 1_000_000, **changes: Any) -> Row:
+    """One element of a batch for `admit_v1`: `amount` nano-EUR, 100 tokens of which 60 are output."""
+    key.refresh_from_db()
+    tenant = Tenant.objects.get(pk=key.tenant_id)
+    described = {
+        "model": house.model.name,
+        "alias": house.model.name,
+        "endpoint": "/v1/chat/completions",
+        "door": "api",
+        "stream": False,
+        "guardrail": "",
+        "label": "",
+        "max_tokens_asked": None,
+        "max_tokens_given": 60,
+        "kwh_per_million_tokens": None,
+    }
+    row = {
+        "request_id": str(new_request_id()),
+        "key_id": key.pk,
+        "key_version": key.policy_version,
+        "tenant_version": tenant.policy_version,
+        "model_id": house.model.pk,
+        "mode": "standard",
+        "price_version_id": house.price_version.pk,
+        "amount": amount,
+        "tokens": 100,
+        "output_tokens": 60,
+        "description": described,
+    }
+    return row | changes
+
+
+def settlement_of(house: House, request_id: str | UUID, quantities: Quantities = A_REQUEST, **changes: Any) -> Row:
+    """One element of a batch for `settle_v1`."""
+    _, amounts = price_of(quantities, house.prices)
+    row: Row = {
+        "request_id": str(request_id),
+        "status": "completed",
+        "http_status": 200,
+        "finish_reason": "stop",
+        "pool": "",
+        "replica": "",
+        "node": "",
+        "site": "",
+        "ttft_ms": 1,
+        "duration_ms": 2,
+    }
+    for meter, quantity, amount in zip(METERS, quantities, amounts, strict=True):
+        row |= {f"{meter}_quantity": quantity, f"{meter}_nano_eur": amount}
+    return row | changes
+
+
+@dataclass
+class RawLedger:
+    """One incarnation on a connection of its own."""
+
+    connection: psycopg.Connection[tuple[Any, ...]]
+    incarnation: UUID = field(default_factory=uuid4)
+
+    @classmethod
+    def open(cls, gateway_database_url: str) -> "RawLedger":
+        """A new connection and a new incarnation."""
+        ledger = cls(psycopg.connect(gateway_database_url, autocommit=True))
+        ledger.connection.execute("select begin_incarnation_v1(%s, 'test', 1)", [ledger.incarnation])
+        return ledger
+
+    def close(self) -> None:
+        """End the incarnation."""
+        self.connection.execute("select end_incarnation_v1(%s)", [self.incarnation])
+        self.connection.close()
+
+    def admit(self, *requests: Row) -> list[Verdict]:
+        """A batch of holds; verdicts in the batch's order."""
+        batch = [row | {"position": position} for position, row in enumerate(requests)]
+        rows = self.connection.execute(
+            "select request_id, verdict, detail from admit_v1(%s, %s::jsonb)", [self.incarnation, json.dumps(batch)]
+        ).fetchall()
+        told = {str(row[0]): Verdict(*row) for row in rows}
+        assert len(told) == len({row["request_id"] for row in requests})
+        return [told[row["request_id"]] for row in requests]
+
+    def settle(self, *settlements: Row) -> dict[str, tuple[str, int | None, int | None]]:
+        """A batch of charges: verdict, cost and uncharged amount by request id."""
+        rows = self.connection.execute(
+            "select request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1(%s, %s::jsonb)",
+            [self.incarnation, json.dumps(settlements)],
+        ).fetchall()
+        return {str(row[0]): (row[1], row[2], row[3]) for row in rows}
+
+
+def standing_of(budget_id: int) -> tuple[int, int]:
+    """Spent and held of a budget's only period."""
+    period = BudgetPeriod.objects.get(budget_id=budget_id)
+    return period.spent_nano_eur, period.held_nano_eur
+
+
+def used_of(limit_id: int) -> int:
+    """What is used of a limit's window."""
+    return LimitWindow.objects.get(limit_id=limit_id).used
