@@ -39,6 +39,7 @@ class Answer:
         self.work, self.wire, self.engine = work, wire, engine
         self.due, self.cancelled = 0.0, False
         self.stalled = False
+        self._begun = self._first = engine.loop.time()
         self.journal = engine.journal
         self.serial = engine.journal.next_serial() if engine.journal else ""
         self.counters = engine.counters[work.model]
@@ -47,9 +48,9 @@ class Answer:
         """Begin to work."""
         work = self.work
         self.engine.running.add(self)
-        self.counters.prompt += work.all_prompt_tokens
-        self.counters.cache_queries += work.all_prompt_tokens
-        self.counters.cache_hits += work.cached or 0
+        self.counters.prompt += work.all_prompt_tokens * work.n
+        self.counters.cache_queries += work.all_prompt_tokens * work.n
+        self.counters.cache_hits += (work.cached or 0) * work.n
         if self.journal:
             self._journal_start()
 
@@ -73,14 +74,33 @@ class Answer:
         """Leave the running set; the last thing that happens to an answer, once."""
         self.cancelled = True
         self.engine.running.discard(self)
-        counted = "length" if reason == "length" else "stop" if reason in ("stop", "tool_calls") else "abort"
-        self.counters.finished[counted] += 1
+        if self.work.choices:
+            self._count()
+        elif reason == "stop":
+            self._count_end("stop", self.work.parts)
         if self.journal:
             choices = self.work.choices
             self.journal.write(
                 {"e": "end", "t": time.time(), "s": self.serial, "reason": reason, "fault": fault}
                 | {"wire": [choice.wire for choice in choices], "generated": sum(choice.made for choice in choices)}
             )
+
+    def _count(self) -> None:
+        """Count what was made: a choice that came to its end is a success, whoever still listened."""
+        made = max([choice.made for choice in self.work.choices])
+        gap = max(0.0, self.engine.loop.time() - self._first) / (made - 1) if made > 1 else 0.0
+        for choice in self.work.choices:
+            if choice.made:
+                self.counters.first_token.observe(self._first - self._begun)
+            if choice.made > 1:
+                self.counters.gap.observe(gap, choice.made - 1)
+            if choice.made == choice.total:
+                self._count_end("length" if choice.finish == "length" else "stop")
+
+    def _count_end(self, reason: str, requests: int = 1) -> None:
+        self.counters.finished[reason] += requests
+        self.counters.queue.observe(0.0, requests)
+        self.counters.whole.observe(self.engine.loop.time() - self._begun, requests)
 
     @property
     def reason(self) -> str:
@@ -119,7 +139,7 @@ class WholeAnswer(Answer):
 
     def start(self) -> None:
         super().start()
-        self._begun = self.engine.loop.time()
+        self._first = self._begun + self.work.first_token
         longest = max((choice.total for choice in self.work.choices), default=0)
         wait = self.work.first_token + longest * self.work.period
         if wait > 0:
@@ -158,7 +178,7 @@ class WholeAnswer(Answer):
 
     def _make_up_to_now(self) -> None:
         """Count what a real engine would have made of an answer that nobody waits for any more."""
-        since = self.engine.loop.time() - self._begun - self.work.first_token
+        since = self.engine.loop.time() - self._first
         for choice in self.work.choices:
             made = choice.total if not self.work.period else int(since / self.work.period)
             self._make(choice, max(0, min(choice.total, made)))
@@ -178,7 +198,7 @@ class StreamedAnswer(Answer):
         self._shape = shapes.EventShape(work)
         self._live = list(work.choices)
         self._events = 0
-        self._begun = False
+        self._introduced = False
         limits = {"close_after": faults.close_after, "hang_after": faults.hang_after, "error": faults.event_error_after}
         self._limit = min(((after, name) for name, after in limits.items() if after is not None), default=None)
         self._held: list[bytes] = []
@@ -206,8 +226,8 @@ class StreamedAnswer(Answer):
         if self.wire.pending():
             self.stalled = True
             return None
-        if not self._begun:
-            self._begun = True
+        if not self._introduced:
+            self._introduced, self._first = True, self.engine.loop.time()
             for payload in self._shape.roles():
                 self._event(payload)
         for choice in self._live:
@@ -242,6 +262,8 @@ class StreamedAnswer(Answer):
     def _tokens(self, choice: Choice) -> None:
         start, stop = choice.advance(self.work.faults.chunk_tokens)
         self.counters.generated += stop - start
+        if stop <= choice.hidden and stop < choice.total:
+            return
         payload = self._shape.tokens(choice, start, stop)
         if self._plain:
             choice.wire = stop
@@ -272,7 +294,7 @@ class StreamedAnswer(Answer):
 
     def _flush(self) -> None:
         for choice in self.work.choices:
-            if choice.wire != choice.made:
+            if choice.wire != choice.made and choice.shown:
                 choice.wire = choice.made
                 if self.journal:
                     self.journal.tokens(self.serial, choice.index, choice.made)

@@ -39,6 +39,8 @@ class Choice:
     name."""
     echo: bytes = b""
     """What a completion repeats of its prompt, as the inside of a JSON string."""
+    hidden: int = 0
+    """Tokens at the beginning that no event is sent for: reasoning that the client does not want to see."""
     made: int = 0
     wire: int = 0
 
@@ -53,6 +55,11 @@ class Choice:
             stop = self.total
         self.made = stop
         return start, stop
+
+    @property
+    def shown(self) -> bool:
+        """Whether an event has told of a token: the hidden ones are told with the next, or with the end."""
+        return self.made > self.hidden or self.made == self.total
 
     @property
     def reasoned(self) -> int:

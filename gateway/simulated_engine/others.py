@@ -11,19 +11,12 @@ from typing import Any
 import msgspec
 
 from gateway.simulated_engine import shapes, text, tokenizer
+from gateway.simulated_engine.checks import check_messages, check_window
 from gateway.simulated_engine.config import Config, Kind
 from gateway.simulated_engine.engine import VERSION, Engine
 from gateway.simulated_engine.faults import Faults
-from gateway.simulated_engine.requests import (
-    check_messages,
-    check_window,
-    count_cached,
-    flag,
-    make_work,
-    model_of,
-    number,
-    prompts_of,
-)
+from gateway.simulated_engine.members import flag, number
+from gateway.simulated_engine.requests import count_cached, make_work, model_of, prompts_of
 from gateway.simulated_engine.work import Refusal, Work
 
 JSON = b"application/json"
@@ -93,6 +86,7 @@ def rerank(body: dict[str, Any], request_id: str | None, faults: Faults, config:
     for tokens in work.prompt_tokens:
         check_window(tokens, config)
     count_cached(work, config)
+    work.generates = False
     top = number(body, "top_n", 0, 0) or len(documents)
 
     def render(work: Work) -> bytes:

@@ -1,19 +1,28 @@
-"""Reading generation requests: what vLLM checks, in vLLM's words, and the plan of the answer."""
+"""Reading generation requests, and the plan of the answer."""
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from gateway.simulated_engine import schemas, shapes, text, tokenizer
+from gateway.simulated_engine.checks import (
+    check_choices,
+    check_format,
+    check_messages,
+    check_scheduling,
+    check_tools,
+    check_window,
+)
 from gateway.simulated_engine.config import Config, Kind
 from gateway.simulated_engine.faults import Faults
 from gateway.simulated_engine.generation import Choice, Length, plan
 from gateway.simulated_engine.journal import as_received, member_names
+from gateway.simulated_engine.members import flag, integer, number
 from gateway.simulated_engine.text import Script
 from gateway.simulated_engine.work import Refusal, Work
 
-MAX_CHOICES = 1_024
 THINKING = {"none": 0, "minimal": 8, "low": 16, "medium": 48, "high": 96}
 """Reasoning tokens for each `reasoning_effort`."""
 THINKING_ENABLED = 32
@@ -25,26 +34,6 @@ COMPLETION_TOKENS = 16
 TOOL_WORDS = ("tool", "function", "outil", "fonction", "herramienta", "función")
 
 
-def number(body: dict[str, Any], name: str, default: int, least: int) -> int:
-    """An integer member, or `default` where it is missing or null.  Raises Refusal."""
-    value = body.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Refusal(400, f"{name}: Input should be a valid integer", param=name)
-    if value < least:
-        raise Refusal(400, f"{name} must be at least {least}, got {value}.", param=name)
-    return value
-
-
-def flag(body: dict[str, Any], name: str) -> bool:
-    """A boolean member, false where it is missing or null.  Raises Refusal."""
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise Refusal(400, f"{name}: Input should be a valid boolean", param=name)
-    return bool(value)
-
-
 def model_of(body: dict[str, Any], kind: Kind, config: Config) -> str:
     """The model asked for, the first one of its kind where none is named.  Raises Refusal (404 for an unknown one)."""
     name = body.get("model") or next((model for model, known in config.models.items() if known is kind), None)
@@ -53,16 +42,6 @@ def model_of(body: dict[str, Any], kind: Kind, config: Config) -> str:
     if config.models[name] is not kind:
         raise Refusal(400, f"The model does not support this API: `{name}` is of the kind {config.models[name]}.")
     return name
-
-
-def check_window(tokens: int, config: Config) -> None:
-    """Raises Refusal where a prompt leaves no room in the window."""
-    if tokens > config.max_model_len:
-        raise Refusal(
-            400,
-            f"This model's maximum context length is {config.max_model_len} tokens. However, your request has {tokens} "
-            "input tokens. Please reduce the length of the input messages.",
-        )
 
 
 def make_work(
@@ -101,17 +80,21 @@ def chat(body: dict[str, Any], request_id: str | None, faults: Faults, config: C
     work = make_work("/v1/chat/completions", "chatcmpl", body, request_id, faults, config)
     work.model = model_of(body, Kind.CHAT, config)
     check_messages(body)
+    check_tools(body)
     work.prompt_tokens = [tokenizer.count_chat(body)]
     _read_common(work, body, config)
+    work.reasons = True
     thinking = _thinking(body, faults, config)
-    work.reasons = thinking is not None
     length = _length(work, body, work.prompt_tokens[0], config, config.max_model_len)
     called = _called_tool(body)
     scripted = _chat_script(body, faults, called)
     question = "" if scripted else _question(body["messages"])
     work.choices = [
-        plan(scripted or text.answer_to(question, index), thinking or 0, length, index) for index in range(work.n)
+        plan(scripted or text.answer_to(question, index), thinking, length, index) for index in range(work.n)
     ]
+    if thinking and not flag(body, "include_reasoning", default=True):
+        for choice in work.choices:
+            choice.hidden = choice.thinking
     if called:
         for choice in work.choices:
             _call(choice, called, body)
@@ -127,10 +110,13 @@ def completion(body: dict[str, Any], request_id: str | None, faults: Faults, con
     work.prompt_tokens = [count for _, count in prompts]
     _read_common(work, body, config)
     echo = flag(body, "echo")
+    said = text.repeated(faults.chunk_text) if faults.chunk_text else None
     for index, (prompt, tokens) in enumerate(prompts):
-        length = _length(work, body, tokens, config, COMPLETION_TOKENS)
+        length = _length(work, body, tokens, config, COMPLETION_TOKENS, least=0 if echo else 1)
+        if length.max_tokens == 0:  # vLLM makes a token that it counts and does not show
+            length, said = replace(length, max_tokens=1), text.repeated("")
         for turn in range(work.n):
-            script = text.repeated(faults.chunk_text) if faults.chunk_text else text.answer_to(prompt[-300:], turn)
+            script = said or text.answer_to(prompt[-300:], turn)
             choice = plan(script, 0, length, index * work.n + turn, index)
             choice.echo = text.escape(prompt) if echo else b""
             work.choices.append(choice)
@@ -145,26 +131,26 @@ def prompts_of(given: object, name: str) -> list[tuple[str, int]]:
         given = [given]
     if not isinstance(given, list) or not given:
         raise Refusal(400, f"{name}: Input should be a non-empty string or list", param=name)
-    if all(isinstance(item, int) for item in given):
+    if all(isinstance(item, int | float) for item in given):
         given = [given]
     found = []
     for item in given:
         if isinstance(item, str) and item:
             found.append((item, tokenizer.count(item)))
-        elif isinstance(item, list) and item and all(isinstance(token, int) for token in item):
-            found.append((tokenizer.detokenize(item), len(item)))
+        elif isinstance(item, list) and item:
+            found.append((tokenizer.detokenize(_token_ids(item, name)), len(item)))
         else:
             raise Refusal(400, f"{name}: each prompt must be a non-empty string or list of token ids", param=name)
     return found
 
 
-def check_messages(body: dict[str, Any]) -> None:
-    """Raises Refusal unless `messages` is a list of objects that have a role."""
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise Refusal(400, "messages: Field required, a non-empty list", param="messages")
-    if not all(isinstance(message, dict) and isinstance(message.get("role"), str) for message in messages):
-        raise Refusal(400, "messages: each message must be an object with a role", param="messages")
+def _token_ids(given: list[Any], name: str) -> list[int]:
+    found = [token for token in map(integer, given) if token is not None]
+    if len(found) < len(given):
+        raise Refusal(400, f"{name}: each token id must be an integer", param=name)
+    if not all(map(tokenizer.is_token, found)):
+        raise Refusal(400, f"{name}: a token id is out of vocabulary", param=name)
+    return found
 
 
 def _read_common(work: Work, body: dict[str, Any], config: Config) -> None:
@@ -172,12 +158,13 @@ def _read_common(work: Work, body: dict[str, Any], config: Config) -> None:
         check_window(tokens, config)
     count_cached(work, config)
     work.n = number(body, "n", 1, 1)
-    if work.n * len(work.prompt_tokens) > MAX_CHOICES:
-        raise Refusal(400, f"n must be at most {MAX_CHOICES}, got {work.n}.", param="n")
+    check_choices(body, work.n, len(work.prompt_tokens))
+    check_scheduling(body)
+    check_format(body)
     work.stream = flag(body, "stream")
     options = body.get("stream_options")
     if options is not None:
-        if not work.stream:
+        if options and not work.stream:
             raise Refusal(400, "Stream options can only be defined when `stream=True`.", param="stream_options")
         if not isinstance(options, dict):
             raise Refusal(400, "stream_options: Input should be a valid dictionary", param="stream_options")
@@ -185,11 +172,11 @@ def _read_common(work: Work, body: dict[str, Any], config: Config) -> None:
         work.continuous = work.include_usage and flag(options, "continuous_usage_stats")
 
 
-def _length(work: Work, body: dict[str, Any], prompt: int, config: Config, unlimited: int) -> Length:
+def _length(work: Work, body: dict[str, Any], prompt: int, config: Config, unlimited: int, least: int = 1) -> Length:
     room = config.max_model_len - prompt
     name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
-    asked = number(body, name, min(unlimited, room), 1)
-    if asked > room or room < 1:
+    asked = number(body, name, unlimited, least)
+    if asked > config.max_model_len or room < 1:
         raise Refusal(
             400,
             f"'max_tokens' or 'max_completion_tokens' is too large: {asked}. This model's maximum context length is "
@@ -201,7 +188,7 @@ def _length(work: Work, body: dict[str, Any], prompt: int, config: Config, unlim
     if not isinstance(stops, list) or not all(isinstance(word, str) for word in stops):
         raise Refusal(400, "stop: Input should be a string or a list of strings", param="stop")
     return Length(
-        max_tokens=asked,
+        max_tokens=min(asked, room),
         natural=config.output_tokens,
         exactly=work.faults.output_tokens,
         min_tokens=number(body, "min_tokens", 0, 0),
@@ -210,8 +197,8 @@ def _length(work: Work, body: dict[str, Any], prompt: int, config: Config, unlim
     )
 
 
-def _thinking(body: dict[str, Any], faults: Faults, config: Config) -> int | None:
-    """Reasoning tokens a choice; None where the request gets no reasoning at all."""
+def _thinking(body: dict[str, Any], faults: Faults, config: Config) -> int:
+    """Reasoning tokens a choice."""
     if faults.reasoning_tokens is not None:
         return faults.reasoning_tokens
     template = body.get("chat_template_kwargs")
@@ -223,7 +210,7 @@ def _thinking(body: dict[str, Any], faults: Faults, config: Config) -> int | Non
         return config.reasoning_tokens or THINKING.get(effort if isinstance(effort, str) else "", THINKING_ENABLED)
     if enabled:
         return config.reasoning_tokens or THINKING_ENABLED
-    return config.reasoning_tokens or None
+    return config.reasoning_tokens
 
 
 def _question(messages: list[dict[str, Any]]) -> str:

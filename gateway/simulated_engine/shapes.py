@@ -6,6 +6,7 @@ Written out by hand because a load test makes millions of them; `tests/gateway/s
 import msgspec
 
 from gateway.simulated_engine import text
+from gateway.simulated_engine.engine import VERSION
 from gateway.simulated_engine.faults import Faults
 from gateway.simulated_engine.generation import Choice
 from gateway.simulated_engine.work import Work
@@ -19,17 +20,22 @@ NONSENSE = {
     "float": b"3.5",
 }
 DONE = b"[DONE]"
+FINGERPRINT = b'"system_fingerprint":"vllm-%s"' % VERSION.encode()
+UNASKED = b',"prompt_token_ids":null,"prompt_text":null'
+"""What vLLM's first chunk of a chat ends with, behind the usage."""
 
 
-def usage(faults: Faults, prompt: int, completion: int, cached: int | None, reasoning: int | None) -> bytes:
-    """A usage object; details appear only where they are not None."""
+def usage(faults: Faults, prompt: int, completion: int | None, cached: int | None, reasoning: int | None) -> bytes:
+    """A usage object; completion tokens and details appear only where they are not None."""
     if faults.zero_usage:
-        prompt = completion = 0
+        prompt, completion = 0, None if completion is None else 0
         cached = reasoning = None
     if faults.nonsense_usage:
         odd = NONSENSE[faults.nonsense_usage]
         return b'{"prompt_tokens":%b,"total_tokens":%b,"completion_tokens":%b}' % (odd, odd, odd)
-    found = b'{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d' % (prompt, prompt + completion, completion)
+    found = b'{"prompt_tokens":%d,"total_tokens":%d' % (prompt, prompt + (completion or 0))
+    if completion is not None:
+        found += b',"completion_tokens":%d' % completion
     if cached is not None:
         found += b',"prompt_tokens_details":{"cached_tokens":%d}' % cached
     if reasoning is not None:
@@ -39,6 +45,8 @@ def usage(faults: Faults, prompt: int, completion: int, cached: int | None, reas
 
 def final_usage(work: Work) -> bytes:
     """The usage of the whole request: every prompt once, the sum over its choices."""
+    if not work.generates:
+        return usage(work.faults, work.all_prompt_tokens, None, None, None)
     completion = sum([choice.made for choice in work.choices])
     reasoning = sum([choice.reasoned for choice in work.choices]) if work.reasons else None
     return usage(work.faults, work.all_prompt_tokens, completion, work.cached, reasoning)
@@ -72,6 +80,7 @@ class EventShape:
             work.created,
             msgspec.json.encode(work.model),
         )
+        self._ending = b"" if work.include_usage else b"," + FINGERPRINT
         self._counted = work.continuous and work.faults.no_usage not in (True, "continuous")
 
     def roles(self) -> list[bytes]:
@@ -80,7 +89,8 @@ class EventShape:
             return []
         delta = b'{"index":%d,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]'
         return [
-            b"".join((self._begin, delta % choice.index, self._so_far(choice), b"}")) for choice in self._work.choices
+            b"".join((self._begin, delta % choice.index, self._so_far(choice), UNASKED, b"}"))
+            for choice in self._work.choices
         ]
 
     def tokens(self, choice: Choice, start: int, stop: int) -> bytes:
@@ -89,36 +99,38 @@ class EventShape:
         if not self._chat:
             return self._completion(choice, said, start, stop)
         if start < choice.thinking:
-            delta = b'{"reasoning":"%b"}' % said
+            delta = b"{}" if choice.hidden else b'{"reasoning":"%b"}' % said
         elif choice.tool and start < choice.thinking + choice.content:
             delta = _tool_delta(choice, said, start)
         else:
             delta = b'{"content":"%b"}' % said
         if stop == choice.total:
             finish = b'"%b","stop_reason":%b' % (choice.finish.encode(), msgspec.json.encode(choice.stop_reason))
+            ending = self._ending + b"}"
         else:
-            finish = b"null"
+            finish, ending = b"null", b"}"
         body = b'{"index":%d,"delta":%b,"logprobs":null,"finish_reason":%b,"token_ids":null}]' % (
             choice.index,
             delta,
             finish,
         )
-        return b"".join((self._begin, body, self._so_far(choice), b"}"))
+        return b"".join((self._begin, body, self._so_far(choice), ending))
 
     def usage(self) -> bytes:
         """The event after the last token: no choices, the usage of the request."""
-        return b'%b],"usage":%b}' % (self._begin, final_usage(self._work))
+        return b'%b],"usage":%b,%b}' % (self._begin, final_usage(self._work), FINGERPRINT)
 
     def _completion(self, choice: Choice, said: bytes, start: int, stop: int) -> bytes:
-        finish = b'"%b"' % choice.finish.encode() if stop == choice.total else b"null"
-        reason = msgspec.json.encode(choice.stop_reason) if stop == choice.total else b"null"
-        body = b'{"index":%d,"text":"%b","logprobs":null,"finish_reason":%b,"stop_reason":%b,"token_ids":null}]' % (
-            choice.index,
-            choice.echo + said if start == 0 else said,
-            finish,
-            reason,
+        finish, reason, ending = b"null", b"null", b"}"
+        if stop == choice.total:
+            finish, reason = b'"%b"' % choice.finish.encode(), msgspec.json.encode(choice.stop_reason)
+            ending = self._ending + b"}"
+        layout = (
+            b'{"index":%d,"text":"%b","logprobs":null,"finish_reason":%b,"stop_reason":%b,"prompt_token_ids":null,'
+            b'"token_ids":null}]'
         )
-        return b"".join((self._begin, body, self._so_far(choice), b"}"))
+        body = layout % (choice.index, choice.echo + said if start == 0 else said, finish, reason)
+        return b"".join((self._begin, body, self._so_far(choice), ending))
 
     def _so_far(self, choice: Choice) -> bytes:
         """vLLM's continuous usage: of this choice alone, without what was cached."""
@@ -142,7 +154,8 @@ def _tool_delta(choice: Choice, said: bytes, start: int) -> bytes:
 
 def _message(choice: Choice) -> bytes:
     said = choice.script.escaped_text(choice.content)
-    thought = b'"%b"' % text.reasoning().escaped_text(choice.thinking) if choice.thinking else b"null"
+    shown = choice.thinking and not choice.hidden
+    thought = b'"%b"' % text.reasoning().escaped_text(choice.thinking) if shown else b"null"
     content, calls = b'"%b"' % said if choice.content or not choice.thinking else b"null", b""
     if choice.tool and choice.content:
         call_id, name = (msgspec.json.encode(part) for part in choice.tool)
@@ -161,10 +174,8 @@ def whole_chat(work: Work) -> bytes:
         % (choice.index, _message(choice), choice.finish.encode(), msgspec.json.encode(choice.stop_reason))
         for choice in work.choices
     ]
-    tail = b',"service_tier":null,"system_fingerprint":null%b,"prompt_logprobs":null,"prompt_token_ids":null}' % told(
-        work
-    )
-    return _whole(work, b"chat.completion", choices) + tail
+    whole = _whole(work, b"chat.completion", choices)
+    return whole + b',"prompt_logprobs":null,"prompt_token_ids":null,"prompt_text":null}'
 
 
 def whole_completion(work: Work) -> bytes:
@@ -179,16 +190,19 @@ def whole_completion(work: Work) -> bytes:
         )
         for choice in work.choices
     ]
-    return _whole(work, b"text_completion", choices) + b',"service_tier":null,"system_fingerprint":null%b}' % told(work)
+    return _whole(work, b"text_completion", choices) + b"}"
 
 
 def _whole(work: Work, kind: bytes, choices: list[bytes]) -> bytes:
-    return b'{"id":%b,"object":"%b","created":%d,"model":%b,"choices":[%b]' % (
+    layout = b'{"id":%b,"object":"%b","created":%d,"model":%b,"choices":[%b],"service_tier":null,%b%b'
+    return layout % (
         msgspec.json.encode(work.id),
         kind,
         work.created,
         msgspec.json.encode(work.model),
         b",".join(choices),
+        FINGERPRINT,
+        told(work),
     )
 
 

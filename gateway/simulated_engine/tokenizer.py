@@ -33,6 +33,8 @@ PIECE = re.compile(
     r" ?[A-Za-z]{1,6}(?![\u00c0-\u024f])| ?[A-Za-z\u00c0-\u024f]{1,3}|[0-9]{1,3}| ?[!-/:-@\[-`{-~]{1,2}|\s{1,4}|.",
     re.DOTALL,
 )
+FOREIGN_IDS = 200_000
+"""Ids below this are taken too, as tokens without a text of ours: clients cut their texts with usual vocabularies."""
 REMEMBERED_FROM = 2_000
 REMEMBERED_COUNTS = 1_024
 
@@ -74,6 +76,12 @@ def token_text(number: int) -> str:
     if data[0] != 1 or not 2 <= len(data) <= 1 + LONGEST_PIECE:
         return "\ufffd"
     return data[1:].decode("utf-8", "replace")
+
+
+def is_token(number: int) -> bool:
+    """Whether a number is in the vocabulary: one of our ids, or one that a usual vocabulary could have."""
+    size = (number.bit_length() + 7) // 8
+    return 0 <= number < FOREIGN_IDS or (2 <= size <= 1 + LONGEST_PIECE and number >> 8 * (size - 1) == 1)
 
 
 def detokenize(ids: list[int]) -> str:

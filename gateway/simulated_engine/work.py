@@ -33,6 +33,8 @@ class Work:
     render: "Callable[[Work], bytes]" = lambda work: b""
     """Makes the body of a whole answer."""
     content_type: bytes = b"application/json"
+    generates: bool = True
+    """Its usage tells completion tokens (0 included) and cached ones; that of a reranking only its prompts."""
     n: int = 1
     stream: bool = False
     include_usage: bool = False
@@ -40,7 +42,7 @@ class Work:
     cached: int | None = None
     """Prompt tokens reported as cached; None: not reported."""
     reasons: bool = False
-    """Reasoning tokens are reported."""
+    """Reasoning tokens are reported, also where there are none."""
     max_tokens: object = None
     max_completion_tokens: object = None
     faults: Faults = NO_FAULTS
@@ -53,3 +55,13 @@ class Work:
     @property
     def all_prompt_tokens(self) -> int:
         return sum(self.prompt_tokens)
+
+    @property
+    def running(self) -> int:
+        """The requests that a real engine would have running now: a choice of a prompt each."""
+        return sum(choice.made < choice.total for choice in self.choices) if self.choices else self.parts
+
+    @property
+    def parts(self) -> int:
+        """The requests that a real engine would run in all."""
+        return len(self.choices) or len(self.prompt_tokens) or 1

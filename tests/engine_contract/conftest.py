@@ -11,7 +11,6 @@ import pytest
 from tests.engine_contract import vllm_on_cpu
 from tests.engine_contract.client import Endpoint
 from tests.engine_contract.engines import REAL, Engine, RealVllm, SimulatedEngine
-from tests.engine_contract.not_yet_simulated import REASON_OF
 
 
 @pytest.fixture(scope="session", params=["simulated", REAL])
@@ -42,9 +41,7 @@ def reranker(engine: Engine) -> Endpoint:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test of a real engine also waits for its start; what is not simulated yet is expected to fail."""
+    """The first test of a real engine also waits for its start."""
     for item in items:
         if item.get_closest_marker("real_engine"):
             item.add_marker(pytest.mark.timeout(vllm_on_cpu.START_PATIENCE + 60))
-        if reason := REASON_OF.get(item.name):
-            item.add_marker(pytest.mark.xfail(reason=reason, strict=True))

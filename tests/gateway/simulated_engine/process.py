@@ -111,7 +111,8 @@ class EngineProcess:
         data = json.dumps(body).encode()
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: engine\r\nauthorization: Bearer {self.key}\r\n"
-            f"x-request-id: {request_id or 'unnamed'}\r\ncontent-length: {len(data)}\r\n\r\n"
+            f"x-request-id: {request_id or 'unnamed'}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(data)}\r\n\r\n"
         )
         return head.encode() + data
 

@@ -116,6 +116,16 @@ def test_reasoning_comes_first_and_is_counted_apart(engine: EngineProcess, askin
     assert last["usage"] == body["usage"]
 
 
+def test_hidden_reasoning_has_no_event_unless_the_answer_ends_in_it(engine: EngineProcess) -> None:
+    hidden: dict[str, Any] = {"reasoning_effort": "low", "include_reasoning": False}
+    thought = engine.chat(chat(**hidden)).json["usage"]["completion_tokens_details"]["reasoning_tokens"]
+    first, second, *_ = engine.chat(streamed(**hidden)).events
+    assert (first["usage"]["completion_tokens"], second["usage"]["completion_tokens"]) == (0, thought + 1)
+    _, finish, last = engine.chat(streamed(max_tokens=4, **hidden)).events
+    assert (finish["choices"][0]["delta"], finish["choices"][0]["finish_reason"]) == ({}, "length")
+    assert finish["usage"]["completion_tokens"] == last["usage"]["completion_tokens"] == 4
+
+
 def test_a_limit_inside_the_reasoning_leaves_no_content(engine: EngineProcess) -> None:
     body = engine.chat(chat(reasoning_effort="low", max_tokens=4)).json
     assert body["choices"][0]["message"]["content"] is None
@@ -197,11 +207,14 @@ def test_echo_repeats_the_prompt_and_a_completion_has_vllms_default_limit(engine
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"content": "x"}]}, 400, "role"),
         ({"max_tokens": -1}, 400, "max_tokens must be at least 1"),
-        ({"max_tokens": "10"}, 400, "max_tokens"),
+        ({"max_tokens": "ten"}, 400, "max_tokens"),
         ({"max_tokens": 10**30}, 400, "too large"),
-        ({"max_tokens": 2000}, 400, "maximum context length is 2000"),
+        ({"max_tokens": 2001}, 400, "maximum context length is 2000"),
         ({"n": 0}, 400, "n must be at least 1"),
-        ({"stream": "yes"}, 400, "stream"),
+        ({"stream": "maybe"}, 400, "stream"),
+        ({"temperature": "warm"}, 400, "temperature"),
+        ({"response_format": {"type": "json_schema"}}, 400, "json_schema"),
+        ({"tools": {"type": "function"}}, 400, "tools"),
         ({"stream_options": {"include_usage": True}}, 400, "Stream options"),
         ({"stop": 3}, 400, "stop"),
         ({"simulate": {"statsu": 500}}, 400, "statsu"),

@@ -45,7 +45,9 @@ def test_a_chunked_body_is_read(engine: EngineProcess) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:9], body[9:])) + b"0\r\n\r\n"
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {engine.key}\r\n"
     with engine.open() as connection:
-        connection.sendall(head.encode() + b"transfer-encoding: chunked\r\n\r\n" + chunks)
+        connection.sendall(
+            head.encode() + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n" + chunks
+        )
         assert read_until(connection, lambda data: data.endswith(b"}")).startswith(b"HTTP/1.1 200 OK")
 
 

@@ -15,6 +15,7 @@ from tests.gateway.simulated_engine.process import (
     tokens_of,
 )
 
+FINISHED = ("stop", "length", "abort")
 SLOW = {"first_token_ms": 0, "tokens_per_second": 100}
 
 
@@ -69,12 +70,12 @@ def test_no_text_of_anybody_is_in_the_journal(engine: EngineProcess) -> None:
 
 
 def test_a_client_that_leaves_frees_the_engine_at_once(engine: EngineProcess) -> None:
-    aborted = engine.metric("request_success_total", finished_reason="abort")
+    finished = [engine.metric("request_success_total", finished_reason=reason) for reason in FINISHED]
     with engine.open(streamed(max_tokens=1000, simulate=SLOW), "leaver") as connection:
         received = read_until(connection, lambda data: last_count_or_zero(data) >= 5)
         assert engine.metric("num_requests_running") == 1
     assert eventually(lambda: engine.metric("num_requests_running") == 0, within=1.0)
-    assert engine.metric("request_success_total", finished_reason="abort") == aborted + 1
+    assert [engine.metric("request_success_total", finished_reason=reason) for reason in FINISHED] == finished
     *_, token, end = engine.story("leaver")
     assert (end["reason"], end["wire"]) == ("abort", [token["k"]])
     assert last_count(received) <= token["k"] < 100
@@ -92,6 +93,24 @@ def test_a_client_of_a_whole_answer_that_leaves_had_nothing_on_the_wire(engine: 
     end = engine.story("whole-leaver")[-1]
     assert (end["reason"], end["wire"]) == ("abort", [0])
     assert end["generated"] < 100
+
+
+def test_hidden_reasoning_is_on_the_wire_with_the_first_event_that_counts_it(engine: EngineProcess) -> None:
+    hidden: dict[str, Any] = {"reasoning_effort": "minimal", "include_reasoning": False}
+    engine.chat(streamed(max_tokens=11, **hidden), x_request_id="hidden")
+    assert tokens_of(engine.story("hidden")) == [9, 10, 11]
+    engine.chat(streamed(max_tokens=11, n=2, simulate={"batch": 2}, **hidden), x_request_id="hidden-batch")
+    assert [tokens_of(engine.story("hidden-batch"), choice)[-1] for choice in (0, 1)] == [11, 11]
+
+
+def test_a_client_that_leaves_hidden_reasoning_had_nothing_on_the_wire(engine: EngineProcess) -> None:
+    body = streamed(reasoning_effort="high", include_reasoning=False, simulate=SLOW | {"reasoning_tokens": 900})
+    with engine.open(body, "unseen") as connection:
+        read_until(connection, lambda data: b"assistant" in data)
+        assert eventually(lambda: engine.metric("kv_cache_usage_perc") > 30e-6)
+    end = engine.story("unseen")[-1]
+    assert (end["reason"], end["wire"]) == ("abort", [0])
+    assert 0 < end["generated"] < 900
 
 
 def test_after_kill_9_the_journal_is_at_most_one_token_ahead_of_the_wire(start_engine: Any) -> None:

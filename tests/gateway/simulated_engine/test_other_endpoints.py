@@ -157,11 +157,23 @@ def test_counters_move_by_what_was_answered(engine: EngineProcess) -> None:
     stops = engine.metric("request_success_total", finished_reason="length")
     usage = engine.chat(chat("Count me", max_tokens=9, n=2)).json["usage"]
     assert [engine.metric(name) for name in names] == [
-        before[0] + usage["prompt_tokens"],
+        before[0] + 2 * usage["prompt_tokens"],
         before[1] + usage["completion_tokens"],
     ]
-    assert engine.metric("request_success_total", finished_reason="length") == stops + 1
+    assert engine.metric("request_success_total", finished_reason="length") == stops + 2
     assert engine.metric("num_requests_waiting") == 0
+
+
+def test_latencies_of_an_answer_are_counted_when_it_ends(start_engine: Any) -> None:
+    own = start_engine("--tokens-per-second=20", "--first-token-ms=200")
+    own.chat(streamed(max_tokens=5))
+    own.chat(chat(max_tokens=5, n=2))
+    assert own.metric("time_to_first_token_seconds_count") == own.metric("e2e_request_latency_seconds_count") == 3
+    assert own.metric("time_to_first_token_seconds_bucket", le="0.1") == 0
+    assert own.metric("inter_token_latency_seconds_count") == 3 * 4
+    assert own.metric("inter_token_latency_seconds_bucket", le="0.025") == 0
+    assert own.metric("inter_token_latency_seconds_sum") == pytest.approx(3 * 4 / 20, rel=0.5)
+    assert own.metric("request_queue_time_seconds_sum") == 0
 
 
 def test_a_sleeping_engine_aborts_what_runs_and_refuses_what_comes(start_engine: Any) -> None:

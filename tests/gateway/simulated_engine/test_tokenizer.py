@@ -24,11 +24,17 @@ def test_ids_give_the_text_back(text: str) -> None:
     ids = [tokenizer.token_id(piece) for piece in tokenizer.pieces(text)]
     assert tokenizer.detokenize(ids) == text
     assert all(0 < number < 2**63 for number in ids)
+    assert all(map(tokenizer.is_token, ids))
 
 
 @pytest.mark.parametrize("number", [0, -1, 1, 2, 255, 2**80])
 def test_numbers_that_are_no_ids_do_no_harm(number: int) -> None:
     assert tokenizer.token_text(number) in ("", "\ufffd")
+
+
+def test_ids_of_usual_vocabularies_are_taken_and_others_refused() -> None:
+    assert all(map(tokenizer.is_token, (0, 20, 100_256, 199_999)))
+    assert not any(map(tokenizer.is_token, (-1, -(2**70), 10**9, 2**80, 0x01 << 64)))
 
 
 def test_a_long_text_counts_as_its_pieces_and_again_from_memory() -> None:
