@@ -14,7 +14,7 @@ _NOT_CHARGED = ("engine_failed", "client_left_early", "unmetered")
 
 
 def status_of(plan: Plan, usage: Usage | None) -> str:
-    """The status that a whole answer's usage deserves (I2 a, e, f, g). Reranking is billed by documents, usage or not."""
+    """The status that a whole answer's usage deserves (I2 a, e, f, g). Reranking needs none: it is billed by documents."""
     if usage is None:
         return "completed" if plan.inference.endpoint is Endpoint.RERANK else "unmetered"
     if is_nonsense(plan, usage):
@@ -54,20 +54,27 @@ def settlement_of(
     ttft_ms: int | None,
     duration_ms: int,
 ) -> Settlement:
-    """The end of a request at the prices of its admission. The ledger charges no more than the hold, whatever the usage says."""
+    """The end of a request at the prices of its admission. The ledger charges no more than the hold."""
     quantities = NOTHING if status in _NOT_CHARGED else charged_quantities(plan, usage)
     try:
         amounts = priced(quantities, plan.prices)
     except MissingPrice:
         amounts = Amounts()
     return Settlement(
-        request_id=plan.request_id, status=status, http_status=http_status,
+        request_id=plan.request_id,
+        status=status,
+        http_status=http_status,
         # An engine's free text is no reason: it could be anything, content included (I5).
         finish_reason=finish_reason if _FINISH_REASON.fullmatch(finish_reason) else "other" if finish_reason else "",
-        pool=replica.pool if replica else "", replica=replica.name if replica else "", node=replica.node if replica else "",
+        pool=replica.pool if replica else "",
+        replica=replica.name if replica else "",
+        node=replica.node if replica else "",
         site=replica.site if replica else "",
-        ttft_ms=ttft_ms, duration_ms=duration_ms, quantities=quantities, amounts=amounts,
-    )  # fmt: skip
+        ttft_ms=None if status == "engine_failed" else ttft_ms,
+        duration_ms=duration_ms,
+        quantities=quantities,
+        amounts=amounts,
+    )
 
 
 def checkpoint_of(plan: Plan, replica: Replica, usage: Usage) -> dict[str, object]:

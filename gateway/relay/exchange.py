@@ -294,6 +294,8 @@ class Exchange:
             self._resolve("did not stream")
         elif not (meter.finished or meter.tally.has_final):
             self._resolve("ended its stream early")
+        elif not meter.chunks and not meter.tally.seen:
+            self._resolve("answered with an empty stream")
         else:
             self._resolve("")
 
@@ -318,7 +320,7 @@ class Exchange:
         self._has_left = True
         self._stop("the client left")
 
-    def client_is_slow(self, slow: bool) -> None:
+    def client_is_slow(self, *, slow: bool) -> None:
         if self._engine is not None:
             if slow:
                 self._engine.pause()
