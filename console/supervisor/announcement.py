@@ -71,6 +71,7 @@ def _links(demo: Demo) -> list[str]:
 
 
 def _calls(address: str, demo: Demo) -> list[str]:
+    """What is to be pasted begins in the first column: Python takes no indented first line."""
     if not demo.api_key or "chat" not in demo.models:
         return []
     body = json.dumps(
@@ -81,16 +82,16 @@ def _calls(address: str, demo: Demo) -> list[str]:
         f"API key  {demo.api_key}",
         "",
         "From the command line:",
-        f"  curl -N {address}/v1/chat/completions -H 'Authorization: Bearer {demo.api_key}' \\",
-        f"    -H 'Content-Type: application/json' -d '{body}'",
+        f"curl -N {address}/v1/chat/completions -H 'Authorization: Bearer {demo.api_key}' \\",
+        f"  -H 'Content-Type: application/json' -d '{body}'",
         "",
         "From Python (pip install openai):",
-        "  from openai import OpenAI",
-        f'  client = OpenAI(base_url="{address}/v1", api_key="{demo.api_key}")',
-        '  hello = [{"role": "user", "content": "Hello!"}]',
-        f'  for chunk in client.chat.completions.create(model="{demo.models["chat"]}", messages=hello, stream=True):',
-        '      print(chunk.choices[0].delta.content or "", end="", flush=True)',
+        "from openai import OpenAI",
+        f'client = OpenAI(base_url="{address}/v1", api_key="{demo.api_key}")',
+        'hello = [{"role": "user", "content": "Hello!"}]',
+        f'for chunk in client.chat.completions.create(model="{demo.models["chat"]}", messages=hello, stream=True):',
+        '    print(chunk.choices[0].delta.content or "", end="", flush=True)',
         "",
         "What it cost:",
-        f"  curl {address}/api/usage/records -H 'Authorization: Bearer {demo.api_key}'",
+        f"curl {address}/api/usage/records -H 'Authorization: Bearer {demo.api_key}'",
     ]

@@ -45,7 +45,7 @@ def test_the_printed_command_can_be_pasted() -> None:
     assert "Authorization: Bearer bfr_key" in words
 
 
-def test_the_printed_python_compiles() -> None:
+def test_the_printed_python_can_be_pasted() -> None:
     text = announcement.welcome("http://h:1", DEMO)
-    snippet = text[text.index("from openai") : text.index("What it cost")]
-    compile("\n".join(line.removeprefix("  ") for line in snippet.splitlines()), "snippet", "exec")
+    snippet = text[text.index("From Python") : text.index("What it cost")]
+    compile(snippet.partition("\n")[2], "snippet", "exec")

@@ -109,6 +109,14 @@ class Installation:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def is_answering(self) -> bool:
+        """Whether the management API answers."""
+        try:
+            self.get("/api/key")
+        except (AssertionError, OSError):
+            return False
+        return True
+
     def get(self, path: str, key: str = "") -> Any:
         """What the management API answers to a key (the demo's unless another is given)."""
         headers = {"Authorization": f"Bearer {key or self.demo['api_key']}"}
@@ -131,6 +139,16 @@ class Installation:
         wait_for(is_there, lambda: f"{path} shows nothing", 10)
         assert len(found) == 1
         return found[0]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every usage record of the organisation, page by page."""
+        found: list[dict[str, Any]] = []
+        path = "/api/usage/records?limit=500"
+        while path:
+            page = self.get(path)
+            found += page["results"]
+            path = (page["next"] or "").removeprefix(f"http://127.0.0.1:{self.port}")
+        return found
 
     def budgets(self) -> dict[tuple[str, str], dict[str, Any]]:
         """The budgets that the demo's key is bound by, by scope and start of the period."""
