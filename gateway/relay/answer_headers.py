@@ -1,11 +1,10 @@
 """Headers that answers carry beside their content: limits, lifecycle, CORS."""
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
 from gateway.relay.admission import Plan
-from gateway.relay.http_message import Header
+from gateway.relay.http_message import Header, HttpRequest
 from gateway.relay.snapshot import Model
 from models_catalog.lifecycle import deprecation_headers
 
@@ -38,7 +37,7 @@ def limit_headers(standing: Mapping[str, list[int]] | None) -> list[Header]:
 
 
 def lifecycle_headers(model: Model) -> list[Header]:
-    """Deprecation (RFC 9745), Sunset (RFC 8594) and the successor's link, on every answer of a model on its way out (X3)."""
+    """Deprecation (RFC 9745), Sunset (RFC 8594) and the successor's link, for a model on its way out (X3)."""
     successor = f"/v1/models/{quote(model.successor)}" if model.successor else ""
     found = deprecation_headers(model.deprecated_on, model.retired_on, f"/api/models/{quote(model.name)}", successor)
     return [(name.lower().encode(), value.encode()) for name, value in found]
@@ -55,17 +54,19 @@ def cors_headers(origin: bytes | None) -> list[Header]:
     ]
 
 
-def preflight_headers(origin: bytes) -> list[Header]:
-    """The answer to a browser's question (Fetch, CORS-preflight) from an origin that some key lists."""
+def preflight_headers(request: HttpRequest) -> list[Header]:
+    """The answer to a browser's question (Fetch, CORS-preflight) from an origin that some key lists.
+
+    It may send what it asks for, as every client library has headers of its own: what a request may do is decided by
+    its key.
+    """
     return [
-        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-origin", request.header(b"origin") or b""),
         (b"access-control-allow-methods", b"GET, POST"),
-        (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, x-beffroi-label, x-stainless-arch, "
-         b"x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, "
-         b"x-stainless-runtime-version, x-stainless-timeout"),
+        (b"access-control-allow-headers", request.header(b"access-control-request-headers") or b"authorization"),
         (b"access-control-max-age", b"600"),
-        (b"vary", b"origin"),
-    ]  # fmt: skip
+        (b"vary", b"origin, access-control-request-headers"),
+    ]
 
 
 def _duration(seconds: int) -> bytes:

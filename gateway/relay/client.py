@@ -1,24 +1,31 @@
-"""A client's connection: requests read one by one (pipelined ones queue), each handed to the gateway, its answer written back.
+"""A client's connection: requests go to the gateway one by one (pipelined ones queue), their answers go back.
 
-A client that closes its sending side is taken to have left: over TCP the two look the same until a write fails, and an engine must
-be freed at once.
+A client that closes its sending side is taken to have left: over TCP the two look the same until a write fails, and an
+engine must be freed at once.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
-import httptools
-
-from gateway.relay.errors import Refusal, bad_request, body_too_large, headers_too_large, uri_too_long
+from gateway.relay.errors import Refusal, bad_request, body_too_large, internal_error, overloaded, request_timeout
+from gateway.relay.failures import log_failure
 from gateway.relay.http_message import CONTINUE, Header, HttpRequest, head
+from gateway.relay.proxy_protocol import BadPreface, read_preface
+from gateway.relay.request_reader import RequestReader
 
 if TYPE_CHECKING:
     from gateway.relay.gateway import Gateway
 
-LINGER_S = 2  # for a client to read why it was refused
+logger = logging.getLogger("beffroi.client")
+
+# Why nothing is read for now.
+PIPELINE, MEMORY, UPGRADE, TUNNEL = 1, 2, 4, 8
+# Read at once; a piece may hold many requests, and what comes behind them waits only between two pieces.
+PIECE = 16 * 1024
+CLOSE: Header = (b"connection", b"close")
 
 
 class Handling(Protocol):
@@ -27,29 +34,40 @@ class Handling(Protocol):
     def client_left(self) -> None:
         """The client is gone: stop, free what is held."""
 
-    def client_is_slow(self, slow: bool) -> None:
+    def client_is_slow(self, *, slow: bool) -> None:
         """The client does not read (or reads again): stop (or go on) reading upstream."""
 
 
+class Tunnel(Handling, Protocol):
+    """A connection that is no longer HTTP."""
+
+    def send(self, data: bytes) -> None:
+        """The client's bytes, as they come."""
+
+
 class ClientConnection(asyncio.Protocol):
-    """One client. `Gateway.begin(connection, request)` takes a request whose head is complete and says what to do with its body."""
+    """One client. `Gateway.examine` looks at each head, `Gateway.handle` takes each complete request, one at a time.
+
+    Whoever handles a request calls `write` and then `finish`, or `answer` or `refuse`, which finish by themselves.
+    """
 
     def __init__(self, gateway: "Gateway", connections: set["ClientConnection"]) -> None:
         self._gateway, self._server_connections, self._limits = gateway, connections, gateway.limits
         self.transport: asyncio.Transport | None = None
         self.peer = ""
-        self.is_tls = False
+        self.is_tls = self.is_passed_on = False
         self.handling: Handling | None = None
-        self._parser = httptools.HttpRequestParser(self)
-        self._request = HttpRequest()
+        self._tunnel: Tunnel | None = None
+        self._reader = RequestReader(self, gateway.limits)
+        self._preface: bytes | None = None  # what came so far of the header in which a trusted proxy names its client
+        self._unread = b""
         self._queue: deque[HttpRequest] = deque()
         self._current: HttpRequest | None = None
-        self._head_size = 0
-        self._held = 0
-        self._is_reading_paused = self._is_held_back = self._is_lingering = False
-        self.heard_at = self.read_at = time.monotonic()
-        self._closes = False
-        self.tunnel: Callable[[bytes], None] | None = None
+        self._holds = 0
+        self._is_feeding = self._is_starting = self._is_slow = self._owes_continue = False
+        self._is_deaf = self._is_closing = self._is_draining = False
+        self._unsent = 0
+        self._heard_at = self._free_since = self._sent_at = self._closes_at = time.monotonic()
 
     # ---- asyncio
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,126 +77,223 @@ class ClientConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self.is_tls = transport.get_extra_info("sslcontext") is not None
+        if self._gateway.is_trusted(self.peer):
+            self._preface = b""
         self._server_connections.add(self)
         self._gateway.connections.add(self)
+        if len(self._gateway.connections) > self._limits.connections:
+            self._break(overloaded())
 
     def data_received(self, data: bytes) -> None:
-        if self._is_lingering:
+        self._heard_at = time.monotonic()
+        if self._is_deaf:
             return
-        self.heard_at = time.monotonic()
-        if self.tunnel is not None:
-            self.tunnel(data)
+        if self._tunnel is not None:
+            self._tunnel.send(data)
             return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgraded(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            refusal = error.__context__
-            self.refuse_and_close(
-                refusal if isinstance(refusal, Refusal) else bad_request("the message is not HTTP/1.1")
-            )
-        except httptools.HttpParserError:
-            self.refuse_and_close(bad_request("the message is not HTTP/1.1"))
+        self._unread = self._unread + data if self._unread else data
+        if self._preface is None or self._take_preface():
+            self._feed()
 
     def eof_received(self) -> None:
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self._wait_no_more()
         self._server_connections.discard(self)
         self._gateway.connections.discard(self)
-        self._gateway.release_memory(self._held)
-        self._held = 0
+        for request in (*self._queue, self._current, self._reader.request):
+            self._release(request)
         self._queue.clear()
+        self._current = None
         handling, self.handling = self.handling, None
         if handling is not None:
             handling.client_left()
 
     def pause_writing(self) -> None:
-        self.read_at = time.monotonic()
-        self._is_held_back = True
+        self._is_slow = True
         if self.handling is not None:
-            self.handling.client_is_slow(True)
+            self.handling.client_is_slow(slow=True)
 
     def resume_writing(self) -> None:
-        self._is_held_back = False
+        self._is_slow = False
         if self.handling is not None:
-            self.handling.client_is_slow(False)
+            self.handling.client_is_slow(slow=False)
+        else:
+            self._next()
 
-    # ---- httptools' callbacks
-    def on_message_begin(self) -> None:
-        self._request = HttpRequest()
-        self._head_size = 0
+    # ---- reading
+    def _take_preface(self) -> bool:
+        """Whether HTTP may be read: a PROXY header is whole, or there is none."""
+        try:
+            preface = read_preface(self._unread)
+        except BadPreface:
+            self._break(bad_request("the PROXY header is not understood"))
+            return False
+        if preface is None:
+            return False
+        self._preface = None
+        self._unread = self._unread[preface.size :]
+        if preface.peer:
+            self.peer, self.is_passed_on = preface.peer, True
+        return True
 
-    def on_url(self, url: bytes) -> None:
-        self._request.target += url
-        if len(self._request.target) > self._limits.uri_bytes:
-            raise uri_too_long(self._limits.uri_bytes)
+    def _feed(self) -> None:
+        if self._is_feeding:
+            return
+        rest, self._unread, self._is_feeding = memoryview(self._unread), b"", True
+        while rest and not self._holds and not self._is_deaf:
+            piece, rest = rest[:PIECE], rest[PIECE:]
+            try:
+                self._reader.feed(piece)
+            except Refusal as refusal:
+                self._break(refusal)
+            except Exception as error:  # noqa: BLE001  # a defect must not look like the client's
+                log_failure(logger, "reading a request", error)
+                self._break(internal_error())
+        self._is_feeding = False
+        if not self._is_deaf:
+            self._unread = bytes(rest)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value)
-        if self._head_size > self._limits.header_bytes or len(self._request.headers) >= self._limits.headers:
-            raise headers_too_large(self._limits.header_bytes)
-        self._request.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        request = self._request
-        request.method = self._parser.get_method().decode("latin-1")
-        request.is_http_10 = self._parser.get_http_version() == "1.0"
-        request.keeps_alive = self._parser.should_keep_alive()
-        request.is_upgrade = bool(self._parser.should_upgrade())
-        lengths = request.all_of(b"content-length")
-        if lengths and int(lengths[0]) > self._limits.body_bytes:
-            raise body_too_large(self._limits.body_bytes)
-        expects = request.header(b"expect")
+    def head_came(self, request: HttpRequest) -> None:
+        """Refuse what needs no body to be refused; a client that waits to be asked for its body is asked."""
         self._gateway.examine(self, request)
-        if request.refusal is not None and (expects is not None or lengths or request.header(b"transfer-encoding")):
+        has_body = request.has_body
+        expects = request.header(b"expect") is not None and not request.is_http_10
+        if request.refusal is not None and (has_body or expects):
             raise request.refusal  # rather than keep a body for nothing
-        if (
-            expects is not None
-            and expects.lower() == b"100-continue"
-            and self.transport is not None
-            and not self._queue
-        ):
-            self.transport.write(CONTINUE)
+        if request.announced_size > request.body_limit:
+            raise body_too_large(request.body_limit)
+        self._owes_continue = has_body and expects
+        self._continue()
 
-    def on_body(self, body: bytes) -> None:
-        request = self._request
-        request.body_size += len(body)
-        if request.body_size > self._limits.body_bytes:
-            raise body_too_large(self._limits.body_bytes)
-        request.parts.append(body)
-        self._held += len(body)
-        if not self._gateway.take_memory(self, len(body)):
-            self.pause_reading()
+    def body_came(self, request: HttpRequest, data: bytes) -> None:
+        """Keep it, within the bounds."""
+        self._owes_continue = False
+        request.body_size += len(data)
+        if request.body_size > request.body_limit:
+            raise body_too_large(request.body_limit)
+        request.parts.append(data)
+        request.held += len(data)
+        assert request.memory is not None
+        if not request.memory.take(self, len(data)):
+            self.hold(MEMORY)
 
-    def on_message_complete(self) -> None:
-        self._request.is_complete = True
-        self._queue.append(self._request)
+    def request_came(self, request: HttpRequest) -> None:
+        """Take its turn."""
+        self._queue.append(request)
         if len(self._queue) > self._limits.pipelined:
-            self.pause_reading()
+            self.hold(PIPELINE)
+        if request.is_upgrade:
+            self.hold(UPGRADE)
         self._next()
+
+    def memory_came(self) -> None:
+        """There is room again: go on reading."""
+        self.go_on(MEMORY)
+
+    def refuse_memory(self) -> None:
+        """It did not come in time."""
+        self._break(overloaded())
+
+    def hold(self, reason: int) -> None:
+        """Take nothing more for now."""
+        if not self._holds and self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._holds |= reason
+
+    def go_on(self, reason: int) -> None:
+        """That reason not to read is gone."""
+        if not self._holds & reason:
+            return
+        self._holds &= ~reason
+        if self._holds or self.transport is None:
+            return
+        if self._reader.request is not None:
+            self._reader.request.began_at = time.monotonic()  # the wait was ours
+        self._feed()
+        if not self._holds and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _continue(self) -> None:
+        """Ask for the body that a client holds back (RFC 9110, 10.1.1), in the order of the answers."""
+        if self._owes_continue and self._current is None and not self._queue:
+            self._owes_continue = False
+            self.write(CONTINUE)
+
+    def _break(self, refusal: Refusal) -> None:
+        """Refuse what is being read. What follows cannot be trusted (request smuggling): it is not read as HTTP."""
+        if self._is_deaf:
+            return
+        request = self._reader.request or HttpRequest()
+        if request.refusal is None:
+            request.refusal = refusal
+            self._gateway.note_refusal(request, refusal)
+        request.keeps_alive, request.parts = False, []
+        self._release(request)
+        self._listen_no_more()
+        self._queue.append(request)
+        self._next()
+
+    def _listen_no_more(self) -> None:
+        self._is_deaf, self._unread = True, b""
+        self._wait_no_more()
+        if self._holds and self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._holds = 0
+
+    def _release(self, request: HttpRequest | None) -> None:
+        if request is not None and request.memory is not None:
+            held, request.held = request.held, 0
+            request.memory.release(held)
+
+    def _wait_no_more(self) -> None:
+        for request in (self._reader.request, *self._queue):
+            if request is not None and request.memory is not None:
+                request.memory.forget(self)
 
     # ---- requests
     def _next(self) -> None:
-        if self._current is None and self._queue and self.transport is not None:
-            self._current = self._queue.popleft()
-            if self._is_reading_paused and len(self._queue) <= self._limits.pipelined:
-                self.go_on_reading()
-            self.handling = self._gateway.handle(self, self._current)
+        """Begin the request whose turn it is. Not while the client has yet to read its answers: they would pile up."""
+        if self._is_starting:
+            return
+        self._is_starting = True
+        while (
+            self._queue
+            and self._current is None
+            and not (self._is_slow or self._is_closing)
+            and self.transport is not None
+        ):
+            self._current = request = self._queue.popleft()
+            request.keeps_alive = request.keeps_alive and not self._is_draining
+            if len(self._queue) <= self._limits.pipelined:
+                self.go_on(PIPELINE)
+            self._begin(request)
+        self._is_starting = False
+        self._continue()
+
+    def _begin(self, request: HttpRequest) -> None:
+        try:
+            handling = self._gateway.handle(self, request)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client gets an answer
+            log_failure(logger, "a request", error)
+            self.refuse(internal_error(), self._gateway.headers_of_refusal(request))
+        else:
+            if self._current is request:
+                self.handling = handling
 
     def finish(self, *, close: bool = False) -> None:
         """The answer is written: take the next request, or close."""
         request, self._current, self.handling = self._current, None, None
-        if request is not None:
-            self._held -= request.body_size
-            self._gateway.release_memory(request.body_size)
-        self.heard_at = time.monotonic()
-        if self.transport is None:
+        self._release(request)
+        self._free_since = time.monotonic()
+        if self._reader.request is not None:
+            self._reader.request.began_at = self._free_since
+        if self.transport is None or request is None:
             return
-        if close or self._closes or request is None or not request.keeps_alive:
-            self.transport.close()
+        if close or self._is_draining or not request.keeps_alive:
+            self._close()
         else:
             self._next()
 
@@ -190,11 +305,11 @@ class ClientConnection(asyncio.Protocol):
     def answer(self, status: int, headers: list[Header], body: bytes) -> None:
         """Send a whole answer and finish."""
         request = self._current
-        closes = self._closes or request is None or not request.keeps_alive
-        framing = [(b"content-length", b"%d" % len(body)), *([(b"connection", b"close")] if closes else [])]
-        self.write(
-            head(status, [*headers, *framing]) + (b"" if request is not None and request.method == "HEAD" else body)
-        )
+        framing = [] if status in (204, 304) else [(b"content-length", b"%d" % len(body))]
+        if (request is None or not request.keeps_alive or self._is_draining) and CLOSE not in headers:
+            framing.append(CLOSE)
+        is_head = request is not None and request.method == "HEAD"
+        self.write(head(status, [*headers, *framing]) + (b"" if is_head else body))
         self.finish()
 
     def refuse(self, refusal: Refusal, headers: list[Header]) -> None:
@@ -202,65 +317,71 @@ class ClientConnection(asyncio.Protocol):
         content_type = (b"content-type", b"application/json")
         self.answer(refusal.status, [content_type, *refusal.headers, *headers], refusal.body())
 
-    def refuse_and_close(self, refusal: Refusal) -> None:
-        """Answer what is not a proper request; what follows on this connection cannot be trusted (request smuggling)."""
-        if self.transport is None:
-            return
-        self._closes = True
-        if self._current is not None:  # an answer under way goes first; then the connection ends
-            self.pause_reading()
-            return
-        headers = [
-            *self._gateway.headers_of_refusal(self._request),
-            (b"content-type", b"application/json"),
-            (b"connection", b"close"),
-        ]
-        body = refusal.body()
-        self.transport.write(
-            head(refusal.status, [*refusal.headers, *headers, (b"content-length", b"%d" % len(body))]) + body
-        )
-        self._is_lingering = True  # closed at once, a client still sending would get a reset instead of the answer
+    def open_tunnel(self, tunnel: Tunnel) -> None:
+        """The connection is no longer HTTP: what came and comes goes through the tunnel."""
+        self.handling = self._tunnel = tunnel
+        first, self._unread = self._reader.after_upgrade + self._unread, b""
+        if first:
+            tunnel.send(first)
+        self.go_on(UPGRADE)
 
-    def _upgraded(self, rest: bytes) -> None:
-        """The request asks for another protocol: only Django may say yes; until then what follows is kept."""
-        self.pause_reading()
-        if rest:
-            self._request.parts.append(rest)
-
-    # ---- reading and time
-    def pause_reading(self) -> None:
-        """Take nothing more for now."""
-        if self.transport is not None and not self._is_reading_paused:
-            self._is_reading_paused = True
-            self.transport.pause_reading()
-
-    def go_on_reading(self) -> None:
-        """Read again after a pause."""
-        if self.transport is not None and self._is_reading_paused:
-            self._is_reading_paused = False
-            self.transport.resume_reading()
+    # ---- the end
+    def _close(self) -> None:
+        """Close. Closed at once, a client that still sends would get a reset instead of the answer (RFC 9112, 9.6)."""
+        assert self.transport is not None
+        is_sending = self._is_deaf or self._queue or self._unread or self._holds or self._reader.request is not None
+        self._is_closing = True
+        self._closes_at = time.monotonic() + self._limits.linger_s
+        self._listen_no_more()
+        for request in (self._reader.request, *self._queue):
+            self._release(request)
+        self._queue.clear()
+        if is_sending and self._tunnel is None:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        else:
+            self.transport.close()
 
     def check_time(self, now: float) -> None:
-        """Close a connection that trickles a request, idles too long or does not read its answer (`now`: monotonic seconds)."""
-        if self.transport is None or self.tunnel is not None:
+        """Once a second: end a connection that trickles a request, idles or does not read (`now`: monotonic)."""
+        transport, limits = self.transport, self._limits
+        if transport is None:
             return
-        if self._is_lingering and now - self.heard_at > LINGER_S:
-            self.transport.close()
-            return
-        if self._is_held_back and now - self.read_at > self._limits.write_stall_s:
-            self.transport.abort()
-        elif self._current is None and not self._is_reading_paused:
-            is_reading = not self._request.is_complete and bool(self._request.target)
-            if now - self.heard_at > (self._limits.head_wait_s if is_reading else self._limits.idle_s):
-                self.transport.close()
+        unsent = transport.get_write_buffer_size() if self._is_slow or self._is_closing else 0
+        if unsent and self._is_stalled(unsent, now):
+            transport.abort()
+        elif self._is_closing:
+            if not unsent and (now > self._closes_at or now - self._heard_at > limits.linger_silence_s):
+                transport.abort()
+        elif self._current is None and not (self._holds or self._is_slow):
+            self._check_request(now)
+        if not unsent:
+            self._unsent = 0
+
+    def _check_request(self, now: float) -> None:
+        reading = self._reader.request
+        if reading is None:
+            if now - self._free_since > self._limits.idle_s:
+                self._close()
+        elif now - reading.began_at > self._limits.head_wait_s + reading.body_size / self._limits.body_rate_bytes:
+            self._break(request_timeout(round(now - reading.began_at)))
+
+    def _is_stalled(self, unsent: int, now: float) -> bool:
+        if not self._unsent or unsent <= self._unsent - self._limits.write_buffer_bytes // 2:
+            self._unsent, self._sent_at = unsent, now
+        return now - self._sent_at > self._limits.write_stall_s
 
     def cut(self) -> None:
-        """The time to drain is over: what is still under way is charged as if the client had left."""
+        """End at once; what is under way is charged as if the client had left."""
         if self.transport is not None:
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """The server drains: finish what is under way, take nothing more."""
-        self._closes = True
-        if self._current is None and self.transport is not None:
-            self.transport.close()
+        """The server drains: finish what is under way or being sent, take nothing more."""
+        self._is_draining = True
+        if self.transport is None:
+            return
+        if self._current is not None:
+            self._current.keeps_alive = False
+        if self._tunnel is not None or (self._current is None and self._reader.request is None):
+            self._close()

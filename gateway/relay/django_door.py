@@ -1,22 +1,46 @@
-"""Every path that is not inference: relayed to Django's server on its Unix socket. Upgrades become a blind tunnel."""
+"""Every path that is not inference: relayed to Django's server on its Unix socket.
+
+An upgrade becomes a blind tunnel once Django agreed to it, and no byte sooner: until then what a client sends could be
+read as a request that was never checked.
+"""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.relay import errors
+import msgspec
+
+from gateway.relay.failures import log_failure
 from gateway.relay.http_message import END_OF_CHUNKS, HOP_BY_HOP, Header, HttpRequest, chunk, head
 from gateway.relay.ids import new_request_id
-from gateway.relay.upstream import UpstreamConnection
+from gateway.relay.tunnel import DjangoTunnel
+from gateway.relay.upstream import SWITCHING_PROTOCOLS, UpstreamConnection, logger
 
 if TYPE_CHECKING:
     from gateway.relay.client import ClientConnection
     from gateway.relay.gateway import Gateway
 
 # Ours to say: a client's word for them is passed on only from a trusted proxy, and then once.
-FORWARDED = frozenset(
-    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id", b"forwarded", b"x-real-ip")
-)
+FORWARDED = frozenset((b"forwarded", b"x-real-ip", b"x-request-id", b"x-beffroi-forwarded"))
+TELLS_OF_A_PROXY = (b"forwarded", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-host")
 NO_BODY = (204, 304)
+# Only these may be sent again where it is not known whether they were carried out (RFC 9110, 9.2.1).
+SAFE = ("GET", "HEAD", "OPTIONS")
+UPGRADE: list[Header] = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+
+
+class Trouble(NamedTuple):
+    """Why there is no answer of Django's."""
+
+    status: HTTPStatus
+    title: str
+
+
+AWAY = Trouble(HTTPStatus.SERVICE_UNAVAILABLE, "This page is not available for a moment. Try again shortly.")
+BROKE_OFF = Trouble(
+    HTTPStatus.BAD_GATEWAY, "The request was broken off. Look whether it took effect before trying again."
+)
+SILENT = Trouble(HTTPStatus.GATEWAY_TIMEOUT, "No answer came in time. Look whether it took effect before trying again.")
 
 
 class DjangoExchange:
@@ -25,149 +49,174 @@ class DjangoExchange:
     def __init__(self, gateway: "Gateway", client: "ClientConnection", request: HttpRequest) -> None:
         self._gateway, self._client, self._request = gateway, client, request
         self._django: UpstreamConnection | None = None
-        self._is_head_sent = self._is_chunked = self._has_left = self._was_used = False
-        self._request_id = new_request_id()
-        self._parts = (self._head(), request.body)
-        self.task = asyncio.get_running_loop().create_task(self._send(fresh=False))
+        self._is_head_sent = self._is_chunked = self._has_left = self._was_used = self._is_slow = False
+        self._request_id = request.request_id or new_request_id()
+        self._may_repeat = request.method in SAFE
+        request.keeps_alive = (
+            request.keeps_alive and not request.is_upgrade
+        )  # what comes behind it was not meant for us
+        believed = gateway.is_trusted(client.peer)
+        self._parts = (request_head(request, client, str(self._request_id).encode(), believed=believed), request.body)
+        loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
+        self._timer = loop.call_later(gateway.limits.page_wait_s, self._check_silence)
+        self.task = loop.create_task(self._send())
 
-    async def _send(self, *, fresh: bool) -> None:
+    async def _send(self) -> None:
+        """Send it, on a kept connection only where it may be sent again: Django may just be closing that one."""
         pool = self._gateway.django
         try:
-            connection, self._was_used = (await pool.fresh(), False) if fresh else await pool.acquire()
+            connection, self._was_used = await pool.acquire() if self._may_repeat else (await pool.fresh(), False)
         except OSError:
-            return self._refuse(errors.starting())
+            self._refuse(AWAY)
+            return
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client gets an answer
+            log_failure(logger, f"request {self._request_id}", error)
+            self._refuse(AWAY)
+            return
         if self._has_left:
-            return pool.give_back(connection)
+            pool.give_back(connection)
+            return
         self._django = connection
-        connection.send(self, self._parts, is_head=self._request.method == "HEAD")
-
-    def _head(self) -> bytes:
-        request, client = self._request, self._client
-        believed = self._gateway.is_trusted(client.peer)
-        forwarded = (
-            [value.decode("latin-1") for name, value in request.headers if name == b"x-forwarded-for"]
-            if believed
-            else []
-        )
-        proto = request.header(b"x-forwarded-proto") if believed else None
-        host = request.header(b"x-forwarded-host") if believed else None
-        headers: list[Header] = [
-            (name, value) for name, value in request.headers
-            if name not in HOP_BY_HOP and name not in FORWARDED and name not in (b"content-length", b"expect")
-        ]  # fmt: skip
-        headers += [
-            (b"x-forwarded-for", ", ".join([*forwarded, client.peer]).encode("latin-1")),
-            (b"x-forwarded-proto", proto or (b"https" if client.is_tls else b"http")),
-            (b"x-request-id", str(self._request_id).encode()),
-            (b"content-length", b"%d" % request.body_size),
-        ]
-        if forwarded:
-            headers.append((b"x-beffroi-forwarded", b"1"))
-        if host is not None:
-            headers.append((b"x-forwarded-host", host))
-        lines = [request.method.encode() + b" " + request.target + b" HTTP/1.1\r\n"]
-        lines += [name + b": " + value + b"\r\n" for name, value in headers]
-        return b"".join(lines) + b"\r\n"
+        upgraded = self._hand_over if self._request.is_upgrade else None
+        connection.send(self, self._parts, is_head=self._request.method == "HEAD", upgraded=upgraded)
 
     # ---- Sink
     def answer_began(self, status: int, headers: list[Header]) -> None:
         request = self._request
+        self._heard_at = asyncio.get_running_loop().time()
         has_length = any(name == b"content-length" for name, _ in headers)
         has_body = status not in NO_BODY and request.method != "HEAD"
         self._is_chunked = has_body and not has_length and not request.is_http_10
-        kept = [(name, value) for name, value in headers if name not in HOP_BY_HOP]
-        if self._is_chunked:
-            kept.append((b"transfer-encoding", b"chunked"))
+        if has_body and not has_length and request.is_http_10:
+            request.keeps_alive = False
+        framing: list[Header] = [(b"transfer-encoding", b"chunked")] if self._is_chunked else []
         if not request.keeps_alive:
-            kept.append((b"connection", b"close"))
+            framing.append((b"connection", b"close"))
         self._is_head_sent = True
-        self._client.write(head(status, [*kept, (b"x-request-id", str(self._request_id).encode())]))
+        kept = [(name, value) for name, value in self._passed_on(headers) if status != 204 or name != b"content-length"]
+        self._client.write(head(status, kept + framing))
 
     def answer_data(self, data: bytes) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
         self._client.write(chunk(data) if self._is_chunked else data)
 
     def answer_ended(self) -> None:
-        self._django = None
+        self._forget_django()
         if self._is_chunked:
             self._client.write(END_OF_CHUNKS)
-        self._client.finish(close=self._request.is_http_10)
+        self._client.finish()
 
     def answer_failed(self, reason: str) -> None:
-        self._django = None
+        self._forget_django()
         if self._is_head_sent:
-            self._client.finish(close=True)
+            self._client.cut()  # closed in order, an answer without a length would look whole
         elif self._was_used and not self._has_left:
-            self.task = asyncio.get_running_loop().create_task(self._send(fresh=True))
+            self._may_repeat = self._was_used = False  # only once, and on a fresh connection
+            self._timer = asyncio.get_running_loop().call_later(self._gateway.limits.page_wait_s, self._check_silence)
+            self.task = asyncio.get_running_loop().create_task(self._send())
         else:
-            self._refuse(errors.starting())
+            self._refuse(BROKE_OFF)
 
     # ---- Handling
     def client_left(self) -> None:
         self._has_left = True
         if self._django is not None:
             self._django.abort()
+        self._forget_django()
 
-    def client_is_slow(self, slow: bool) -> None:
+    def client_is_slow(self, *, slow: bool) -> None:
+        self._is_slow = slow
+        if self._django is None:
+            return
+        if slow:
+            self._django.pause()
+        else:
+            self._django.resume()
+
+    # ---- inside
+    def _hand_over(self, headers: list[Header], django: asyncio.Transport, rest: bytes) -> None:
+        self._forget_django()
+        tunnel = DjangoTunnel(self._client, django, self._gateway.limits.write_buffer_bytes)
+        self._client.write(head(SWITCHING_PROTOCOLS, [*self._passed_on(headers), *UPGRADE]) + rest)
+        self._client.open_tunnel(tunnel)
+
+    def _passed_on(self, headers: list[Header]) -> list[Header]:
+        kept = [(name, value) for name, value in headers if name not in HOP_BY_HOP and name != b"x-request-id"]
+        return [*kept, (b"x-request-id", str(self._request_id).encode())]
+
+    def _check_silence(self) -> None:
+        loop, wait = asyncio.get_running_loop(), self._gateway.limits.page_wait_s
+        left = self._heard_at + wait - loop.time()
+        if self._is_slow or left > 0:  # a client that does not read has a time-out of its own
+            self._timer = loop.call_later(wait if self._is_slow else left, self._check_silence)
+            return
         if self._django is not None:
-            if slow:
-                self._django.pause()
-            else:
-                self._django.resume()
+            self._django.abort()
+        self._forget_django()
+        if self._is_head_sent:
+            self._client.cut()
+        else:
+            self._refuse(SILENT)
 
-    def tick(self, now: float) -> None:
-        """Django's own time-outs bound its answers."""
-
-    def _refuse(self, refusal: errors.Refusal) -> None:
-        if not self._has_left:
-            self._client.refuse(refusal, [(b"x-request-id", str(self._request_id).encode())])
-
-
-class Tunnel(asyncio.Protocol):
-    """Bytes both ways, unread, between a client that asked for an upgrade and Django."""
-
-    def __init__(self, client: "ClientConnection", first: bytes) -> None:
-        self._client, self._first = client, first
-        self._django: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
-        self._django = transport
-        transport.write(self._first)
-        self._client.tunnel = transport.write
-        self._client.go_on_reading()
-
-    def data_received(self, data: bytes) -> None:
-        self._client.write(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
+    def _forget_django(self) -> None:
         self._django = None
-        self._client.finish(close=True)
+        self._timer.cancel()
 
-    def pause_writing(self) -> None:
-        self._client.pause_reading()
-
-    def resume_writing(self) -> None:
-        self._client.go_on_reading()
-
-    # Handling
-    def client_left(self) -> None:
-        if self._django is not None:
-            self._django.close()
-
-    def client_is_slow(self, slow: bool) -> None:
-        if self._django is not None:
-            if slow:
-                self._django.pause_reading()
-            else:
-                self._django.resume_reading()
-
-    def tick(self, now: float) -> None:
-        """A tunnel may be silent as long as its ends like."""
+    def _refuse(self, trouble: Trouble) -> None:
+        self._timer.cancel()
+        if self._has_left:
+            return
+        content_type, body = _told(trouble, self._request)
+        headers: list[Header] = self._passed_on([(b"content-type", content_type), (b"cache-control", b"no-store")])
+        if trouble is AWAY:
+            headers.append((b"retry-after", b"2"))
+        self._client.answer(trouble.status, headers, body)
 
 
-def upgrade_head(request: HttpRequest, peer: str, *, is_tls: bool) -> bytes:
-    """The head of an upgrade request as Django gets it: as it came, with the client's address."""
-    headers = [(name, value) for name, value in request.headers if name not in FORWARDED]
-    headers += [(b"x-forwarded-for", peer.encode("latin-1")), (b"x-forwarded-proto", b"https" if is_tls else b"http")]
+def request_head(request: HttpRequest, client: "ClientConnection", request_id: bytes, *, believed: bool) -> bytes:
+    """The head as Django gets it: made anew, with what we know of the client and what a `believed` proxy told us.
+
+    Nothing else that claims to know is left, nor a name with an underscore, which Django cannot tell from a hyphen.
+    """
+    named = {
+        name.strip().lower() for value in request.all_of(b"connection") for name in value.encode("latin-1").split(b",")
+    }
+    headers = [(name, value) for name, value in request.headers if _is_passed_on(name) and name not in named]
+    forwarded = request.all_of(b"x-forwarded-for") if believed else []
+    headers += [
+        (b"x-forwarded-for", ", ".join([*forwarded, client.peer]).encode("latin-1")),
+        (
+            b"x-forwarded-proto",
+            (believed and request.header(b"x-forwarded-proto")) or (b"https" if client.is_tls else b"http"),
+        ),
+        (b"x-request-id", request_id),
+    ]
+    if client.is_passed_on or any(name in TELLS_OF_A_PROXY for name, _ in request.headers):
+        headers.append((b"x-beffroi-forwarded", b"1"))
+    host = request.header(b"x-forwarded-host") if believed else None
+    if host is not None:
+        headers.append((b"x-forwarded-host", host))
+    headers += UPGRADE if request.is_upgrade else [(b"content-length", b"%d" % request.body_size)]
     lines = [request.method.encode() + b" " + request.target + b" HTTP/1.1\r\n"]
-    return b"".join(lines + [name + b": " + value + b"\r\n" for name, value in headers]) + b"\r\n" + request.body
+    lines += [name + b": " + value + b"\r\n" for name, value in headers]
+    return b"".join(lines) + b"\r\n"
+
+
+def _is_passed_on(name: bytes) -> bool:
+    return not (
+        name in HOP_BY_HOP
+        or name in FORWARDED
+        or name in (b"content-length", b"expect")
+        or name.startswith(b"x-forwarded-")
+        or b"_" in name
+    )
+
+
+def _told(trouble: Trouble, request: HttpRequest) -> tuple[bytes, bytes]:
+    """Content type and body: a page for a browser, problem details (RFC 9457) for a program."""
+    if b"text/html" in (request.header(b"accept") or b""):
+        page = f'<!doctype html><html lang="en"><title>{trouble.status.phrase}</title><p>{trouble.title}</p></html>\n'
+        return b"text/html; charset=utf-8", page.encode()
+    problem = {"type": "about:blank", "title": trouble.title, "status": trouble.status.value}
+    return b"application/problem+json", msgspec.json.encode(problem)

@@ -38,7 +38,7 @@ class EstimateExchange:
     def client_left(self) -> None:
         self.task.cancel()
 
-    def client_is_slow(self, slow: bool) -> None:
+    def client_is_slow(self, *, slow: bool) -> None:
         """An estimate is small."""
 
     async def _run(self) -> None:

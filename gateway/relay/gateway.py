@@ -4,7 +4,6 @@ import asyncio
 import functools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,14 +13,26 @@ from gateway.relay import errors
 from gateway.relay.answer_headers import cors_headers, preflight_headers
 from gateway.relay.authenticate import authenticate
 from gateway.relay.config import Config
-from gateway.relay.django_door import DjangoExchange, Tunnel, upgrade_head
+from gateway.relay.django_door import DjangoExchange
 from gateway.relay.estimate import EstimateExchange
 from gateway.relay.exchange import Exchange
-from gateway.relay.fields import Endpoint
 from gateway.relay.http_message import Header, HttpRequest
 from gateway.relay.ids import new_request_id
 from gateway.relay.ledger import Charge, Ledger, Settlement
+from gateway.relay.memory import Memory
 from gateway.relay.model_list import model_list, one_model
+from gateway.relay.routes import (
+    ENDPOINTS,
+    ESTIMATE,
+    LIVE,
+    MODELS,
+    ONE_MODEL,
+    READY,
+    check_content,
+    check_route,
+    is_inference,
+    is_preflight,
+)
 from gateway.relay.routing import Replica
 from gateway.relay.snapshot import Snapshot
 from gateway.relay.snapshot_reader import SnapshotReader
@@ -34,9 +45,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("beffroi.gateway")
 
-ENDPOINTS = {path: endpoint for endpoint in Endpoint for path in endpoint.paths}
-ESTIMATE, MODELS, ONE_MODEL = "/v1/estimate", "/v1/models", "/v1/models/"
-LIVE, READY = "/health/live", "/health/ready"
 CLOCK_SKEW_S = 2
 
 
@@ -54,8 +62,8 @@ class Gateway:
         self.is_draining = self.is_fenced = False
         self.django = Pool(self._connect_django, self.limits)
         self._pools: dict[tuple[str, int, bool], Pool] = {}
-        self._free_bytes = self.limits.held_bytes
-        self._waiting_for_memory: deque[tuple[float, ClientConnection]] = deque()
+        self._memory = Memory(self.limits.held_bytes, self.limits.held_wait_s)
+        self._page_memory = Memory(self.limits.page_held_bytes, self.limits.held_wait_s)
         self._tasks: list[asyncio.Task[None]] = []
         self.stop = asyncio.Event()
 
@@ -68,8 +76,8 @@ class Gateway:
     async def _open(self) -> None:
         await self.ledger.begin()
         for work in (
-            self.reader.run(), self.ledger.admissions.run(), self.ledger.settlements.run(), self.ledger.live(self._checkpoints),
-            self.sweeper.run(),
+            self.reader.run(), self.ledger.admissions.run(), self.ledger.settlements.run(),
+            self.ledger.live(self._checkpoints), self.sweeper.run(),
         ):  # fmt: skip
             self._tasks.append(asyncio.create_task(work))
 
@@ -84,7 +92,7 @@ class Gateway:
         await self.reader.close()
 
     def fence(self) -> None:
-        """The ledger refuses this process: its streams are cut and it ends; whoever supervises it starts another (I2)."""
+        """The ledger refuses this process: its streams are cut and it ends; its supervisor starts another (I2)."""
         if not self.is_fenced:
             logger.error("this incarnation was fenced: cutting %d streams and ending", len(self.exchanges))
             self.is_fenced = True
@@ -108,17 +116,21 @@ class Gateway:
 
     # ---- requests
     def examine(self, client: "ClientConnection", request: HttpRequest) -> None:
-        """Whose request it is, as soon as its head is complete: a stranger's body is not kept."""
-        path = request.path
-        if not (path.startswith("/v1/") or path in ENDPOINTS) or request.method == "OPTIONS":
-            return
+        """Whose request it is, once its head is complete, and what its body may take: a stranger's is not kept."""
+        request.body_limit, request.memory = self.limits.page_body_bytes, self._page_memory
         try:
-            self._check_route(path, request)
+            check_route(request)
+            if not is_inference(request.path):
+                return
+            if is_preflight(request):
+                self._check_origin(request)
+                return
             if not self.snapshot.loaded:
                 raise errors.starting()
+            request.body_limit, request.memory = self.limits.body_bytes, self._memory
             request.caller = authenticate(request, client.peer, self.snapshot, self.config, self.ledger.now())
             if request.method == "POST":
-                _check_content(request)
+                check_content(request)
         except errors.Refusal as refusal:
             request.refusal = refusal
             self.note_refusal(request, refusal)
@@ -129,8 +141,8 @@ class Gateway:
             client.refuse(request.refusal, self.headers_of_refusal(request))
             return None
         path = request.path
-        if request.method == "OPTIONS" and (path.startswith("/v1/") or path in ENDPOINTS):
-            self._preflight(client, request)
+        if is_preflight(request):
+            client.answer(204, [*preflight_headers(request), *self.headers_of_refusal(request)], b"")
             return None
         if request.caller is not None:
             if request.method == "GET":
@@ -141,17 +153,12 @@ class Gateway:
             exchange = Exchange(self, client, request, ENDPOINTS[path])
             self.exchanges.add(exchange)
             return exchange
-        if path == LIVE:
-            client.answer(200, [(b"content-type", b"text/plain")], b"live\n")
+        if path in (LIVE, READY):
+            trouble = self.trouble if path == READY else ""
+            told = trouble or ("ready" if path == READY else "live")
+            headers = [(b"content-type", b"text/plain"), *self.headers_of_refusal(request)]
+            client.answer(503 if trouble else 200, headers, f"{told}\n".encode())
             return None
-        if path == READY:
-            trouble = self.trouble
-            client.answer(
-                503 if trouble else 200, [(b"content-type", b"text/plain")], f"{trouble or 'ready'}\n".encode()
-            )
-            return None
-        if request.is_upgrade:
-            return self._tunnel(client, request)
         return DjangoExchange(self, client, request)
 
     def note_refusal(self, request: HttpRequest, refusal: errors.Refusal, model_asked: str = "") -> None:
@@ -162,18 +169,21 @@ class Gateway:
             return
         model = self.snapshot.model(model_asked, caller.tenant.id)
         self.ledger.refused({
-            "request_id": request.request_id, "tenant_id": caller.tenant.id, "project_id": caller.key.project_id, "key_id": caller.key.id,
+            "request_id": request.request_id, "tenant_id": caller.tenant.id, "project_id": caller.key.project_id,
+            "key_id": caller.key.id,
             "at": datetime.fromtimestamp(self.ledger.now(), UTC), "code": refusal.code or refusal.type,
-            "limit_name": refusal.limit_name, "model": model.name if model is not None else "",  # unknown text is content
+            "limit_name": refusal.limit_name,
+            "model": model.name if model is not None else "",  # unknown text is content
         })  # fmt: skip
 
     def headers_of_refusal(self, request: HttpRequest) -> list[Header]:
         """What a refusal carries besides its own headers."""
         origin = request.caller.origin if request.caller is not None else None
-        return [(b"x-request-id", str(request.request_id or new_request_id()).encode()), *cors_headers(origin)]
+        request.request_id = request.request_id or new_request_id()
+        return [(b"x-request-id", str(request.request_id).encode()), *cors_headers(origin)]
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[Charge]":
-        """Queue a charge. Past the bound it is left to the sweeper, which charges what the last checkpoint says (I8)."""
+        """Queue a charge. Past the bound it is left to the sweeper, which charges the last checkpoint (I8)."""
         if len(self.ledger.settlements) >= self.limits.waiting_settlements:
             refused: asyncio.Future[Charge] = asyncio.get_running_loop().create_future()
             refused.set_exception(errors.ledger_unavailable())
@@ -193,6 +203,8 @@ class Gateway:
 
     def is_trusted(self, peer: str) -> bool:
         """Whether the peer is a proxy whose word about its client counts."""
+        if not self.config.trusted_proxies:
+            return False
         address = parse_address(peer)
         return address is not None and address_is_in(address, self.config.trusted_proxies)
 
@@ -201,32 +213,12 @@ class Gateway:
         """Seconds of a clock that never goes back."""
         return time.monotonic()
 
-    # ---- memory (I8)
-    def take_memory(self, client: "ClientConnection", size: int) -> bool:
-        """Count body bytes that are kept; false when the client has to wait."""
-        self._free_bytes -= size
-        if self._free_bytes >= 0:
-            return True
-        self._waiting_for_memory.append((time.monotonic() + self.limits.held_wait_s, client))
-        return False
-
-    def release_memory(self, size: int) -> None:
-        """Body bytes are gone: who waits may go on."""
-        self._free_bytes += size
-        while self._waiting_for_memory and self._free_bytes >= 0:
-            _, client = self._waiting_for_memory.popleft()
-            client.go_on_reading()
-
     # ---- inside
-    def _check_route(self, path: str, request: HttpRequest) -> None:
-        if path in ENDPOINTS or path == ESTIMATE:
-            allowed = "POST"
-        elif path == MODELS or (path.startswith(ONE_MODEL) and len(path) > len(ONE_MODEL)):
-            allowed = "GET"
-        else:
-            raise errors.not_found(path)
-        if request.method != allowed:
-            raise errors.method_not_allowed(request.method, allowed)
+    def _check_origin(self, request: HttpRequest) -> None:
+        """A preflight carries no key, so that it is granted to whatever origin some key lists."""
+        origin = request.header(b"origin") or b""
+        if origin.decode("latin-1") not in self.snapshot.origins:
+            raise errors.origin_not_allowed()
 
     def _list_models(self, client: "ClientConnection", request: HttpRequest, path: str) -> None:
         assert request.caller is not None
@@ -240,26 +232,6 @@ class Gateway:
             client.refuse(refusal, self.headers_of_refusal(request))
         else:
             client.answer(200, [(b"content-type", b"application/json"), *self.headers_of_refusal(request)], body)
-
-    def _preflight(self, client: "ClientConnection", request: HttpRequest) -> None:
-        origin = request.header(b"origin")
-        if origin is None or origin.decode("latin-1") not in self.snapshot.origins:
-            client.refuse(errors.origin_not_allowed(), self.headers_of_refusal(request))
-        else:
-            client.answer(204, preflight_headers(origin), b"")
-
-    def _tunnel(self, client: "ClientConnection", request: HttpRequest) -> "Handling":
-        tunnel = Tunnel(client, upgrade_head(request, client.peer, is_tls=client.is_tls))
-        task = asyncio.create_task(self._open_tunnel(client, tunnel))
-        self._tasks.append(task)
-        task.add_done_callback(self._tasks.remove)
-        return tunnel
-
-    async def _open_tunnel(self, client: "ClientConnection", tunnel: Tunnel) -> None:
-        try:
-            await asyncio.get_running_loop().create_unix_connection(lambda: tunnel, self.config.django_socket)
-        except OSError:
-            client.refuse(errors.starting(), [])
 
     async def _connect_django(self, protocol: Callable[[], UpstreamConnection]) -> object:
         return await asyncio.get_running_loop().create_unix_connection(protocol, self.config.django_socket)
@@ -280,27 +252,13 @@ class Gateway:
                 connection.check_time(now)
             for exchange in list(self.exchanges):
                 exchange.tick(now)
-            while self._waiting_for_memory and self._waiting_for_memory[0][0] < now:
-                _, client = self._waiting_for_memory.popleft()
-                client.refuse_and_close(errors.overloaded())
+            for holder in (*self._memory.overdue(now), *self._page_memory.overdue(now)):
+                holder.refuse_memory()
 
 
 async def _connect(place: tuple[str, int, bool], protocol: Callable[[], UpstreamConnection]) -> object:
     host, port, is_tls = place
     return await asyncio.get_running_loop().create_connection(protocol, host, port, ssl=is_tls or None)
-
-
-def _check_content(request: HttpRequest) -> None:
-    """Bodies are JSON, not content-encoded (DESIGN, step 3). Raises Refusal."""
-    encoding = request.header(b"content-encoding")
-    if encoding is not None and encoding.strip().lower() != b"identity":
-        raise errors.content_encoding_refused()
-    content_type = request.header(b"content-type")
-    if content_type is not None:
-        media_type, _, parameters = content_type.decode("latin-1").lower().partition(";")
-        charset = parameters.partition("charset=")[2].strip(' "')
-        if media_type.strip() != "application/json" or (charset and charset not in ("utf-8", "utf8", "us-ascii")):
-            raise errors.unsupported_media_type()
 
 
 def _tell_excess(charge: "asyncio.Future[Charge]") -> None:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import unquote
 from uuid import UUID
 
 from gateway.relay.errors import Refusal
+from gateway.relay.memory import Memory
 from gateway.relay.snapshot import Caller
 
 Header = tuple[bytes, bytes]
@@ -15,32 +15,35 @@ END_OF_CHUNKS = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # RFC 9110, 7.6.1: they belong to one connection and are never passed on.
 HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
-     b"transfer-encoding", b"upgrade")
+    (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te",
+     b"trailer", b"transfer-encoding", b"upgrade")
 )  # fmt: skip
 
 
 @dataclass(slots=True)
 class HttpRequest:
-    """One request. Header names are in lower case; `path` is without the query, decoded. Whoever
-    asks and why it may not be answered are known once its head is complete (`Gateway.examine`)."""
+    """One request. Header names are in lower case; `target` is in origin form, `path` is it without the query, decoded.
+    Whoever asks and why it may not be answered are known once its head is complete (`Gateway.examine`). `began_at` in
+    monotonic seconds; `held` bytes of it are counted against `memory`."""
 
+    began_at: float = 0
     method: str = ""
     target: bytes = b""
+    path: str = ""
     headers: list[Header] = field(default_factory=list)
     parts: list[bytes] = field(default_factory=list)
+    body_limit: int = 0
     body_size: int = 0
+    held: int = 0
+    memory: Memory | None = None
     keeps_alive: bool = True
     is_http_10: bool = False
     is_upgrade: bool = False
-    is_complete: bool = False
     caller: Caller | None = None
     refusal: Refusal | None = None
-    request_id: UUID | None = None  # of a request that was refused: the client and the list of refusals are told the same
-
-    @property
-    def path(self) -> str:
-        return unquote(self.target.split(b"?", 1)[0].decode("latin-1"))
+    request_id: UUID | None = (
+        None  # of a request that was refused: the client and the list of refusals are told the same
+    )
 
     @property
     def body(self) -> bytes:
@@ -57,6 +60,18 @@ class HttpRequest:
         """The values of every header of that name, in order."""
         return [value.decode("latin-1") for key, value in self.headers if key == name]
 
+    @property
+    def has_body(self) -> bool:
+        """Whether its head announces one."""
+        return any(
+            key == b"transfer-encoding" or (key == b"content-length" and value != b"0") for key, value in self.headers
+        )
+
+    @property
+    def announced_size(self) -> int:
+        """What its content-length says; 0 without one."""
+        return int(self.header(b"content-length") or 0)
+
 
 def head(status: int, headers: "list[Header] | tuple[Header, ...]") -> bytes:
     """A response head."""
@@ -68,5 +83,5 @@ def head(status: int, headers: "list[Header] | tuple[Header, ...]") -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """Data framed as one chunk (RFC 9112, 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    """Data framed as one chunk (RFC 9112, 7.1); nothing for no data, as an empty chunk is the end."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

@@ -9,18 +9,27 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds (`_s`), bytes (`_bytes`) and counts. `BEFFROI_LIMITS="name=value,..."` changes one, for engines or clients that need it."""
+    """Seconds (`_s`), bytes (`_bytes`) and counts.
+
+    `BEFFROI_LIMITS="name=value,..."` changes one, for engines or clients that need it.
+    """
 
     header_bytes: int = 64 * 1024  # a head larger than this is no API client's
     uri_bytes: int = 8 * 1024
     headers: int = 128
     body_bytes: int = 64 * MIB  # some twenty large images as data URIs
+    page_body_bytes: int = 8 * MIB  # forms and /api; whoever sends them is not known before Django has them
     held_bytes: int = 512 * MIB  # request bodies in this process: past it clients wait, past the wait 503
+    page_held_bytes: int = 64 * MIB  # those for Django, counted apart: strangers cannot take the memory of keys
     held_wait_s: float = 15
+    connections: int = 16_384  # of clients; past it a new one gets 503
     pipelined: int = 8  # requests that one connection may queue before it is no longer read
-    head_wait_s: float = 30  # a client that trickles its head or body (Slowloris)
+    head_wait_s: float = 30  # for a head and what comes with it (Slowloris); then the body has
+    body_rate_bytes: int = 8 * 1024  # a second to come at, at the least
     idle_s: float = 75  # a kept-alive connection without a request; proxies close at 60
-    write_stall_s: float = 120  # a client that no longer reads its answer
+    linger_s: float = 10  # for a client that still sends to read why it was refused
+    linger_silence_s: float = 2
+    write_stall_s: float = 120  # a client that reads less than half a write buffer of its answer in this time
     write_buffer_bytes: int = 256 * 1024  # per client, before its engine is no longer read
 
     admit_wait_s: float = 15  # I1: requests wait for the database this long, holding no engine
@@ -40,10 +49,12 @@ class Limits:
     silence_s: float = 300  # between two bytes of a stream
     tokenize_s: float = 5
     attempts: int = 3  # replicas tried before a request fails
+    answer_head_bytes: int = 512 * 1024  # the head of an engine's answer, with the body's first bytes
     answer_bytes: int = 256 * MIB  # a non-streamed answer: embeddings of a large batch
     idle_connections: int = 64  # kept to each replica
     ejected_s: float = 1  # a sick replica's first pause, doubled to
     ejected_most_s: float = 30
+    page_wait_s: float = 120  # for Django's answer, and between two pieces of it
     drain_s: float = 30  # streams under way at SIGTERM
 
     @classmethod

@@ -1,17 +1,26 @@
 """Connections from the relay to engines (and to Django): one request at a time each, kept alive in a pool a target."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
 import httptools
 
+from gateway.relay.failures import log_failure
 from gateway.relay.http_message import Header
 from gateway.relay.limits import Limits
 
+logger = logging.getLogger("beffroi.upstream")
+SWITCHING_PROTOCOLS = 101
+
+
+class _UnaskedAnswer(Exception):
+    """A second answer to one request."""
+
 
 class Sink(Protocol):
-    """Who takes an upstream answer. Called from the event loop, in order; after `ended` or `failed` nothing more is called."""
+    """Who takes an answer. Called from the event loop, in order; after `ended` or `failed` nothing more is called."""
 
     def answer_began(self, status: int, headers: list[Header]) -> None:
         """The head is there."""
@@ -26,16 +35,22 @@ class Sink(Protocol):
         """The connection broke, or what came is no HTTP."""
 
 
+# The other side granted the protocol that was asked for: its headers, the connection, and what came behind the head.
+Upgraded = Callable[[list[Header], asyncio.Transport, bytes], None]
+
+
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a target."""
 
-    def __init__(self, pool: "Pool") -> None:
-        self._pool = pool
+    def __init__(self, pool: "Pool", limits: Limits) -> None:
+        self._pool, self._limits = pool, limits
         self._sink: Sink | None = None
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._headers: list[Header] = []
-        self._began = self._complete = self._keeps_alive = self._is_head = False
+        self._head_size = 0
+        self._upgraded: Upgraded | None = None
+        self._began = self._complete = self._keeps_alive = self._is_head = self._is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
@@ -45,14 +60,22 @@ class UpstreamConnection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, sink: Sink, parts: tuple[bytes, ...], *, is_head: bool = False) -> None:
-        """Send a request, head and body; its answer goes to `sink`."""
-        assert self._transport is not None
+    def send(
+        self, sink: Sink, parts: tuple[bytes, ...], *, is_head: bool = False, upgraded: Upgraded | None = None
+    ) -> None:
+        """Send a request, head and body; its answer goes to `sink`. `is_head`: it has the method HEAD.
+
+        With `upgraded` it asks for another protocol: where that is granted the connection is handed over, and the sink
+        hears nothing.
+        """
         self._sink = sink
+        if self._transport is None or self._transport.is_closing():
+            asyncio.get_running_loop().call_soon(self._fail, "closed the connection")
+            return
         self._parser = httptools.HttpResponseParser(self)
-        self._headers = []
+        self._headers, self._head_size = [], 0
         self._began = self._complete = self._keeps_alive = False
-        self._is_head = is_head
+        self._is_head, self._upgraded = is_head, upgraded
         self._transport.writelines(parts)
 
     def abort(self) -> None:
@@ -63,25 +86,47 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading: the client is slow."""
-        if self.is_open:
-            self._transport.pause_reading()  # type: ignore[union-attr]
+        if self._sink is not None and self._transport is not None and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self.is_open:
-            self._transport.resume_reading()  # type: ignore[union-attr]
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._sink is None or self._parser is None:
             self.abort()  # bytes that nobody asked for: this connection's state is unknown
             return
+        if not self._began:
+            self._head_size += len(data)
+            if self._head_size > self._limits.answer_head_bytes:
+                self._fail("sent too large a head")
+                return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._fail("sent what is not HTTP")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._hand_over(data[upgrade.args[0] :])
             return
+        except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError):
+                log_failure(logger, "taking an answer", error.__context__ or error)
+            if not self._complete:
+                self._fail("sent what is not HTTP")
+                return
+            self._keeps_alive = False
         if self._complete:
             self._end()
+
+    def _hand_over(self, rest: bytes) -> None:
+        transport, upgraded = self._transport, self._upgraded
+        if upgraded is None or transport is None or self._complete:
+            self._fail("changed the protocol unasked")
+            return
+        self._sink = self._transport = None
+        upgraded(self._headers, transport, rest)
 
     def eof_received(self) -> None:
         return None
@@ -91,31 +136,36 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool.forget(self)
         if self._sink is None:
             return
-        if self._began and self._is_delimited_by_close():
+        if self._began and exc is None and self._is_delimited_by_close():
             self._end()
         else:
             self._fail("closed the connection")
 
     # httptools' callbacks
+    def on_message_begin(self) -> None:
+        if self._complete:  # more than was asked for: whoever the next request belongs to must not get it
+            raise _UnaskedAnswer
+
     def on_status(self, status: bytes) -> None:
         """httptools asks for it."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if not self._began:  # a trailer says nothing
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         assert self._sink is not None
         status = self._parser.get_status_code()
         if status < 200:
-            self._headers = []
+            self._headers = self._headers if status == SWITCHING_PROTOCOLS else []
             return
         self._began = True
         self._complete = self._is_head  # its answer has a length, but no body
         self._sink.answer_began(status, self._headers)
 
     def on_body(self, body: bytes) -> None:
-        if self._sink is not None:
+        if self._sink is not None and not self._complete:
             self._sink.answer_data(body)
 
     def on_message_complete(self) -> None:
@@ -130,6 +180,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _end(self) -> None:
         sink, self._sink = self._sink, None
         if self._keeps_alive and self.is_open:
+            self.resume()  # its last bytes may have been more than the client took
             self._pool.give_back(self)
         elif self._transport is not None:
             self._transport.close()
@@ -154,7 +205,7 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
 
     async def acquire(self) -> tuple[UpstreamConnection, bool]:
-        """An open connection, and whether it was used before (it may have just been closed by the other side). Raises OSError."""
+        """An open connection, and whether it was used before: the other side may be closing it. Raises OSError."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
@@ -163,7 +214,7 @@ class Pool:
 
     async def fresh(self) -> UpstreamConnection:
         """A new connection. Raises OSError, also when the target does not answer in time."""
-        connection = UpstreamConnection(self)
+        connection = UpstreamConnection(self, self._limits)
         try:
             async with asyncio.timeout(self._limits.connect_s):
                 await self._connect(lambda: connection)

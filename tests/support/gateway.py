@@ -34,10 +34,14 @@ def serve(model: LanguageModel, engine: EngineProcess, served_name: str = "demo/
 class GatewayProcess:
     """`python -m gateway.relay` on a socket of ours; a context manager that stops it. `limits` as BEFFROI_LIMITS."""
 
+    arguments: tuple[str, ...] = ()
+    host = "127.0.0.1"
+
     def __init__(self, folder: Path, limits: str = "", **environment: str) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listening = socket.create_server((self.host, 0), family=family, backlog=512)
         self.port: int = self._listening.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{self.host}:{self.port}"
         self.log = folder / f"gateway-{self.port}.log"
         self._environment = os.environ | {
             "BEFFROI_LIMITS": limits,
@@ -50,7 +54,7 @@ class GatewayProcess:
         """Start the process (again, after it was killed) on the same socket."""
         number = self._listening.fileno()
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "gateway.relay", "--fd", str(number)]
+            command = [sys.executable, "-m", "gateway.relay", "--fd", str(number), *self.arguments]
             self.process = subprocess.Popen(command, pass_fds=[number], env=self._environment, stderr=log)
 
     def __enter__(self) -> Self:
@@ -116,7 +120,7 @@ class GatewayProcess:
 
     def ask(self, method: str, path: str, body: bytes | None, key: str, **headers: str) -> Answered:
         """Any request, on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self.http_connection()
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         if key:
             fields["authorization"] = f"Bearer {key}"
@@ -128,9 +132,13 @@ class GatewayProcess:
         finally:
             connection.close()
 
+    def http_connection(self) -> http.client.HTTPConnection:
+        """A connection for `http.client`."""
+        return http.client.HTTPConnection(self.host, self.port, timeout=60)
+
     def connect(self) -> socket.socket:
         """A bare connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return socket.create_connection((self.host, self.port), timeout=30)
 
     def open_stream(self, model: str, key: str, text: str = "Hello", **members: object) -> socket.socket:
         """A connection on which a streamed chat request was sent and nothing was read."""
