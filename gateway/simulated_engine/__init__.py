@@ -7,7 +7,8 @@ httptools and msgspec.
     python -m gateway.simulated_engine --model demo/chat=chat --model demo/embed=embedding
 
 Modules: `config` (the command line's settings), `protocol` (HTTP), `routes` (from request to answer), `requests`
-(generation requests) and `others` (everything else), `generation` (the plan of an answer), `answers` (sending it),
-`pacer` (when), `shapes` (the bytes of vLLM's JSON), `faults` (what can go wrong on demand), `journal` (what really
-happened), `engine` (the state they share).
+(generation requests) and `others` (everything else), `members` (what counts as a number or as true), `checks` (what is
+refused), `generation` (the plan of an answer), `answers` (sending it), `pacer` (when), `shapes` (the bytes of vLLM's
+JSON), `faults` (what can go wrong on demand), `journal` (what really happened), `metrics` (what was counted), `engine`
+(the state they share).
 """

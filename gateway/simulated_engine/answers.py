@@ -77,7 +77,7 @@ class Answer:
         if self.work.choices:
             self._count()
         elif reason == "stop":
-            self._count_end("stop", self.work.parts)
+            self._count_end("stop", self.engine.loop.time(), self.work.parts)
         if self.journal:
             choices = self.work.choices
             self.journal.write(
@@ -87,20 +87,19 @@ class Answer:
 
     def _count(self) -> None:
         """Count what was made: a choice that came to its end is a success, whoever still listened."""
-        made = max([choice.made for choice in self.work.choices])
-        gap = max(0.0, self.engine.loop.time() - self._first) / (made - 1) if made > 1 else 0.0
-        for choice in self.work.choices:
+        choices, counters, now = self.work.choices, self.counters, self.engine.loop.time()
+        gaps = max([choice.made for choice in choices]) - 1
+        for choice in choices:
             if choice.made:
-                self.counters.first_token.observe(self._first - self._begun)
+                counters.first_token.observe(self._first - self._begun)
             if choice.made > 1:
-                self.counters.gap.observe(gap, choice.made - 1)
+                counters.gap.observe(max(0.0, now - self._first) / gaps, choice.made - 1)
             if choice.made == choice.total:
-                self._count_end("length" if choice.finish == "length" else "stop")
+                self._count_end("length" if choice.finish == "length" else "stop", now)
 
-    def _count_end(self, reason: str, requests: int = 1) -> None:
+    def _count_end(self, reason: str, now: float, requests: int = 1) -> None:
         self.counters.finished[reason] += requests
-        self.counters.queue.observe(0.0, requests)
-        self.counters.whole.observe(self.engine.loop.time() - self._begun, requests)
+        self.counters.whole.observe(now - self._begun, requests)
 
     @property
     def reason(self) -> str:

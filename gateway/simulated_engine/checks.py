@@ -51,7 +51,8 @@ def check_scheduling(body: dict[str, Any]) -> None:
     salt = body.get("cache_salt")
     if salt is not None and (not isinstance(salt, str) or not salt):
         raise Refusal(400, "Parameter 'cache_salt' must be a non-empty string if provided.", param="cache_salt")
-    number(body, "priority", 0, None)
+    if "priority" in body:
+        number(body, "priority", 0, None)
 
 
 def check_format(body: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ start    The engine begins to work.  id (the X-Request-Id header or null), endpo
          max_completion_tokens (as received; a word where that is no number), members (the names at the top level of
          the body).
 k        Tokens of a choice go on the wire.  c (index of the choice), k (tokens of that choice on the wire, those of
-         this event included).
+         this event included).  Reasoning that the client does not want to see has no line of its own: it is on the wire
+         with the first event that counts it.
 usage    The final usage goes on the wire.  prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens: the
          true ones, even where a fault makes the answer report others; told: false where it is not reported.
 end      The engine is done with the request.  reason (stop, length, tool_calls, abort, fault), fault (its name),

@@ -1,6 +1,6 @@
 """Reading generation requests, and the plan of the answer."""
 
-import uuid
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,7 @@ def make_work(
     work = Work(
         endpoint=endpoint,
         model="",
-        id=f"{prefix}-{request_id or uuid.uuid4().hex}",
+        id=f"{prefix}-{request_id or os.urandom(16).hex()}",
         request_id=request_id,
         prompt_tokens=[],
         members=member_names(body),
@@ -254,7 +254,7 @@ def _speaks_of(said: str, name: str) -> bool:
 
 def _call(choice: Choice, tool: dict[str, Any], body: dict[str, Any]) -> None:
     """Make the choice a call; as in vLLM a function that the client named leaves the finish reason `stop`."""
-    choice.tool = (f"chatcmpl-tool-{uuid.uuid4().hex}", str(tool["name"]))
+    choice.tool = (f"chatcmpl-tool-{os.urandom(16).hex()}", str(tool["name"]))
     if choice.finish == "stop" and not isinstance(body.get("tool_choice"), dict):
         choice.finish = "tool_calls"
 

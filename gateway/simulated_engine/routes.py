@@ -119,7 +119,7 @@ def _body(request: Request) -> dict[str, Any]:
     if request.path == b"/v1/audio/transcriptions":
         return others.form(request.body, request.headers.get(b"content-type", ""))
     kind = request.headers.get(b"content-type", "")
-    if kind.partition(";")[0].strip().lower() != "application/json":
+    if kind != "application/json" and kind.partition(";")[0].strip().lower() != "application/json":
         raise Refusal(400, "Unsupported Media Type: Only 'application/json' is allowed")
     try:
         body = msgspec.json.decode(request.body)
