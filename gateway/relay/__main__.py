@@ -70,6 +70,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self._gateway.connections):
             connection.cut()
+        await self._gateway.close()  # here: uvicorn ends the process by the signal's own action as soon as it has shut down
 
 
 async def _stop_when_fenced(gateway: Gateway, server: uvicorn.Server) -> None:

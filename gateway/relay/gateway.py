@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("beffroi.gateway")
 
 CLOCK_SKEW_S = 2
+CUT_S = 5  # for requests that were cut to queue their charges
 
 
 class Gateway:
@@ -59,7 +60,7 @@ class Gateway:
         self.sweeper = Sweeper(config, self.ledger, self._works_on)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
-        self.is_draining = self.is_fenced = False
+        self.is_draining = self.is_fenced = self.is_closed = False
         self.django = Pool(self._connect_django, self.limits)
         self._pools: dict[tuple[str, int, bool], Pool] = {}
         self._memory = Memory(self.limits.held_bytes, self.limits.held_wait_s)
@@ -82,7 +83,12 @@ class Gateway:
             self._tasks.append(asyncio.create_task(work))
 
     async def close(self) -> None:
-        """Settle what is left and end the incarnation."""
+        """Settle what is left and end the incarnation; the second time, nothing."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self.exchanges:  # their clients were cut: each still queues its charge
+            await asyncio.wait({exchange.task for exchange in self.exchanges}, timeout=CUT_S)
         if self.ledger.begun and not self.is_fenced:
             await self.ledger.end()
         for task in self._tasks:

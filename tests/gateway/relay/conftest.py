@@ -11,6 +11,7 @@ from identity.scopes import Scope
 from tests.gateway.simulated_engine.process import EngineProcess
 from tests.support.gateway import GatewayProcess, serve
 from tests.support.ledger import HeldKey, House, make_house
+from tests.support.outage import OwnPostgres
 
 MODELS = {"demo/chat": "chat", "demo/embed": "embedding", "demo/rerank": "rerank"}
 
@@ -42,6 +43,13 @@ def relay_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnginePro
         MODELS, journal, "engine-key", "--tokens-per-second=0", "--first-token-ms=0", "--max-model-len=8192"
     ) as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def own_postgres(django_db_setup: None) -> Iterator[OwnPostgres]:
+    """A PostgreSQL that tests may stop, freeze and search; the next one finds it running."""
+    with OwnPostgres() as postgres:
+        yield postgres
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,290 @@
+"""I1: no byte of an answer before its hold is durable, no normal end before its charge is; and what a client sees meanwhile."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from billing.models import Hold, UsageRecord
+from billing.models import Scope as Holder
+from tests.gateway.relay.bills import assert_exact, only_record_of, record_of
+from tests.gateway.simulated_engine.process import Answered, EngineProcess, eventually, read_until
+from tests.support.gateway import GatewayProcess, error_of, serve
+from tests.support.ledger import HeldKey, House, make_house
+from tests.support.outage import OwnPostgres
+
+BEATS = "heartbeat_s=0.5,checkpoint_s=0.5,keep_alive_s=1"
+PATIENT = f"admit_wait_s=15,settle_wait_s=15,{BEATS}"
+HASTY = f"admit_wait_s=1,settle_wait_s=2.5,{BEATS}"  # the server needs some seconds to recover
+
+
+@dataclass
+class Place:
+    """A gateway on a PostgreSQL that may be stopped: a patient one for short outages, a hasty one for long ones."""
+
+    postgres: OwnPostgres
+    gateway: GatewayProcess
+    engine: EngineProcess
+    house: House
+
+    def key(self) -> HeldKey:
+        """A key with a budget, known to the gateway."""
+        key = self.house.key()
+        self.house.budget(Holder.KEY, key.row.pk, 10**12)
+        self.gateway.await_key(key.text)
+        return key
+
+    def ask(self, key: HeldKey, **members: object) -> Answered:
+        """A small chat request."""
+        return self.gateway.chat(self.house.model.name, key.text, max_tokens=5, **members)
+
+    def ask_meanwhile(self, key: HeldKey, **members: object) -> "Meanwhile":
+        """The same in a thread of its own."""
+        return Meanwhile(self, key, members)
+
+    def is_worked_on(self) -> bool:
+        """Whether the engine works on anything now."""
+        return self.engine.metric("num_requests_running") > 0
+
+
+class Meanwhile(threading.Thread):
+    """A request under way; `answered()` waits for its end."""
+
+    def __init__(self, place: Place, key: HeldKey, members: dict[str, object]) -> None:
+        super().__init__(daemon=True)
+        self._place, self._key, self._members = place, key, members
+        self._answered: Answered | None = None
+        self.start()
+
+    def run(self) -> None:
+        self._answered = self._place.ask(self._key, **self._members)
+
+    def answered(self) -> Answered:
+        """The answer."""
+        self.join(20)
+        assert self._answered is not None
+        return self._answered
+
+
+@pytest.fixture(scope="module")
+def places(
+    own_postgres: OwnPostgres,
+    relay_engine: EngineProcess,
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[list[Place]]:
+    folder = tmp_path_factory.mktemp("outage")
+    with django_db_blocker.unblock(), own_postgres.used_by_django():
+        house = make_house()
+        serve(house.model, relay_engine)
+        with (
+            GatewayProcess(folder, PATIENT, **own_postgres.environment) as patient,
+            GatewayProcess(folder, HASTY, **own_postgres.environment) as hasty,
+        ):
+            yield [Place(own_postgres, gateway, relay_engine, house) for gateway in (patient, hasty)]
+
+
+@pytest.fixture(autouse=True)
+def running_again(places: list[Place], django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Whatever a test stopped runs when it is over, and the gateways found it by themselves."""
+    with django_db_blocker.unblock():
+        yield
+        if not places[0].postgres.is_running:
+            places[0].postgres.start()
+        for place in places:
+            place.gateway.wait_until_ready()
+
+
+@pytest.fixture
+def place(places: list[Place]) -> Place:
+    return places[0]
+
+
+@pytest.fixture
+def hasty(places: list[Place]) -> Place:
+    return places[1]
+
+
+def test_I1_a_request_waits_for_a_short_outage_and_then_succeeds(place: Place) -> None:
+    key = place.key()
+    place.postgres.stop()
+    asked = place.ask_meanwhile(key)
+    time.sleep(0.7)
+    assert asked.is_alive()
+    assert not place.is_worked_on()
+    place.postgres.start()
+    answered = asked.answered()
+    assert answered.status == 200
+    assert record_of(answered.headers["x-request-id"]).status == "completed"
+    assert_exact(place.house, key.row)
+
+
+def test_I1_without_a_database_nothing_runs_and_the_client_is_told_to_come_back(hasty: Place) -> None:
+    key = hasty.key()
+    began = len(hasty.engine.journal())
+    hasty.postgres.stop()
+    asked = [hasty.ask_meanwhile(key, stream=number % 2 == 0) for number in range(6)]
+    for each in asked:
+        answered = each.answered()
+        assert (answered.status, error_of(answered)["code"]) == (503, "ledger_unavailable")
+        assert int(answered.headers["retry-after"]) >= 1
+    assert len(hasty.engine.journal()) == began
+    hasty.postgres.start()
+    assert eventually(lambda: hasty.ask(key).status == 200, 5)
+    assert [record.cost_nano_eur > 0 for record in UsageRecord.objects.filter(key_id=key.row.pk)].count(True) >= 1
+    assert_exact(hasty.house, key.row)
+
+
+def test_I1_readiness_says_so_and_liveness_does_not(hasty: Place) -> None:
+    hasty.postgres.stop()
+    assert eventually(lambda: hasty.gateway.get("/health/ready").status == 503, 5)
+    assert hasty.gateway.get("/health/live").status == 200
+    hasty.postgres.start()
+    assert eventually(lambda: hasty.gateway.get("/health/ready").status == 200, 5)
+
+
+def test_I1_a_stream_goes_on_and_ends_when_its_charge_is_durable(place: Place) -> None:
+    key = place.key()
+    simulated = {"tokens_per_second": 10, "output_tokens": 8}
+    stream = place.gateway.open_stream(place.house.model.name, key.text, max_tokens=8, simulate=simulated)
+    read_until(stream, lambda received: b'"content"' in received)
+    place.postgres.stop()
+    received = read_until(stream, lambda received: b'"finish_reason":"' in received)
+    assert b'"finish_reason":"' in received
+    place.postgres.start()
+    assert b"data: [DONE]" in read_until(stream, lambda received: b"[DONE]" in received)
+    stream.close()
+    record = only_record_of(key.row)
+    assert (record.status, record.output_quantity) == ("completed", 8)
+    assert_exact(place.house, key.row)
+
+
+def test_I1_a_stream_whose_charge_is_late_says_so_and_does_not_end_normally(hasty: Place) -> None:
+    key = hasty.key()
+    simulated = {"tokens_per_second": 20, "output_tokens": 8}
+    stream = hasty.gateway.open_stream(hasty.house.model.name, key.text, max_tokens=8, simulate=simulated)
+    head = read_until(stream, lambda received: b'"content"' in received)
+    hasty.postgres.stop()
+    received = head + read_until(stream, lambda received: b"settlement_delayed" in received)
+    assert b"settlement_delayed" in received
+    assert b": keep-alive" in received
+    assert b"[DONE]" not in received
+    assert received.endswith(b"0\r\n\r\n") or stream.recv(10) in (b"", b"0\r\n\r\n")
+    stream.close()
+    hasty.postgres.start()
+    record = only_record_of(key.row)
+    assert (record.status, record.output_quantity) == ("completed", 8)
+    assert_exact(hasty.house, key.row)
+
+
+def test_I1_a_whole_answer_that_cannot_be_charged_is_not_delivered_and_costs_nothing(hasty: Place) -> None:
+    key = hasty.key()
+    asked = hasty.ask_meanwhile(key, simulate={"first_token_ms": 500})
+    assert eventually(hasty.is_worked_on, 5)
+    hasty.postgres.stop()
+    answered = asked.answered()
+    assert (answered.status, error_of(answered)["code"]) == (503, "ledger_unavailable")
+    hasty.postgres.start()
+    record = only_record_of(key.row)
+    assert (record.status, record.http_status, record.cost_nano_eur) == ("undelivered", 503, 0)
+    assert (record.input_quantity, record.output_quantity) == (0, 0)
+    assert_exact(hasty.house, key.row)
+
+
+def test_I1_the_hold_of_a_first_byte_survives_the_servers_death(place: Place) -> None:
+    key = place.key()
+    simulated = {"tokens_per_second": 5}
+    stream = place.gateway.open_stream(place.house.model.name, key.text, max_tokens=100, simulate=simulated)
+    stream.recv(10)
+    place.postgres.stop()
+    place.postgres.start()
+    assert Hold.objects.filter(key_id=key.row.pk).exists()
+    stream.close()
+    assert only_record_of(key.row).status == "client_left"
+    assert_exact(place.house, key.row)
+
+
+def test_I1_the_charge_of_an_answer_survives_the_servers_death(place: Place) -> None:
+    key = place.key()
+    answered = place.ask(key)
+    place.postgres.stop()
+    place.postgres.start()
+    record = UsageRecord.objects.get(request_id=answered.headers["x-request-id"])
+    assert record.cost_nano_eur == int(answered.headers["x-beffroi-cost-nano-eur"])
+    assert_exact(place.house, key.row)
+
+
+def test_I1_a_server_that_hangs_is_as_good_as_away(hasty: Place) -> None:
+    """It closes no connection and refuses none."""
+    key, other = hasty.key(), hasty.key()
+    simulated = {"tokens_per_second": 20, "output_tokens": 8}
+    stream = hasty.gateway.open_stream(hasty.house.model.name, other.text, max_tokens=8, simulate=simulated)
+    read_until(stream, lambda received: b'"content"' in received)
+    hasty.postgres.freeze()
+    try:
+        began = time.monotonic()
+        answered = hasty.ask(key)
+        assert (answered.status, error_of(answered)["code"]) == (503, "ledger_unavailable")
+        assert time.monotonic() - began < 4
+        assert b"settlement_delayed" in read_until(stream, lambda received: b"settlement_delayed" in received)
+        assert hasty.gateway.get("/health/ready").status == 503
+    finally:
+        hasty.postgres.thaw()
+    stream.close()
+    assert eventually(lambda: hasty.ask(key).status == 200, 10)
+    assert only_record_of(other.row).output_quantity == 8
+    assert_exact(hasty.house, key.row)
+    assert_exact(hasty.house, other.row)
+
+
+def test_I1_the_database_restarted_under_load_fails_nobody(place: Place) -> None:
+    keys = [place.key() for _ in range(3)]
+    stop = threading.Event()
+    statuses: list[int] = []
+
+    def load(key: HeldKey) -> None:
+        while not stop.is_set():
+            statuses.append(place.ask(key, stream=len(statuses) % 2 == 0).status)
+
+    threads = [threading.Thread(target=load, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        time.sleep(0.3)
+        place.postgres.stop()
+        place.postgres.start()
+    time.sleep(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+    assert set(statuses) == {200}
+    assert len(statuses) > 20
+    for key in keys:
+        assert_exact(place.house, key.row)
+
+
+def test_I1_a_gateway_that_starts_before_its_database_waits_for_it(place: Place, tmp_path: Path) -> None:
+    key = place.key()
+    place.postgres.stop()
+    late = GatewayProcess(tmp_path, HASTY, **place.postgres.environment)
+    try:
+        assert eventually(lambda: is_up(late), 10)
+        answered = late.chat(place.house.model.name, key.text)
+        assert (answered.status, error_of(answered)["code"]) == (503, "starting")
+        assert late.get("/health/ready").status == 503
+        place.postgres.start()
+        late.wait_until_ready()
+        assert late.chat(place.house.model.name, key.text, max_tokens=2).status == 200
+    finally:
+        late.close()
+
+
+def is_up(gateway: GatewayProcess) -> bool:
+    try:
+        return gateway.get("/health/live").status == 200
+    except OSError:
+        return False
