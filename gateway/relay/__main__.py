@@ -70,7 +70,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self._gateway.connections):
             connection.cut()
-        await self._gateway.close()  # here: uvicorn ends the process by the signal's own action as soon as it has shut down
+        await self._gateway.close()  # here, as uvicorn then ends the process by the signal's own action
 
 
 async def _stop_when_fenced(gateway: Gateway, server: uvicorn.Server) -> None:

@@ -1,4 +1,4 @@
-"""From a parsed request to a durable hold: what it may cost at most, whether that may be spent, and how to make it fit (I3)."""
+"""From a parsed request to a durable hold: what it may cost, whether that may be spent, how to make it fit (I3)."""
 
 import asyncio
 import hashlib
@@ -100,15 +100,23 @@ def plan_request(
     if model.kind != inference.endpoint.kind:
         raise errors.wrong_kind_of_model(inference.model, model.kind, inference.endpoint.paths[0])
     if not model.replicas:
-        raise errors.no_replica(model.name) if model.prices else errors.model_not_found(inference.model)
+        raise errors.no_replica(model.name) if model.has_engines else errors.model_not_found(inference.model)
     output = None
     if inference.is_generating:
         output = min(inference.max_output_asked or model.default_max_output, model.facts.context_window)
     return Plan(
-        request_id=request_id, request=request, peer=peer, caller=caller, inference=inference, model=model, prices=prices_for(gateway, caller, model), label=label,
+        request_id=request_id,
+        request=request,
+        peer=peer,
+        caller=caller,
+        inference=inference,
+        model=model,
+        prices=prices_for(gateway, caller, model),
+        label=label,
         idempotency=hashlib.sha256(idempotency).hexdigest() if idempotency else None,
-        input_tokens=input_bound(inference, model.facts), output=output,
-    )  # fmt: skip
+        input_tokens=input_bound(inference, model.facts),
+        output=output,
+    )
 
 
 def find_model(gateway: "Gateway", caller: Caller, name: str) -> Model:
@@ -131,7 +139,7 @@ def may_call(caller: Caller, model: Model, name: str = "") -> bool:
 
 
 def prices_for(gateway: "Gateway", caller: Caller, model: Model) -> Prices:
-    """The prices in force now on the tenant's rate card. Raises Refusal: a model without a price is refused, never free."""
+    """The prices in force on the tenant's rate card. Raises Refusal: without a price a model is refused, never free."""
     if not caller.tenant.rate_card_id:
         raise errors.account_refused("no_contract")
     price_list = model.prices.get((caller.tenant.rate_card_id, "standard"))
@@ -187,7 +195,7 @@ async def count_prompt(gateway: "Gateway", plan: Plan) -> bool:
 
 
 async def _leave_room(gateway: "Gateway", plan: Plan) -> None:
-    """Where prompt and output may not fit the window together, count the prompt, then lower the output limit to what is left."""
+    """Where prompt and output may not fit the window, count the prompt, then lower the output limit to what is left."""
     if plan.output is None:
         return
     if plan.input_tokens // plan.prompts + plan.output > plan.model.facts.context_window:
@@ -201,11 +209,11 @@ async def _answer_verdict(gateway: "Gateway", plan: Plan, verdict: Verdict) -> N
         return await _refresh(gateway, plan)
     detail = verdict.detail
     if verdict.verdict == "budget" and (await count_prompt(gateway, plan) or _lower_output(plan, detail)):
-        return
+        return None
     if verdict.verdict == "limit" and (
         (detail["what"] == "tokens" and await count_prompt(gateway, plan)) or _lower_to_limit(plan, detail)
     ):
-        return
+        return None
     raise _refusal_of(verdict) or errors.ledger_unavailable()
 
 
@@ -252,7 +260,7 @@ async def _refresh(gateway: "Gateway", plan: Plan) -> None:
 
 
 def _lower_output(plan: Plan, budget: Any) -> bool:
-    """Lower the output limit to what the budget's headroom pays for: ours always, the client's where the owner allows it."""
+    """Lower the output limit to what the budget pays for: ours always, the client's where the owner allows it."""
     if plan.output is None or (plan.inference.max_output_asked is not None and not budget["may_lower_output"]):
         return False
     window, sequences = plan.model.facts.context_window, plan.inference.sequences
@@ -283,12 +291,25 @@ def _admission(plan: Plan) -> Admission:
     inference, model, key = plan.inference, plan.model, plan.caller.key
     output_tokens = (plan.output or 0) * inference.sequences
     return Admission(
-        request_id=plan.request_id, key_id=key.id, key_version=key.version, tenant_version=plan.caller.tenant.version,
-        model_id=model.id, mode="standard", price_version_id=plan.prices.version_id, amount=plan.bound(),
-        tokens=plan.input_tokens + output_tokens, output_tokens=output_tokens, idempotency=plan.idempotency,
+        request_id=plan.request_id,
+        key_id=key.id,
+        key_version=key.version,
+        tenant_version=plan.caller.tenant.version,
+        model_id=model.id,
+        mode="standard",
+        price_version_id=plan.prices.version_id,
+        amount=plan.bound(),
+        tokens=plan.input_tokens + output_tokens,
+        output_tokens=output_tokens,
+        idempotency=plan.idempotency,
         description=Description(
-            model=model.name, alias=inference.model, endpoint=inference.endpoint.paths[0], stream=inference.stream,
-            max_tokens_asked=inference.max_output_asked, max_tokens_given=plan.output,
-            kwh_per_million_tokens=model.kwh_per_million_tokens, label=plan.label,
+            model=model.name,
+            alias=inference.model,
+            endpoint=inference.endpoint.paths[0],
+            stream=inference.stream,
+            max_tokens_asked=inference.max_output_asked,
+            max_tokens_given=plan.output,
+            kwh_per_million_tokens=model.kwh_per_million_tokens,
+            label=plan.label,
         ),
-    )  # fmt: skip
+    )

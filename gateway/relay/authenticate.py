@@ -10,7 +10,7 @@ from identity.scopes import Scope
 
 
 def authenticate(request: HttpRequest, peer: str, snapshot: Snapshot, config: Config, now: float) -> Caller:
-    """The caller of an inference request; raises Refusal. `now` in Unix seconds, `peer` the socket's other end ("" if unknown)."""
+    """The caller of an inference request; raises Refusal. `now`: Unix seconds; `peer`: the other end ("": unknown)."""
     credential = request.header(b"authorization")
     if credential is None:
         raise errors.key_missing()
@@ -22,10 +22,8 @@ def authenticate(request: HttpRequest, peer: str, snapshot: Snapshot, config: Co
     return authorize(request, peer, key, snapshot, config, now)
 
 
-def authorize(
-    request: HttpRequest, peer: str, key: Key, snapshot: Snapshot, config: Config, now: float
-) -> Caller:
-    """What a key that was verified may do now, by its own policy; raises Refusal. Asked again where the key was changed meanwhile."""
+def authorize(request: HttpRequest, peer: str, key: Key, snapshot: Snapshot, config: Config, now: float) -> Caller:
+    """Whether a verified key may be used now, by its own policy; raises Refusal. Asked again if it was changed."""
     if key.is_revoked:
         raise errors.key_revoked()
     if key.expires_at and key.expires_at <= now:

@@ -14,7 +14,7 @@ _NOT_CHARGED = ("engine_failed", "client_left_early", "unmetered")
 
 
 def status_of(plan: Plan, usage: Usage | None) -> str:
-    """The status that a whole answer's usage deserves (I2 a, e, f, g). Reranking needs none: it is billed by documents."""
+    """The status that a whole answer's usage deserves (I2 a, e, f, g). Reranking is billed by documents."""
     if usage is None:
         return "completed" if plan.inference.endpoint is Endpoint.RERANK else "unmetered"
     if is_nonsense(plan, usage):

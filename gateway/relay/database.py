@@ -38,7 +38,7 @@ class Line:
         return self._connection
 
     async def call(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and answer its rows. A lost connection is closed and one of LOST raised: the outcome is unknown."""
+        """Run one statement, answer its rows. Where the connection is lost one of LOST is raised: outcome unknown."""
         try:
             connection = await self.connection()
             async with asyncio.timeout(CALL_S):

@@ -1,7 +1,8 @@
 """One inference request, from its admission to its charge (DESIGN, steps 3 to 7).
 
-A task walks through the steps; the answer's bytes do not pass through it: the engine's connection calls `answer_data`, which writes to
-the client's. The client may leave and the engine may die at any step: whatever happens, a request that was admitted is settled once.
+A task walks through the steps; the answer's bytes do not pass through it: the engine's connection calls `answer_data`,
+which writes to the client's. The client may leave and the engine may die at any step: whatever happens, a request that
+was admitted is settled once.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from gateway.relay.group_commit import LedgerUnavailable
 from gateway.relay.http_message import END_OF_CHUNKS, Header, HttpRequest, chunk, head
 from gateway.relay.ids import new_request_id
 from gateway.relay.input_bound import check_media
-from gateway.relay.ledger import NOTHING, Charge, Settlement
+from gateway.relay.ledger import NOTHING, Charge
 from gateway.relay.request_body import Endpoint, parse_request
 from gateway.relay.routing import Replica, choose
 from gateway.relay.stream_meter import StreamMeter
@@ -51,9 +52,7 @@ class Exchange:
         self._is_settled = self._has_left = self._is_head_sent = self._is_relayed = self._was_silent = False
         self._replica: Replica | None = None
         self._engine: UpstreamConnection | None = None
-        self._outcome: asyncio.Future[str] | None = (
-            None  # of the present attempt: "" for a whole answer, or what went wrong
-        )
+        self._outcome: asyncio.Future[str] | None = None  # of this attempt: "" for a whole answer, or what went wrong
         self._status = 0
         self._is_stream_answer = False
         self._parts: list[bytes] = []
@@ -87,9 +86,14 @@ class Exchange:
         if len(label) > LABEL_CHARACTERS or not label.isprintable():
             raise errors.invalid_field("x-beffroi-label", f"has to be at most {LABEL_CHARACTERS} printable characters")
         plan = plan_request(
-            self._gateway, self._request, self._client.peer, inference, self.request_id, label,
+            self._gateway,
+            self._request,
+            self._client.peer,
+            inference,
+            self.request_id,
+            label,
             self._request.header(b"idempotency-key"),
-        )  # fmt: skip
+        )
         await admit(self._gateway, plan)
         self._plan = plan
         await self._relay(plan)
@@ -99,7 +103,8 @@ class Exchange:
         tried: list[Replica] = []
         refusal = errors.no_replica(plan.model.name)
         while len(tried) < self._gateway.limits.attempts:
-            model = self._gateway.snapshot.models.get(plan.model.name, plan.model)  # its replicas may have changed meanwhile
+            # Its replicas may have changed meanwhile.
+            model = self._gateway.snapshot.models.get(plan.model.name, plan.model)
             replica = None if self._has_left else choose(model.replicas, tried, time.monotonic())
             if replica is None:
                 break
@@ -117,9 +122,11 @@ class Exchange:
             logger.warning("request %s: replica %s %s", self.request_id, replica.name, trouble)
             refusal = errors.from_engine(self._status, b"") if self._status >= 400 else errors.engine_failed()
         if self._has_left:
-            is_stream = plan.inference.stream
-            self._settle("client_left" if is_stream else "client_left_early", CLIENT_LEFT, self._reported if is_stream else None)
-            return
+            if plan.inference.stream:
+                self._settle("client_left", CLIENT_LEFT, self._reported)
+            else:
+                self._settle("client_left_early", CLIENT_LEFT, None)
+            return None
         self._settle("engine_failed", refusal.status, None)
         raise refusal
 
@@ -127,9 +134,10 @@ class Exchange:
         """Send the request to a replica and wait for the end of its answer: "" or what went wrong."""
         self._replica = replica
         body = plan.inference.engine_body(
-            served_name=replica.served_name, max_output=plan.output,
+            served_name=replica.served_name,
+            max_output=plan.output,
             cache_salt=plan.caller.tenant.cache_salt if plan.inference.is_generating else None,
-        )  # fmt: skip
+        )
         parts = (
             engine_head(replica, plan.inference.endpoint.engine_path, len(body), str(self.request_id).encode()),
             body,
@@ -157,10 +165,16 @@ class Exchange:
         self._answer = self._first_token_at = None
         self._is_stream_answer = self._was_silent = False
         inference = plan.inference
-        self._meter = StreamMeter(
-            hide_usage=not inference.include_usage, sequences=inference.sequences, continuous=inference.continuous_usage,
-            prompts=max(1, inference.prompts),
-        ) if inference.stream else None  # fmt: skip
+        self._meter = (
+            StreamMeter(
+                hide_usage=not inference.include_usage,
+                sequences=inference.sequences,
+                continuous=inference.continuous_usage,
+                prompts=max(1, inference.prompts),
+            )
+            if inference.stream
+            else None
+        )
         self._outcome = asyncio.get_running_loop().create_future()
         self._engine = connection
         self._heard_at = time.monotonic()
@@ -186,10 +200,10 @@ class Exchange:
         try:
             cost = await self._charged(charge)
         except Exception:  # noqa: BLE001  # in whatever way the charge is late, the client is told so in-band
-            self._end_stream(_event(errors.settlement_delayed(str(self.request_id))), whole=False)
+            self._end_stream(errors.settlement_delayed(str(self.request_id)).event(), whole=False)
         else:
             if died:
-                self._end_stream(_event(errors.stream_broken()), whole=False)
+                self._end_stream(errors.stream_broken().event(), whole=False)
             else:
                 self._end_stream(meter.ending(cost), whole=True)
 
@@ -202,7 +216,8 @@ class Exchange:
             cost = await self._charged(charge)
         except Exception:  # noqa: BLE001  # an answer that cannot be charged is not delivered (I1)
             self._make_undelivered()
-            return self._refuse(errors.ledger_unavailable())
+            self._refuse(errors.ledger_unavailable())
+            return
         headers = [(b"content-type", b"application/json"), *self._common_headers(plan)]
         headers.append((b"x-beffroi-cost-nano-eur", b"%d" % cost))
         self._client.answer(200, headers, b"".join(self._parts))
@@ -242,10 +257,15 @@ class Exchange:
         assert plan is not None
         self._is_settled = True
         self._settlement = settlement_of(
-            plan, self._replica, status, http_status, usage, finish_reason=finish_reason,
+            plan,
+            self._replica,
+            status,
+            http_status,
+            usage,
+            finish_reason=finish_reason,
             ttft_ms=round((self._first_token_at - began) * 1000) if self._first_token_at is not None else None,
             duration_ms=round((time.monotonic() - began) * 1000),
-        )  # fmt: skip
+        )
         return self._gateway.settle(self._settlement)
 
     def _make_undelivered(self) -> None:
@@ -373,10 +393,6 @@ class Exchange:
             self._request.request_id = self.request_id
             self._gateway.note_refusal(self._request, refusal, self._model_asked)
         if self._is_head_sent:
-            self._end_stream(_event(refusal), whole=False)
+            self._end_stream(refusal.event(), whole=False)
         elif not self._has_left:
             self._client.refuse(refusal, self._common_headers(self._plan))
-
-
-def _event(refusal: errors.Refusal) -> bytes:
-    return b"data: " + refusal.body() + b"\n\n"

@@ -1,8 +1,7 @@
-"""Group commit: one call to the ledger for all that arrived while the last one ran. Batches become small by themselves at rest."""
+"""Group commit: one call to the ledger for all that arrived while the last one ran. At rest batches are small."""
 
 import asyncio
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -33,7 +32,7 @@ class LedgerRefused(Exception):
 
 @dataclass(slots=True, eq=False)
 class Waiting(Generic[Item, Result]):
-    """An item on its way. `deadline`: a monotonic clock's seconds after which nobody waits; `again`: its outcome may be unknown."""
+    """An item on its way. Nobody waits after `deadline` (monotonic seconds); `again`: its outcome may be unknown."""
 
     item: Item
     result: asyncio.Future[Result]
@@ -44,7 +43,7 @@ class Waiting(Generic[Item, Result]):
 class GroupCommit(Generic[Item, Result]):
     """A queue of items and the task that commits them.
 
-    execute: does a batch and answers a result an item, in order; `again` says that some of it may have been done before.
+    execute: does a batch and answers a result an item, in order; `again`: some of it may have been done before.
     on_fenced: called when the ledger refuses this incarnation.
     on_too_late: told of what was done after all for an item that was given up.
     """
@@ -108,17 +107,11 @@ class GroupCommit(Generic[Item, Result]):
     async def _commit(self, batch: list[Waiting[Item, Result]]) -> None:
         """Commit a batch: again while the database is away, one by one when it does not like something in it."""
         while batch:
+            items = [waiting.item for waiting in batch]
             try:
-                results = await self._execute(
-                    [waiting.item for waiting in batch], any(waiting.again for waiting in batch)
-                )
+                results = await self._execute(items, any(waiting.again for waiting in batch))
             except psycopg.errors.DeadlockDetected:
                 continue
-            except psycopg.errors.UniqueViolation:
-                if all(waiting.again for waiting in batch):
-                    return await self._commit_one_by_one(batch, "23505")
-                for waiting in batch:  # an earlier call, whose answer was lost, went on and did it after all
-                    waiting.again = True
             except LOST as error:
                 logger.warning("the database is away: %s; %d wait", type(error).__name__, len(batch) + len(self._queue))
                 batch = self._give_up_late_ones(batch)
@@ -126,12 +119,25 @@ class GroupCommit(Generic[Item, Result]):
                     waiting.again = True
                 await asyncio.sleep(RETRY_S)
             except psycopg.Error as error:
-                if error.sqlstate == FENCED:
-                    self._on_fenced()
-                    return self._fail(batch, LedgerUnavailable("this process was fenced"))
-                return await self._commit_one_by_one(batch, error.sqlstate or "?")
+                batch = await self._answer_objection(batch, error)
             else:
-                return self._hand_over(batch, results)
+                self._hand_over(batch, results)
+                return
+
+    async def _answer_objection(
+        self, batch: list[Waiting[Item, Result]], error: psycopg.Error
+    ) -> list[Waiting[Item, Result]]:
+        """What the database has against a batch; answers those that are to be tried again."""
+        if error.sqlstate == FENCED:
+            self._on_fenced()
+            self._fail(batch, LedgerUnavailable("this process was fenced"))
+            return []
+        if isinstance(error, psycopg.errors.UniqueViolation) and not all(waiting.again for waiting in batch):
+            for waiting in batch:  # an earlier call, whose answer was lost, went on and did it after all
+                waiting.again = True
+            return batch
+        await self._commit_one_by_one(batch, error.sqlstate or "?")
+        return []
 
     def _hand_over(self, batch: list[Waiting[Item, Result]], results: list[Result]) -> None:
         for waiting, result in zip(batch, results, strict=True):
@@ -144,7 +150,8 @@ class GroupCommit(Generic[Item, Result]):
         """Find out which item the database does not like: only that one fails."""
         if len(batch) == 1:
             logger.error("the ledger refused an item: %s", sqlstate)
-            return self._fail(batch, LedgerRefused(sqlstate))
+            self._fail(batch, LedgerRefused(sqlstate))
+            return
         for waiting in batch:
             await self._commit([waiting])
 

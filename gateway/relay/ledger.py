@@ -1,5 +1,5 @@
-"""The relay's side of the ledger: `admit_v1` and `settle_v1` by group commit, each on a connection of its own, and the process's
-incarnation (I2): begun before the first admission, kept alive every few seconds, ended at exit.
+"""The relay's side of the ledger: `admit_v1` and `settle_v1` by group commit, each on a connection of its own, and the
+process's incarnation (I2): begun before the first admission, kept alive every few seconds, ended at exit.
 """
 
 import asyncio
@@ -133,19 +133,31 @@ class Ledger:
         return time.monotonic() - self._beaten_at < 2 * self._limits.heartbeat_s
 
     async def admit(self, admission: Admission) -> Verdict:
-        """Hold money for a request. Raises LedgerUnavailable after `admit_wait_s`: then whether it is held is unknown (`undo`)."""
+        """Hold money for a request. Raises LedgerUnavailable after `admit_wait_s`; it may be held then (`undo`)."""
         return await self.admissions.submit(admission, self._limits.admit_wait_s)
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[Charge]":
-        """Queue a charge; it stays queued until the database takes it. The caller waits as long as it likes, shielded."""
+        """Queue a charge; it stays queued until the database takes it. The caller waits, shielded, as it likes."""
         return self.settlements.submit(settlement, float("inf"))
 
     def undo(self, request_id: uuid.UUID) -> None:
         """Give back what an admission of unknown outcome held, if it held anything."""
-        self.settle(Settlement(
-            request_id=request_id, status="engine_failed", http_status=503, finish_reason="", pool="", replica="", node="", site="",
-            ttft_ms=None, duration_ms=0, quantities=NOTHING, amounts=Amounts(),
-        ))  # fmt: skip
+        self.settle(
+            Settlement(
+                request_id=request_id,
+                status="engine_failed",
+                http_status=503,
+                finish_reason="",
+                pool="",
+                replica="",
+                node="",
+                site="",
+                ttft_ms=None,
+                duration_ms=0,
+                quantities=NOTHING,
+                amounts=Amounts(),
+            )
+        )
 
     def _undo_late_admission(self, admission: Admission, verdict: Verdict) -> None:
         if verdict.verdict == "admitted":
@@ -185,7 +197,7 @@ class Ledger:
             self._on_fenced()
 
     async def _note_refusals(self) -> None:
-        """Write the refusals that wait; they wait on while the database is away. The ledger counts a repeated one once."""
+        """Write the refusals that wait, or let them wait on. The ledger counts a repeated one once."""
         noted = self._refusals[:MOST_REFUSALS]
         if noted:
             try:
@@ -215,7 +227,7 @@ class Ledger:
     def _compare_clocks(self, database_now: Any) -> None:
         self.clock_ahead_s = database_now.timestamp() - time.time()
 
-    async def _admit(self, batch: list[Admission], again: bool) -> list[Verdict]:
+    async def _admit(self, batch: list[Admission], again: bool) -> list[Verdict]:  # noqa: FBT001  # as GroupCommit calls
         rows = []
         for position, admission in enumerate(batch):
             row = msgspec.structs.asdict(admission)
@@ -229,7 +241,7 @@ class Ledger:
         verdicts = {request_id: Verdict(verdict, detail) for request_id, verdict, detail in answers}
         return [verdicts[admission.request_id] for admission in batch]
 
-    async def _settle(self, batch: list[Settlement], again: bool) -> list[Charge]:
+    async def _settle(self, batch: list[Settlement], again: bool) -> list[Charge]:  # noqa: FBT001  # as above
         answers = await self._settle_line.call(
             "select request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1(%s, %s::jsonb)",
             (self.incarnation, _json([_settlement_row(settlement) for settlement in batch])),

@@ -1,4 +1,4 @@
-"""GET /v1/models: what this key can call now, from the snapshot. OpenAI's model object, `shutdown_date` included, and a few facts more."""
+"""GET /v1/models: what this key can call now, from the snapshot. OpenAI's model object and a few facts more."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING

@@ -7,17 +7,30 @@ from gateway.relay.limits import Limits
 
 
 class Replica:
-    """One engine endpoint as this process sees it. Times are a monotonic clock's seconds; `place` is host, port, whether TLS."""
+    """One engine endpoint as this process sees it. Times are monotonic seconds; `place` is host, port, whether TLS."""
 
     __slots__ = (
-        "api_key", "failures", "id", "name", "node", "outstanding", "place", "pool", "rests_until", "served_name", "shut_until", "site",
-        "turns", "unmetered", "url",
-    )  # fmt: skip
+        "api_key",
+        "failures",
+        "id",
+        "name",
+        "node",
+        "outstanding",
+        "place",
+        "pool",
+        "rests_until",
+        "served_name",
+        "shut_until",
+        "site",
+        "turns",
+        "unmetered",
+        "url",
+    )
 
     def __init__(
-        self, *, id: int, name: str, url: str, api_key: str, served_name: str, pool: str, node: str, site: str
+        self, *, replica_id: int, name: str, url: str, api_key: str, served_name: str, pool: str, node: str, site: str
     ) -> None:
-        self.id, self.name, self.url, self.api_key = id, name, url, api_key
+        self.id, self.name, self.url, self.api_key = replica_id, name, url, api_key
         self.served_name, self.pool, self.node, self.site = served_name, pool, node, site
         parts = urlsplit(url)
         is_tls = parts.scheme == "https"
@@ -45,7 +58,7 @@ class Replica:
         self.rests_until = now + min(limits.ejected_s * 2 ** min(self.failures - 1, 16), limits.ejected_most_s)
 
     def left_out_usage(self, now: float, limits: Limits) -> None:
-        """It answered without usage; after three times it is shut as long as can be, and again at each further time (I2 e)."""
+        """It answered without usage; after three times it is shut for long, and again each further time (I2 e)."""
         self.unmetered += 1
         if self.unmetered >= UNMETERED_MOST:
             self.shut_until = now + limits.ejected_most_s
@@ -61,8 +74,8 @@ UNMETERED_MOST = 3
 def choose(replicas: Sequence[Replica], tried: Collection[Replica], now: float) -> Replica | None:
     """The replica with the fewest requests under way, then the fewest turns, among those not tried and not resting.
 
-    Where all rest, the one that may come back first is tried: a request is worth a probe. Not so one that is shut, because what it
-    answers cannot be billed. None when none is left.
+    Where all rest, the one that may come back first is tried: a request is worth a probe. Not so one that is shut,
+    because what it answers cannot be billed. None when none is left.
     """
     left = [replica for replica in replicas if replica.shut_until <= now and replica not in tried]
     well = [replica for replica in left if replica.rests_until <= now]

@@ -1,6 +1,6 @@
-"""What a gateway knows by heart: keys, tenants, models, prices, replicas. Read from PostgreSQL, never asked for in a request's way.
+"""What a gateway knows by heart: keys, tenants, models, prices, replicas. Never asked for in a request's way.
 
-The ledger decides in the end: an admission decided on an old row is answered `stale`, and the row is read again (DESIGN, step 4).
+The ledger decides in the end: an admission decided on an old row is answered `stale`, and the row is read again.
 """
 
 from bisect import bisect_right
@@ -17,7 +17,7 @@ from identity.client_address import Network
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """What keys of one kind may do; shared by all that may do the same. Empty: no restriction, but no browser without an origin."""
+    """What keys of one kind may do, shared by them. Empty: no restriction, but no browser without an origin."""
 
     scopes: frozenset[str]
     allowed_models: frozenset[str]
@@ -85,6 +85,7 @@ class Model:
     deprecated_on: date | None
     retired_on: date | None
     successor: str
+    has_engines: bool  # some are registered, ready or not
     aliases: tuple[str, ...]
     replicas: tuple[Replica, ...]
     prices: Mapping[tuple[int, str], PriceList]  # by (rate card, mode)

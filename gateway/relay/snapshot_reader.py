@@ -1,4 +1,4 @@
-"""Keeps the snapshot fresh: LISTEN on a direct connection, a poll that misses nothing for long, and single rows on demand."""
+"""Keeps the snapshot fresh: LISTEN on a direct connection, a poll that misses nothing for long, rows on demand."""
 
 import asyncio
 import base64
@@ -39,7 +39,9 @@ _TENANTS = """
 _MODELS = """
     select m.id, m.name, m.kind, m.context_window, m.template_overhead_tokens, m.template_overhead_tokens_per_message,
         m.media_max_tokens, m.default_max_output, m.kwh_per_million_tokens::text,
-        coalesce(extract(epoch from m.released_on)::bigint, 0), m.publisher, m.deprecated_on, m.retired_on, coalesce(s.name, '')
+        coalesce(extract(epoch from m.released_on)::bigint, 0), m.publisher, m.deprecated_on, m.retired_on,
+        coalesce(s.name, ''),
+        exists (select from pools_pool p join pools_replica r on r.pool_id = p.id where p.model_id = m.id)
     from models_catalog_languagemodel m left join models_catalog_languagemodel s on s.id = m.successor_id
 """
 _ALIASES = "select model_id, alias, tenant_id from models_catalog_modelalias order by alias"
@@ -109,7 +111,7 @@ class SnapshotReader:
             await self._read_tenants("where t.id = %s", self._snapshot.keys[lookup].tenant_id)
 
     async def read_catalog(self) -> None:
-        """Read models, aliases, prices and replicas. Who asks while others wait for a reading shares theirs. Raises one of LOST."""
+        """Read models, aliases, prices, replicas. Who asks while others wait shares theirs. Raises one of LOST."""
         asked_after = self._catalogs_begun
         async with self._busy:
             if self._catalog_known > asked_after:
@@ -190,20 +192,25 @@ class SnapshotReader:
         """The replicas by model; one that was known keeps its counts."""
         by_model: dict[int, list[Replica]] = defaultdict(list)
         known, self._replicas = self._replicas, {}
-        for id, name, url, sealed, served_name, pool, node, site, model_id, _ in rows:
-            api_key = self._open_api_key(id, sealed)
+        for replica_id, name, url, sealed, served_name, pool, node, site, model_id, _ in rows:
+            api_key = self._open_api_key(replica_id, sealed)
             if api_key is None:
                 continue
-            replica = known.get(id)
+            replica = known.get(replica_id)
             if replica is None or (replica.url, replica.api_key, replica.served_name) != (url, api_key, served_name):
                 replica = Replica(
-                    id=id, name=name, url=url, api_key=api_key,
-                    served_name=served_name, pool=pool, node=node, site=site,
-                )  # fmt: skip
-            self._replicas[id] = replica
+                    replica_id=replica_id,
+                    name=name,
+                    url=url,
+                    api_key=api_key,
+                    served_name=served_name,
+                    pool=pool,
+                    node=node,
+                    site=site,
+                )
+            self._replicas[replica_id] = replica
             by_model[model_id].append(replica)
         return by_model
-
 
     def _open_api_key(self, replica_id: int, sealed: bytes | None) -> str | None:
         """The engine's key, "" where it has none; None where ours does not open it: then only that replica is out."""
@@ -241,12 +248,27 @@ def _model(
 ) -> Model:
     window = min(row[3], narrowest.get(row[0], row[3]))
     return Model(
-        id=row[0], name=row[1], kind=row[2],
-        facts=ModelFacts(context_window=window, template_overhead_tokens=row[4], template_overhead_tokens_per_message=row[5],
-                         media_max_tokens=row[6]),
-        default_max_output=row[7], kwh_per_million_tokens=row[8], released_at=row[9], publisher=row[10], deprecated_on=row[11],
-        retired_on=row[12], successor=row[13], aliases=tuple(aliases), replicas=tuple(replicas), prices=prices,
-    )  # fmt: skip
+        id=row[0],
+        name=row[1],
+        kind=row[2],
+        facts=ModelFacts(
+            context_window=window,
+            template_overhead_tokens=row[4],
+            template_overhead_tokens_per_message=row[5],
+            media_max_tokens=row[6],
+        ),
+        default_max_output=row[7],
+        kwh_per_million_tokens=row[8],
+        released_at=row[9],
+        publisher=row[10],
+        deprecated_on=row[11],
+        retired_on=row[12],
+        successor=row[13],
+        has_engines=row[14],
+        aliases=tuple(aliases),
+        replicas=tuple(replicas),
+        prices=prices,
+    )
 
 
 def _prices_by_model(rows: list[tuple[Any, ...]]) -> dict[int, dict[tuple[int, str], PriceList]]:

@@ -1,6 +1,6 @@
-"""Settles the holds that no living process answers for (I2 d): those of fenced incarnations, and our own that we lost sight of.
+"""Settles the holds that no living process answers for (I2 d): of fenced incarnations, and ours that we lost sight of.
 
-Every gateway has a sweeper; an advisory lock lets one at a time fence. Should two settle one hold, the ledger charges it once.
+Every gateway has a sweeper; an advisory lock lets one at a time fence. Two that settle one hold charge it once.
 """
 
 import asyncio
@@ -31,10 +31,14 @@ TIDY_ROUNDS = 120  # tidied every ten minutes
 _ORPHANS = "select request_id, price_version_id, checkpoint, age_ms from orphaned_holds_v1(%s)"
 _OURS = """
     select request_id, price_version_id, checkpoint, (extract(epoch from now() - admitted_at) * 1000)::int
-    from billing_hold where incarnation = %s and admitted_at < now() - interval '60 seconds' and request_id <> all(%s::uuid[])
+    from billing_hold
+    where incarnation = %s and admitted_at < now() - interval '60 seconds' and request_id <> all(%s::uuid[])
     order by request_id limit %s
 """
-_PRICES = "select version_id, jsonb_object_agg(meter, nano_eur_per_million) from billing_meterprice where version_id = any(%s) group by 1"
+_PRICES = """
+    select version_id, jsonb_object_agg(meter, nano_eur_per_million) from billing_meterprice
+    where version_id = any(%s) group by 1
+"""
 
 
 class Sweeper:
@@ -114,10 +118,19 @@ def _last_settlement(request_id: UUID, checkpoint: Any, age_ms: int, prices: Pri
     except MissingPrice:
         amounts = Amounts()
     return Settlement(
-        request_id=request_id, status="gateway_lost", http_status=CLIENT_SAW_NO_END, finish_reason="", pool=told.get("pool", ""),
-        replica=told.get("replica", ""), node=told.get("node", ""), site=told.get("site", ""), ttft_ms=None, duration_ms=age_ms,
-        quantities=quantities, amounts=amounts,
-    )  # fmt: skip
+        request_id=request_id,
+        status="gateway_lost",
+        http_status=CLIENT_SAW_NO_END,
+        finish_reason="",
+        pool=told.get("pool", ""),
+        replica=told.get("replica", ""),
+        node=told.get("node", ""),
+        site=told.get("site", ""),
+        ttft_ms=None,
+        duration_ms=age_ms,
+        quantities=quantities,
+        amounts=amounts,
+    )
 
 
 CLIENT_SAW_NO_END = 502

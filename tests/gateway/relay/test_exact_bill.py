@@ -7,6 +7,7 @@ from billing.models import BudgetPeriod, Hold, UsageRecord
 from billing.models import Scope as Holder
 from billing.pricing import Quantities, price_of
 from tests.gateway.relay.conftest import Scene
+from tests.support.ledger import make_model, make_price
 
 
 def record_of(request_id: str) -> UsageRecord:
@@ -67,3 +68,12 @@ def test_a_new_key_works_within_a_second(scene: Scene) -> None:
     key = scene.key()
     assert scene.gateway.chat(scene.model, key.text, max_tokens=1).status == 200
     assert time.monotonic() - began < 1
+
+
+def test_a_model_that_nobody_serves_is_not_found_rather_than_awaited(scene: Scene) -> None:
+    key = scene.key()
+    lonely = make_model()
+    make_price(scene.house.price_version.rate_card, lonely)
+    answered = scene.gateway.chat(lonely.name, key.text)
+    assert answered.status == 404, answered.body
+    assert answered.json["error"]["code"] == "model_not_found"

@@ -218,7 +218,9 @@ def test_the_window_is_the_smallest_of_the_engines(
 
 
 def a_replica(name: str) -> Replica:
-    return Replica(id=1, name=name, url="http://127.0.0.1:1", api_key="", served_name="m", pool="p", node="", site="")
+    return Replica(
+        replica_id=1, name=name, url="http://127.0.0.1:1", api_key="", served_name="m", pool="p", node="", site=""
+    )
 
 
 def test_where_all_rest_the_one_that_comes_back_first_is_tried() -> None:
