@@ -66,7 +66,7 @@ def test_the_python_snippet_typed_into_an_interpreter(beffroi: Installation, bil
 
 def test_the_line_that_tells_the_cost(beffroi: Installation) -> None:
     told = json.loads(paste("bash", "-c", printed(beffroi, "What it cost")))
-    assert told["results"] == beffroi.records()[:100]
+    assert told["results"] == beffroi.records()[:1]
 
 
 @pytest.mark.parametrize("role", ["owner", "finance", "developer", "operator"])
