@@ -264,11 +264,14 @@ def _lower_output(plan: Plan, budget: Any) -> bool:
     if plan.output is None or (plan.inference.max_output_asked is not None and not budget["may_lower_output"]):
         return False
     window, sequences = plan.model.facts.context_window, plan.inference.sequences
-    affordable = affordable_output(budget["headroom_nano_eur"], plan.input_tokens, sequences, window, plan.prices)
-    if not LEAST_OUTPUT <= affordable < plan.output:
-        return False
-    plan.output = affordable
-    return True
+    headroom = budget["headroom_nano_eur"]
+    # A part of it where that is an answer: whoever took all would keep everybody else out until it ends.
+    for share in (headroom // 4, headroom // 2, headroom):
+        affordable = affordable_output(share, plan.input_tokens, sequences, window, plan.prices)
+        if LEAST_OUTPUT <= affordable < plan.output:
+            plan.output = affordable
+            return True
+    return False
 
 
 def _lower_to_limit(plan: Plan, limit: Any) -> bool:

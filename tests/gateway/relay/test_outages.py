@@ -1,10 +1,11 @@
-"""I1: no byte of an answer before its hold is durable, no normal end before its charge is; and what a client sees meanwhile."""
+"""I1: no byte before its hold is durable, no normal end before its charge is, and what clients see meanwhile."""
 
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django import DjangoDbBlocker
@@ -38,11 +39,11 @@ class Place:
         self.gateway.await_key(key.text)
         return key
 
-    def ask(self, key: HeldKey, **members: object) -> Answered:
+    def ask(self, key: HeldKey, **members: Any) -> Answered:
         """A small chat request."""
         return self.gateway.chat(self.house.model.name, key.text, max_tokens=5, **members)
 
-    def ask_meanwhile(self, key: HeldKey, **members: object) -> "Meanwhile":
+    def ask_meanwhile(self, key: HeldKey, **members: Any) -> "Meanwhile":
         """The same in a thread of its own."""
         return Meanwhile(self, key, members)
 
@@ -54,7 +55,7 @@ class Place:
 class Meanwhile(threading.Thread):
     """A request under way; `answered()` waits for its end."""
 
-    def __init__(self, place: Place, key: HeldKey, members: dict[str, object]) -> None:
+    def __init__(self, place: Place, key: HeldKey, members: dict[str, Any]) -> None:
         super().__init__(daemon=True)
         self._place, self._key, self._members = place, key, members
         self._answered: Answered | None = None
