@@ -50,6 +50,7 @@ async def serve(gateway: Gateway, arguments: argparse.Namespace) -> None:
     )
     server = _Server(config, gateway)
     await gateway.start()
+    await gateway.wait_until_ready()
     watch = asyncio.create_task(_stop_when_fenced(gateway, server))
     try:
         await server.serve(sockets=[_listening_socket(arguments)])

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("beffroi.gateway")
 
 CLOCK_SKEW_S = 2
+START_STEP_S = 0.02
 CUT_S = 5  # for requests that were cut to queue their charges
 
 
@@ -73,6 +74,13 @@ class Gateway:
         """Begin everything that runs beside requests; the database may come later."""
         for work in (self._open(), self._tick()):
             self._tasks.append(asyncio.create_task(work))
+
+    async def wait_until_ready(self) -> None:
+        """A process beside others takes no connection before it can serve it. Not for ever: it has to say why."""
+        for _ in range(round(self.limits.start_wait_s / START_STEP_S)):
+            if not self.trouble:
+                return
+            await asyncio.sleep(START_STEP_S)
 
     async def _open(self) -> None:
         await self.ledger.begin()

@@ -55,6 +55,7 @@ class Limits:
     ejected_s: float = 1  # a sick replica's first pause, doubled to
     ejected_most_s: float = 30
     page_wait_s: float = 120  # for Django's answer, and between two pieces of it
+    start_wait_s: float = 10  # before a process that is not ready takes connections all the same
     drain_s: float = 30  # streams under way at SIGTERM
 
     @classmethod

@@ -32,13 +32,24 @@ def chat(model: str, key: str, text: str = "Hello", *lines: str, **members: obje
     return request("POST", "/v1/chat/completions", body, f"authorization: Bearer {key}", *lines)
 
 
+def parse_head(head: bytes) -> tuple[bytes, dict[str, str]]:
+    """The first line and the headers; no name may come twice but `vary` and `set-cookie`."""
+    first, *lines = head.split(b"\r\n")[:-2]
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.decode("latin-1").partition(": ")
+        assert name.lower() not in headers or name.lower() in ("vary", "set-cookie"), f"{name} comes twice"
+        headers[name.lower()] = value
+    return first, headers
+
+
 class Wire:
     """One end of a connection."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         connection.settimeout(PATIENCE_S)
-        self._unread = b""
+        self._unread = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -59,34 +70,30 @@ class Wire:
 
     def until(self, end: bytes) -> bytes:
         """What comes up to and with `end`; AssertionError where the connection ends before."""
-        while end not in self._unread:
-            assert self._receive(), f"the connection ended after {self._unread!r}"
-        found, _, self._unread = self._unread.partition(end)
-        return found + end
+        while (place := self._unread.find(end)) < 0:
+            assert self._receive(), f"the connection ended after {bytes(self._unread[:2000])!r}"
+        return self._take(place + len(end))
 
     def exactly(self, size: int) -> bytes:
         """That many bytes."""
         while len(self._unread) < size:
-            assert self._receive(), f"the connection ended after {self._unread!r}"
-        found, self._unread = self._unread[:size], self._unread[size:]
+            assert self._receive(), f"the connection ended after {bytes(self._unread[:2000])!r}"
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        found = bytes(self._unread[:size])
+        del self._unread[:size]
         return found
 
     def rest(self) -> bytes:
         """What comes until the other side closes in order; ConnectionResetError where it does not."""
         while self._receive():
             pass
-        found, self._unread = self._unread, b""
-        return found
+        return self._take(len(self._unread))
 
     def head(self) -> tuple[bytes, dict[str, str]]:
         """A first line and its headers, lower case; no name may come twice but `vary` and `set-cookie`."""
-        first, *lines = self.until(b"\r\n\r\n").split(b"\r\n")[:-2]
-        headers: dict[str, str] = {}
-        for line in lines:
-            name, _, value = line.decode("latin-1").partition(": ")
-            assert name.lower() not in headers or name.lower() in ("vary", "set-cookie"), f"{name} comes twice"
-            headers[name.lower()] = value
-        return first, headers
+        return parse_head(self.until(b"\r\n\r\n"))
 
     def answer(self, *, to_head: bool = False) -> Answered:
         """One answer, and not a byte more."""
@@ -193,10 +200,9 @@ class RecordingServer:
 
 def read_request(wire: Wire, seen: bytearray) -> tuple[bytes, dict[str, str], bytes]:
     """One request with a content-length (or no body), kept as it came: first line, headers, body."""
-    while b"\r\n\r\n" not in wire._unread:
-        assert wire._receive(), "the connection ended"
-    seen += wire._unread.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    first, headers = wire.head()
+    head = wire.until(b"\r\n\r\n")
+    seen += head
+    first, headers = parse_head(head)
     body = wire.exactly(int(headers.get("content-length", "0")))
     seen += body
     return first, headers, body

@@ -1,0 +1,154 @@
+"""A gateway that stops finishes what is under way and leaves nothing unpaid; another one goes on meanwhile."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from billing.models import Hold, UsageRecord
+from tests.gateway.relay.conftest import MODELS
+from tests.gateway.simulated_engine.process import EngineProcess, eventually
+from tests.support.gateway import GatewayProcess, serve
+from tests.support.ledger import House, make_house
+from tests.support.wire import Wire, chat, request
+
+ENDED = (0, -signal.SIGTERM)  # uvicorn ends a process by the signal that it got
+Start = Callable[[str], GatewayProcess]
+
+
+@pytest.fixture
+def house(database: None, tmp_path: Path) -> Iterator[House]:
+    """A house whose engine makes 100 tokens a second."""
+    with EngineProcess(
+        MODELS, tmp_path / "journal.jsonl", "k", "--tokens-per-second=100", "--first-token-ms=0"
+    ) as engine:
+        house = make_house()
+        serve(house.model, engine)
+        yield house
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[GatewayProcess] = []
+
+    def start(limits: str) -> GatewayProcess:
+        started.append(GatewayProcess(tmp_path, limits))
+        started[-1].wait_until_ready()
+        return started[-1]
+
+    yield start
+    for gateway in started:
+        gateway.close()
+
+
+def record_of(request_id: str) -> UsageRecord:
+    return UsageRecord.objects.get(request_id=UUID(request_id))
+
+
+def test_what_is_under_way_is_finished_and_what_idles_is_closed(house: House, start: Start) -> None:
+    gateway = start("drain_s=20")
+    key = house.key().text
+    gateway.await_key(key)
+    with (
+        Wire(gateway.connect()) as stream,
+        Wire(gateway.connect()) as whole,
+        Wire(gateway.connect()) as idle,
+        Wire(gateway.connect()) as late,
+    ):
+        stream.send(chat(house.model.name, key, stream=True, max_tokens=150, ignore_eos=True))
+        headers = stream.head()[1]
+        whole.send(chat(house.model.name, key, max_tokens=150, ignore_eos=True))
+        idle.send(request("GET", "/health/live"))
+        assert idle.answer().status == 200
+        data = chat(house.model.name, key, max_tokens=5)
+        late.send(data[:-5])  # in the middle of its body
+        time.sleep(0.3)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert idle.has_ended()
+        late.send(data[-5:])
+        answered = late.answer()
+        assert (answered.status, answered.headers["connection"]) == (200, "close")
+        assert stream.until(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert stream.has_ended()
+        answered = whole.answer()
+        assert (answered.status, answered.headers["connection"]) == (200, "close")
+        assert whole.has_ended()
+    assert gateway.process.wait(10) in ENDED
+    assert (
+        record_of(headers["x-request-id"]).status == record_of(answered.headers["x-request-id"]).status == "completed"
+    )
+
+
+def test_while_it_drains_it_is_not_ready(house: House, start: Start) -> None:
+    gateway = start("drain_s=20")
+    key = house.key().text
+    gateway.await_key(key)
+    with Wire(gateway.connect()) as stream:
+        stream.send(chat(house.model.name, key, stream=True, max_tokens=200, ignore_eos=True))
+        stream.until(b"data:")
+        with Wire(gateway.connect()) as health:
+            health.send(b"GET /health/ready HTTP/1.1\r\n")
+            time.sleep(0.2)
+            gateway.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            health.send(b"host: g\r\n\r\n")
+            answered = health.answer()
+            assert (answered.status, answered.body, answered.headers["connection"]) == (503, b"stopping\n", "close")
+
+
+def test_what_takes_longer_than_the_drain_is_cut_and_charged(house: House, start: Start) -> None:
+    gateway = start("drain_s=1")
+    key = house.key().text
+    gateway.await_key(key)
+    with Wire(gateway.connect()) as stream:
+        stream.send(chat(house.model.name, key, stream=True, max_tokens=5000, ignore_eos=True))
+        request_id = stream.head()[1]["x-request-id"]
+        stream.until(b"data:")
+        began = time.monotonic()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.process.wait(10) in ENDED
+        assert 0.9 < time.monotonic() - began < 6
+        try:
+            assert not stream.rest().endswith(b"0\r\n\r\n")
+        except ConnectionResetError:
+            pass
+    record = record_of(request_id)
+    assert (record.status, record.output_quantity > 50) == ("client_left", True)
+    assert not Hold.objects.filter(request_id=record.request_id).exists()
+
+
+class Second(GatewayProcess):
+    """Another process on the first one's socket, as the supervisor starts them."""
+
+    first: GatewayProcess
+
+    def start(self) -> None:
+        self._listening.close()
+        self._listening = socket.socket(fileno=self.first._listening.dup().detach())
+        self.port = self.first.port
+        super().start()
+
+
+def test_two_processes_share_a_socket_and_one_may_stop(house: House, start: Start, tmp_path: Path) -> None:
+    first = start("")
+    Second.first = first
+    with Second(tmp_path, "") as second:
+        key = house.key().text
+        assert eventually(lambda: all(first.get("/v1/models", key).status == 200 for _ in range(20)), within=10)
+        streams = [Wire(first.connect()) for _ in range(12)]
+        for wire in streams:
+            wire.send(chat(house.model.name, key, stream=True, max_tokens=100, ignore_eos=True))
+        for wire in streams:
+            wire.until(b"data:")
+        first.process.send_signal(signal.SIGTERM)
+        for _ in range(30):
+            assert first.chat(house.model.name, key, max_tokens=1).status == 200  # the other one takes it
+        for wire in streams:
+            assert wire.until(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+            wire.socket.close()
+        assert first.process.wait(10) in ENDED
+        assert second.process.poll() is None
