@@ -9,6 +9,7 @@ import functools
 import gc
 import logging
 import os
+import resource
 import socket
 import sys
 from typing import Any
@@ -29,6 +30,7 @@ def main() -> None:
         config = config_from_environment()
     except ValueError as error:
         sys.exit(f"The gateway cannot start: {error}")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold prompts and answers (I5)
     gc.set_threshold(50_000, 20, 50)  # requests make few cycles; the default collects at every few
     uvloop.run(serve(Gateway(config), arguments))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pytest_django import DjangoDbBlocker
 
@@ -289,3 +290,59 @@ def is_up(gateway: GatewayProcess) -> bool:
         return gateway.get("/health/live").status == 200
     except OSError:
         return False
+
+
+# ---- I8: what waits for the database is bounded
+
+
+def test_I8_past_the_bound_of_waiting_requests_the_next_is_refused_at_once(hasty: Place, tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path, f"{PATIENT},waiting_admissions=2", **hasty.postgres.environment) as gateway:
+        small = Place(hasty.postgres, gateway, hasty.engine, hasty.house)
+        key = small.key()
+        hasty.postgres.stop()
+        waiting = []
+        for _ in range(3):  # one is under way, two wait
+            waiting.append(small.ask_meanwhile(key))
+            time.sleep(0.3)
+        assert error_code(small, key) == "overloaded"
+        hasty.postgres.start()
+        assert {200} == {asked.answered().status for asked in waiting}
+
+
+def error_code(place: Place, key: HeldKey) -> str:
+    began = time.monotonic()
+    answered = place.ask(key)
+    assert time.monotonic() - began < 1
+    return str(error_of(answered)["code"])
+
+
+def test_I8_past_the_bound_of_waiting_charges_a_stream_is_left_to_the_sweeper(hasty: Place, tmp_path: Path) -> None:
+    limits = f"{HASTY},waiting_settlements=1,silent_s=1"
+    with GatewayProcess(tmp_path, limits, **hasty.postgres.environment) as gateway:
+        small = Place(hasty.postgres, gateway, hasty.engine, hasty.house)
+        key = small.key()
+        pace = {"tokens_per_second": 10, "output_tokens": 20}
+        streams = [
+            gateway.open_stream(small.house.model.name, key.text, max_tokens=20, simulate=pace) for _ in range(4)
+        ]
+        assert eventually(lambda: all_checkpointed(key, 4), 5)
+        hasty.postgres.stop()
+        for stream in streams:
+            received = read_until(stream, lambda received: b"settlement_delayed" in received)
+            assert b"settlement_delayed" in received
+            stream.close()
+        hasty.postgres.start()
+        assert eventually(lambda: UsageRecord.objects.filter(key_id=key.row.pk).count() >= 2, 10)
+        with psycopg.connect(hasty.postgres.environment["DATABASE_OWNER_URL"], autocommit=True) as owner:
+            owner.execute(
+                "update billing_hold set admitted_at = now() - interval '2 minutes' where key_id = %s", [key.row.pk]
+            )
+        assert eventually(lambda: UsageRecord.objects.filter(key_id=key.row.pk).count() == 4, 15)
+        records = list(UsageRecord.objects.filter(key_id=key.row.pk))
+        assert {record.status for record in records} == {"completed", "gateway_lost"}
+        assert all(0 < record.output_quantity <= 20 for record in records)
+        assert_exact(small.house, key.row)
+
+
+def all_checkpointed(key: HeldKey, count: int) -> bool:
+    return Hold.objects.filter(key_id=key.row.pk, checkpoint__output__gt=0).count() == count
