@@ -12,7 +12,7 @@ from identity.models import Person
 from identity.sign_in_links import redeem
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
-# What proxies between the browser and us say of themselves; the gateway adds the last of them where it believed one.
+# What proxies between the browser and us say of themselves; the gateway adds the last of them wherever it saw one.
 _FORWARDING = ("Forwarded", "X-Real-IP", "X-Forwarded-Host", "X-Beffroi-Forwarded")
 
 

@@ -6,6 +6,8 @@ engine must be freed at once.
 
 import asyncio
 import logging
+import socket
+import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, cast
@@ -25,6 +27,7 @@ logger = logging.getLogger("beffroi.client")
 PIPELINE, MEMORY, UPGRADE, TUNNEL = 1, 2, 4, 8
 # Read at once; a piece may hold many requests, and what comes behind them waits only between two pieces.
 PIECE = 16 * 1024
+AT_ONCE = struct.pack("ii", 1, 0)
 CLOSE: Header = (b"connection", b"close")
 
 
@@ -159,14 +162,13 @@ class ClientConnection(asyncio.Protocol):
     def head_came(self, request: HttpRequest) -> None:
         """Refuse what needs no body to be refused; a client that waits to be asked for its body is asked."""
         self._gateway.examine(self, request)
-        has_body = request.has_body
-        expects = request.header(b"expect") is not None and not request.is_http_10
-        if request.refusal is not None and (has_body or expects):
+        if request.refusal is not None and (request.has_body or request.expects_continue):
             raise request.refusal  # rather than keep a body for nothing
         if request.announced_size > request.body_limit:
             raise body_too_large(request.body_limit)
-        self._owes_continue = has_body and expects
-        self._continue()
+        self._owes_continue = request.has_body and request.expects_continue
+        if self._owes_continue:
+            self._continue()
 
     def body_came(self, request: HttpRequest, data: bytes) -> None:
         """Keep it, within the bounds."""
@@ -371,9 +373,14 @@ class ClientConnection(asyncio.Protocol):
             self._unsent, self._sent_at = unsent, now
         return now - self._sent_at > self._limits.write_stall_s
 
-    def cut(self) -> None:
-        """End at once; what is under way is charged as if the client had left."""
+    def cut(self, *, reset: bool = False) -> None:
+        """End at once; what is under way is charged as if the client had left.
+
+        An answer whose end is the end of the connection (HTTP/1.0) has to be `reset`: it would look whole otherwise.
+        """
         if self.transport is not None:
+            if reset:
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
     def shutdown(self) -> None:

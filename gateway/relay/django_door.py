@@ -110,7 +110,7 @@ class DjangoExchange:
     def answer_failed(self, reason: str) -> None:
         self._forget_django()
         if self._is_head_sent:
-            self._client.cut()  # closed in order, an answer without a length would look whole
+            self._client.cut(reset=self._request.is_http_10)
         elif self._was_used and not self._has_left:
             self._may_repeat = self._was_used = False  # only once, and on a fresh connection
             self._timer = asyncio.get_running_loop().call_later(self._gateway.limits.page_wait_s, self._check_silence)
@@ -126,7 +126,7 @@ class DjangoExchange:
         self._forget_django()
 
     def client_is_slow(self, *, slow: bool) -> None:
-        self._is_slow = slow
+        self._is_slow, self._heard_at = slow, asyncio.get_running_loop().time()
         if self._django is None:
             return
         if slow:
@@ -155,7 +155,7 @@ class DjangoExchange:
             self._django.abort()
         self._forget_django()
         if self._is_head_sent:
-            self._client.cut()
+            self._client.cut(reset=self._request.is_http_10)
         else:
             self._refuse(SILENT)
 

@@ -32,6 +32,9 @@ class HttpRequest:
     path: str = ""
     headers: list[Header] = field(default_factory=list)
     parts: list[bytes] = field(default_factory=list)
+    has_body: bool = False
+    announced_size: int = 0  # what its content-length says; 0 without one
+    expects_continue: bool = False
     body_limit: int = 0
     body_size: int = 0
     held: int = 0
@@ -59,18 +62,6 @@ class HttpRequest:
     def all_of(self, name: bytes) -> list[str]:
         """The values of every header of that name, in order."""
         return [value.decode("latin-1") for key, value in self.headers if key == name]
-
-    @property
-    def has_body(self) -> bool:
-        """Whether its head announces one."""
-        return any(
-            key == b"transfer-encoding" or (key == b"content-length" and value != b"0") for key, value in self.headers
-        )
-
-    @property
-    def announced_size(self) -> int:
-        """What its content-length says; 0 without one."""
-        return int(self.header(b"content-length") or 0)
 
 
 def head(status: int, headers: "list[Header] | tuple[Header, ...]") -> bytes:

@@ -20,18 +20,31 @@ def check_head(request: HttpRequest, version: str) -> None:
         raise bad_request("its version is neither HTTP/1.1 nor HTTP/1.0")
     if request.method == "CONNECT":
         raise method_not_allowed("CONNECT", ", ".join(METHODS))
-    hosts = request.all_of(b"host")
+    hosts: list[bytes] = []
+    codings: list[bytes] = []
+    for name, value in request.headers:  # once, for all that is decided by
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"content-length":
+            request.announced_size = int(value)  # llhttp let pass one, of digits
+        elif name == b"transfer-encoding":
+            codings.append(value.lower())
+        elif name == b"expect" and not request.is_http_10:
+            _expect(request, value)
     if len(hosts) != 1 and not (request.is_http_10 and not hosts):
         raise bad_request("it needs exactly one 'host' header")
-    codings = request.all_of(b"transfer-encoding")
-    if codings and (request.is_http_10 or [coding.lower() for coding in codings] != ["chunked"]):
+    if codings and (request.is_http_10 or codings != [b"chunked"]):
         raise bad_request("'chunked' is the only transfer-encoding that is understood, and only in HTTP/1.1")
+    request.has_body = bool(codings or request.announced_size)
     request.target = _origin_form(request.target, hosts)
     path = request.target.split(b"?", 1)[0].decode("latin-1")
     request.path = unquote(path) if "%" in path else path
-    expected = request.header(b"expect")
-    if expected is not None and not request.is_http_10 and expected.strip().lower() != b"100-continue":
+
+
+def _expect(request: HttpRequest, expected: bytes) -> None:
+    if expected.strip().lower() != b"100-continue":
         raise expectation_failed()
+    request.expects_continue = True
 
 
 def is_websocket(request: HttpRequest) -> bool:
@@ -62,12 +75,12 @@ def without_upgrade(request: HttpRequest) -> bytes:
     return b"".join(lines) + b"\r\n"
 
 
-def _origin_form(target: bytes, hosts: list[str]) -> bytes:
+def _origin_form(target: bytes, hosts: list[bytes]) -> bytes:
     """The target as a path and query; an absolute one (RFC 9112, 3.2.2) has to name the host that the head names."""
     if not target.startswith(b"/"):
         scheme, _, rest = target.partition(b"://")
         authority, slash, path = rest.partition(b"/")
-        if scheme.lower() not in (b"http", b"https") or hosts[:1] != [authority.decode("latin-1")]:
+        if scheme.lower() not in (b"http", b"https") or hosts[:1] != [authority]:
             raise bad_request("its target is neither a path nor an address of the host that it names")
         target = slash + path or b"/"
     if b"#" in target:

@@ -1,6 +1,7 @@
 """What a client may send at most, and what a process holds of it (I8)."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -191,7 +192,13 @@ def test_strangers_cannot_take_the_memory_of_keys(small: GatewayProcess, key: st
     holders = [Wire(small.connect()) for _ in range(10)]
     for holder in holders:
         holder.send(page)
-    assert small.chat(scene.model, key, max_tokens=1).status == 200
+    time.sleep(0.3)
+    body = chat_body(scene.model, "w" * 20_000, max_tokens=1)[:-1] + b" " * 50_000 + b"}"
+    with Wire(small.connect()) as wire:
+        wire.send(begun_chat(key, len(body)) + body[:30_000])
+        time.sleep(0.2)
+        wire.send(body[30_000:])
+        assert wire.answer().status in (200, 400)  # read to its end, and judged
     for holder in holders:
         holder.socket.close()
 
@@ -229,6 +236,7 @@ def test_past_the_connections_of_the_process_a_new_one_gets_503(small: GatewayPr
         assert wire.answer().status == 200
     open_ones += [Wire(small.connect()) for _ in range(10)]
     with Wire(small.connect()) as wire:
+        wire.send(chat_body(scene.model, "z" * 2_000_000))
         refused(wire, 503, "overloaded")
     for wire in open_ones:
         wire.socket.close()

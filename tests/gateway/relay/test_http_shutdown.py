@@ -24,7 +24,7 @@ Start = Callable[[str], GatewayProcess]
 def house(database: None, tmp_path: Path) -> Iterator[House]:
     """A house whose engine makes 100 tokens a second."""
     with EngineProcess(
-        MODELS, tmp_path / "journal.jsonl", "k", "--tokens-per-second=100", "--first-token-ms=0"
+        MODELS, tmp_path / "journal.jsonl", "k", "--tokens-per-second=100", "--first-token-ms=500"
     ) as engine:
         house = make_house()
         serve(house.model, engine)
@@ -58,6 +58,7 @@ def test_what_is_under_way_is_finished_and_what_idles_is_closed(house: House, st
         Wire(gateway.connect()) as whole,
         Wire(gateway.connect()) as idle,
         Wire(gateway.connect()) as late,
+        Wire(gateway.connect()) as begun,
     ):
         stream.send(chat(house.model.name, key, stream=True, max_tokens=150, ignore_eos=True))
         headers = stream.head()[1]
@@ -66,9 +67,11 @@ def test_what_is_under_way_is_finished_and_what_idles_is_closed(house: House, st
         assert idle.answer().status == 200
         data = chat(house.model.name, key, max_tokens=5)
         late.send(data[:-5])  # in the middle of its body
-        time.sleep(0.3)
+        begun.send(chat(house.model.name, key, stream=True, max_tokens=5))
+        time.sleep(0.3)  # no answer of `begun` yet
         gateway.process.send_signal(signal.SIGTERM)
         assert idle.has_ended()
+        assert begun.head()[1]["connection"] == "close"
         late.send(data[-5:])
         answered = late.answer()
         assert (answered.status, answered.headers["connection"]) == (200, "close")
