@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.journeys.installation import Installation, wait_for
+from tests.support.installation import Installation, wait_for
 
 # The reference prices, 0.90, 4 and 21 EUR a million, as nano-EUR a unit. The answer of an embedding costs nothing.
 INPUT, OUTPUT, REASONING, DOCUMENT = 900, 4_000, 21_000, 4_000

@@ -7,7 +7,7 @@ import pytest
 from openai import OpenAI
 
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation
+from tests.support.installation import Installation
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from openai import OpenAI
 
 from tests.gateway.simulated_engine.process import EngineProcess
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -11,7 +11,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, SecretStr
 
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -17,7 +17,7 @@ from openai.types.chat import (
 from pydantic import BaseModel
 
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

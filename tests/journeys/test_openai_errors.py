@@ -12,8 +12,8 @@ from openai import APIStatusError, DefaultHttpxClient, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation, wait_for
 from tests.journeys.test_openai_answers import CHAT, EMBEDDING, FAST, HELLO
+from tests.support.installation import Installation, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

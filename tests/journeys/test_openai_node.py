@@ -8,7 +8,7 @@ import pytest
 
 from tests.journeys import node
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(360)]  # the first time npm may have to download it
 

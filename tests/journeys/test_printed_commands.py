@@ -10,7 +10,7 @@ from itertools import dropwhile, takewhile
 import pytest
 
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -10,8 +10,8 @@ from openai import OpenAI
 from console.supervisor.home import Home
 from console.supervisor.processes import ROOT, python
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation
 from tests.journeys.test_openai_answers import CHAT, FAST, HELLO
+from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -12,8 +12,8 @@ import pytest
 from openai import OpenAI
 
 from tests.journeys.bill import Bill
-from tests.journeys.installation import Installation, wait_for
 from tests.journeys.test_openai_answers import CHAT, HELLO
+from tests.support.installation import Installation, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

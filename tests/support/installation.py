@@ -1,5 +1,6 @@
 """The whole of `make up`, started for real, and what its API tells of usage and money."""
 
+import http.client
 import json
 import os
 import shutil
@@ -25,11 +26,15 @@ GATEWAYS = 2
 
 
 class Installation:
-    """`manage.py up` in a home and on a port of its own; a context manager that stops it and removes what it left."""
+    """`manage.py up` in a home and on a port of its own; a context manager that stops it and removes what it left.
 
-    def __init__(self, **environment: str) -> None:
+    `is_closed`: nobody else may enter the folder. Started by root, PostgreSQL has an account of its own, and then keeps
+    its data elsewhere, behind a link.
+    """
+
+    def __init__(self, *, is_closed: bool = False, **environment: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="beffroi-journey-", dir="/tmp"))
-        self.folder.chmod(0o711)  # started by root, PostgreSQL has an account of its own, which passes through here
+        self.folder.chmod(0o700 if is_closed else 0o711)
         self.home = Home(self.folder / "home")
         self.port = free_port()
         self.terminal = self.folder / "terminal"
@@ -71,8 +76,8 @@ class Installation:
                 self.process.send_signal(signal.SIGINT)
                 self.process.wait(STOP_SECONDS)
         finally:
-            shutil.rmtree(self.home.sockets, ignore_errors=True)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            for folder in ((self.home.folder / "postgres").resolve(), self.home.sockets, self.folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _published_at(self) -> int:
         try:
@@ -97,10 +102,11 @@ class Installation:
         """What an OpenAI client is given."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def pids(self, kind: str) -> list[int]:
-        """The processes of a kind."""
-        entry = self.demo["pids"][kind]
-        return list(entry) if isinstance(entry, list) else [entry]
+    def pids(self, kind: str = "") -> list[int]:
+        """The processes of a kind, or all of them."""
+        entries = self.demo["pids"]
+        wanted = [entries[kind]] if kind else entries.values()
+        return [pid for entry in wanted for pid in (entry if isinstance(entry, list) else [entry])]
 
     def manage(self, *arguments: str) -> str:
         """What a command of manage.py beside the running installation prints."""
@@ -116,6 +122,20 @@ class Installation:
         except (AssertionError, OSError):
             return False
         return True
+
+    def chat_status(self) -> int:
+        """The status of a small chat completion; 0 where nobody answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        demo = self.demo
+        body = {"model": demo["models"]["chat"], "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
+        headers = {"Authorization": f"Bearer {demo['api_key']}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
 
     def get(self, path: str, key: str = "") -> Any:
         """What the management API answers to a key (the demo's unless another is given)."""
@@ -154,6 +174,14 @@ class Installation:
         """The budgets that the demo's key is bound by, by scope and start of the period."""
         rows = self.get("/api/key")["budgets"]
         return {(row["scope"], row["starts_at"]): row for row in rows}
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def wait_for(is_true: Callable[[], Any], explain: Callable[[], str], seconds: float = 60) -> None:
