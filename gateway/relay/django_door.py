@@ -122,7 +122,7 @@ class DjangoExchange:
     def client_left(self) -> None:
         self._has_left = True
         if self._django is not None:
-            self._django.abort()
+            self._django.leave(self)
         self._forget_django()
 
     def client_is_slow(self, *, slow: bool) -> None:
@@ -130,9 +130,9 @@ class DjangoExchange:
         if self._django is None:
             return
         if slow:
-            self._django.pause()
+            self._django.pause(self)
         else:
-            self._django.resume()
+            self._django.resume(self)
 
     # ---- inside
     def _hand_over(self, headers: list[Header], django: asyncio.Transport, rest: bytes) -> None:
@@ -152,7 +152,7 @@ class DjangoExchange:
             self._timer = loop.call_later(wait if self._is_slow else left, self._check_silence)
             return
         if self._django is not None:
-            self._django.abort()
+            self._django.leave(self)
         self._forget_django()
         if self._is_head_sent:
             self._client.cut(reset=self._request.is_http_10)

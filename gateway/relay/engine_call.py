@@ -66,5 +66,6 @@ async def count_tokens(pool: Pool, replica: Replica, body: bytes, time_s: float)
             answer = await sink.done
         return msgspec.json.decode(answer, type=_Count).count if answer is not None else None
     except (TimeoutError, msgspec.MsgspecError):
-        connection.abort()
         return None
+    finally:
+        connection.leave(sink)  # also where whoever asked has left meanwhile

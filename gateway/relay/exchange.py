@@ -110,7 +110,7 @@ class Exchange:
                 break
             tried.append(replica)
             trouble = await self._attempt(plan, replica)
-            if self._has_left:
+            if self._has_left and trouble:
                 break
             if self._is_relayed or not trouble:
                 return await self._end(plan, trouble)
@@ -327,7 +327,7 @@ class Exchange:
 
     def _stop(self, trouble: str) -> None:
         if self._engine is not None:
-            self._engine.abort()
+            self._engine.leave(self)
         self._resolve(trouble)
 
     def _resolve(self, trouble: str) -> None:
@@ -343,9 +343,9 @@ class Exchange:
     def client_is_slow(self, *, slow: bool) -> None:
         if self._engine is not None:
             if slow:
-                self._engine.pause()
+                self._engine.pause(self)
             else:
-                self._engine.resume()
+                self._engine.resume(self)
 
     def tick(self, now: float) -> None:
         """Once a second: give up a silent engine, keep a silent stream alive."""

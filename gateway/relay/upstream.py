@@ -78,20 +78,30 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_head, self._upgraded = is_head, upgraded
         self._transport.writelines(parts)
 
+    # Of the three below nothing happens once the sink's answer is over: the connection may be another's by then.
+    def leave(self, sink: Sink) -> None:
+        """Close: the engine sees it and stops generating. The sink hears nothing more."""
+        if self._sink is sink:
+            self.abort()
+
+    def pause(self, sink: Sink) -> None:
+        """Stop reading: the client is slow."""
+        if self._sink is sink and self._transport is not None and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self, sink: Sink) -> None:
+        """Read on."""
+        if self._sink is sink:
+            self._read_on()
+
     def abort(self) -> None:
-        """Leave: the engine sees the connection closed and stops generating. The sink hears nothing more."""
+        """Close, whoever waits for what."""
         self._sink = None
         if self._transport is not None:
             self._transport.abort()
 
-    def pause(self) -> None:
-        """Stop reading: the client is slow."""
-        if self._sink is not None and self._transport is not None and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
+    def _read_on(self) -> None:
         if self._is_paused and self._transport is not None:
             self._is_paused = False
             self._transport.resume_reading()
@@ -180,7 +190,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _end(self) -> None:
         sink, self._sink = self._sink, None
         if self._keeps_alive and self.is_open:
-            self.resume()  # its last bytes may have been more than the client took
+            self._read_on()  # its last bytes may have been more than the client took
             self._pool.give_back(self)
         elif self._transport is not None:
             self._transport.close()
