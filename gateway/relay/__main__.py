@@ -31,8 +31,15 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"The gateway cannot start: {error}")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold prompts and answers (I5)
+    _raise_file_limit()
     gc.set_threshold(50_000, 20, 50)  # requests make few cycles; the default collects at every few
     uvloop.run(serve(Gateway(config), arguments))
+
+
+def _raise_file_limit() -> None:
+    """Open as many files as the system lets us: a shell's 1,024 are 500 streams, each with its engine's connection."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
 
 
 async def serve(gateway: Gateway, arguments: argparse.Namespace) -> None:
