@@ -15,7 +15,7 @@ from typing import Self
 from django.db import connections
 
 from console.supervisor.account import server_account
-from console.supervisor.postgres import APP, GATEWAY, OWNER, EmbeddedPostgres
+from console.supervisor.postgres import APP, GATEWAY, OWNER, SUPERUSER, EmbeddedPostgres
 from console.supervisor.processes import spawn
 from tests.support.servers import DATABASE, PREFIX, ROOT, hold_lock
 
@@ -51,6 +51,11 @@ class OwnPostgres:
             "DATABASE_OWNER_URL": url[OWNER],
             "DATABASE_GATEWAY_URL": url[GATEWAY],
         }
+
+    @property
+    def superuser_url(self) -> str:
+        """For who may do what no role of ours may."""
+        return self._cluster.url(SUPERUSER, self._cluster.superuser_password, DATABASE)
 
     def __enter__(self) -> Self:
         self._cluster.sockets.mkdir(mode=0o700)

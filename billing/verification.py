@@ -1,0 +1,150 @@
+"""Adds the whole ledger up again, from its rows (I2, I3, I4): what `verify_ledger` does, and whoever has to be sure.
+
+PostgreSQL adds, month by month, in one snapshot: it may run while requests are served, and this process holds nothing
+but the differences. What each check compares is said in `docs/reconciliation.md`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+from django.db import connection, transaction
+
+from billing import recount
+from billing.pricing import METERS
+
+MOST_TOLD = 1_000  # differences a check and month: whoever has more has one cause, and these show it
+# For each sort and hash of the database while it adds up; what needs more goes to its disk.
+_WORK_MEMORY = "64MB"
+_SUMS = ("requests", "failed_requests", *(f"{meter}_quantity" for meter in METERS), "cost", "uncharged")
+
+Tell = Callable[[str], None]
+
+
+class Cursor(Protocol):
+    """Django's cursor, or psycopg's."""
+
+    def execute(self, query: str, params: dict[str, Any] | None = None, /) -> Any: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+
+
+class Difference(NamedTuple):
+    """Something that does not add up: of what, where, and what it should be. Money is in nano-EUR."""
+
+    what: str
+    where: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.where}: expected {self.expected}, found {self.found}"
+
+
+def verify(tell: Tell = lambda line: None) -> list[Difference]:
+    """Every difference in the ledger as it is at one instant, none when all of it adds up; `tell` gets the progress.
+
+    Not inside of a transaction: it needs a snapshot of its own.
+    """
+    with _snapshot() as cursor:
+        return list(differences(cursor, tell))
+
+
+def differences(cursor: Cursor, tell: Tell) -> Iterator[Difference]:
+    """The checks, one after the other, in the cursor's snapshot: a transaction that is REPEATABLE READ."""
+    cursor.execute(recount.MAKE_TABLES)
+    cursor.execute(recount.PARTITIONS)
+    for partition, is_default in cursor.fetchall():
+        cursor.execute(recount.count_rows(partition))
+        [(rows,)] = cursor.fetchall()
+        if rows == 0:
+            continue
+        tell(f"{partition}: {rows} records")
+        if is_default:
+            yield Difference("partition", partition, "no record", f"{rows} records")
+        yield from _records(cursor, partition)
+        cursor.execute(recount.add_hours(partition))
+    for title, check in _CHECKS:
+        tell(title)
+        yield from check(cursor)
+
+
+@contextmanager
+def _snapshot() -> Iterator[Cursor]:
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("set transaction isolation level repeatable read")
+        cursor.execute(f"set local work_mem = '{_WORK_MEMORY}'")
+        yield cursor
+
+
+def _rows(cursor: Cursor, query: str) -> list[tuple[Any, ...]]:
+    cursor.execute(f"{query} limit {MOST_TOLD}")
+    return cursor.fetchall()
+
+
+def _records(cursor: Cursor, partition: str) -> Iterator[Difference]:
+    """Each record by itself: its price, its meters, its sum, its time; and that there is one of it."""
+    for request_id, tenant, unpriced, stored, expected, cost, uncharged in _rows(cursor, recount.prices(partition)):
+        where = _record(request_id, tenant)
+        if unpriced:
+            yield Difference("price", where, "a price for each meter used", "none for one of them")
+            continue
+        for meter, amount, right in zip(METERS, stored, expected, strict=True):
+            if amount != right:
+                yield Difference(f"{meter} amount", where, str(right), str(amount))
+        if cost + uncharged != sum(expected):
+            yield Difference("cost and uncharged", where, str(sum(expected)), f"{cost} and {uncharged}")
+    for request_id, tenant, status, cost in _rows(cursor, recount.charged_for_nothing(partition)):
+        yield Difference("cost", _record(request_id, tenant), f"0, being {status}", str(cost))
+    for request_id, tenant, admitted_at, settled_at in _rows(cursor, recount.odd_times(partition)):
+        times = f"admitted {admitted_at}, settled {settled_at}"
+        yield Difference("time", _record(request_id, tenant), "that of its id, and a later end", times)
+    for request_id, times in _rows(cursor, recount.repeated(partition)):
+        yield Difference("record", f"request {request_id}", "once", f"{times} times")
+
+
+def _hours(cursor: Cursor) -> Iterator[Difference]:
+    """The rollups against the records of their hour (docs/decisions/0003)."""
+    for hour, tenant, project, key, model, mode, *sums in _rows(cursor, recount.HOURS):
+        where = f"hour {hour:%Y-%m-%d %H}Z, tenant {tenant}, project {project}, key {key}, model {model}, {mode}"
+        for name, expected, found in zip(_SUMS, sums[: len(_SUMS)], sums[len(_SUMS) :], strict=True):
+            if expected != found:
+                yield Difference(f"rollup's {name}", where, str(expected), str(found))
+
+
+def _spent(cursor: Cursor) -> Iterator[Difference]:
+    """What each period of a budget says is spent, against the records of its scope that were admitted in it."""
+    cursor.execute(recount.ADD_SCOPES)
+    for period, budget, scope, scope_id, starts_at, low, high, found in _rows(cursor, recount.SPENT):
+        where = f"budget {budget} on {scope} {scope_id}, period {period} from {starts_at:%Y-%m-%d %H:%M}Z"
+        expected = str(low) if low == high else f"{low} to {high}"
+        yield Difference("spent", where, expected, str(found))
+
+
+def _held(cursor: Cursor) -> Iterator[Difference]:
+    """What each period says is held, against the open holds; and that cap and records leave room for it."""
+    for period, budget, expected, found in _rows(cursor, recount.HELD):
+        yield Difference("held", f"budget {budget}, period {period}", str(expected), str(found))
+    for period, budget, cap, sum_ in _rows(cursor, recount.OVERSHOT):
+        yield Difference("spent and held", f"budget {budget}, period {period}", f"at most {cap}", str(sum_))
+    for request_id, tenant in _rows(cursor, recount.HELD_AND_SETTLED):
+        yield Difference("hold", _record(request_id, tenant), "none, it is settled", "one")
+
+
+def _entries(cursor: Cursor) -> Iterator[Difference]:
+    """Ledger entries: made once, for something, and about requests that there are."""
+    for tenant, idempotency_key, times in _rows(cursor, recount.ENTRIES_TWICE):
+        yield Difference("ledger entry", f"tenant {tenant}, {idempotency_key}", "once", f"{times} times")
+    for entry, tenant, request_id in _rows(cursor, recount.ENTRIES_ABOUT_NOTHING):
+        yield Difference("ledger entry", f"{entry} of tenant {tenant}", f"a record of request {request_id}", "none")
+
+
+_CHECKS: tuple[tuple[str, Callable[[Cursor], Iterator[Difference]]], ...] = (
+    ("rollups against records", _hours),
+    ("budgets: spent", _spent),
+    ("budgets: held", _held),
+    ("ledger entries", _entries),
+)
+
+
+def _record(request_id: object, tenant: object) -> str:
+    return f"request {request_id} of tenant {tenant}"

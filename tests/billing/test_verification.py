@@ -1,0 +1,338 @@
+"""The ledger adds up, also while it is written; and each kind of lie is found, in the very row where it was told.
+
+Lies are told by a superuser with the triggers off, in a transaction that is undone. The cluster is these tests' own:
+others leave rows that were never meant to add up.
+"""
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import DjangoDbBlocker
+
+from billing.models import Budget, UsageHour, UsageRecord
+from billing.models import Scope as Holder
+from billing.pricing import Prices, Quantities
+from billing.verification import differences, verify
+from tests.billing.raw_ledger import RawLedger, request_of, settlement_of
+from tests.support.ledger import HeldKey, House, make_house, make_price
+from tests.support.outage import OwnPostgres
+
+PLENTY = 10**12
+
+
+@pytest.fixture(scope="module")
+def postgres(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[OwnPostgres]:
+    """A cluster that Django uses meanwhile."""
+    with OwnPostgres() as postgres, django_db_blocker.unblock(), postgres.used_by_django():
+        yield postgres
+
+
+@dataclass
+class Scene:
+    """A tenant with budgets on all three places that has been served."""
+
+    house: House
+    key: HeldKey
+    budgets: dict[str, Budget]
+    ledger: RawLedger
+    record: UUID
+
+    def use(self, **quantities: int) -> UUID:
+        """One more request, settled."""
+        request = request_of(self.house, self.key.row)
+        assert [verdict.verdict for verdict in self.ledger.admit(request)] == ["admitted"]
+        self.ledger.settle(settlement_of(self.house, request["request_id"], Quantities(**quantities)))
+        return UUID(request["request_id"])
+
+    def hold(self) -> UUID:
+        """One more request, under way."""
+        request = request_of(self.house, self.key.row)
+        self.ledger.admit(request)
+        return UUID(request["request_id"])
+
+
+@pytest.fixture
+def scene(postgres: OwnPostgres) -> Iterator[Scene]:
+    house = make_house()
+    key = house.key()
+    places = {"tenant": house.tenant.pk, "project": house.project.pk, "key": key.row.pk}
+    budgets = {scope: house.budget(Holder(scope), pk, PLENTY) for scope, pk in places.items()}
+    ledger = RawLedger.open(postgres.environment["DATABASE_GATEWAY_URL"])
+    scene = Scene(house, key, budgets, ledger, uuid4())
+    scene.record = scene.use(input=33, cached=7, output=41, reasoning=3)
+    yield scene
+    ledger.close()
+
+
+@contextmanager
+def lying(postgres: OwnPostgres) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+    """A superuser's transaction without triggers, undone at the end."""
+    with psycopg.connect(postgres.superuser_url) as superuser:
+        cursor = superuser.cursor()
+        cursor.execute("set transaction isolation level repeatable read; set local session_replication_role = replica")
+        yield cursor
+        superuser.rollback()
+
+
+def found_after(postgres: OwnPostgres, *statements: str, **values: object) -> list[tuple[str, str, str]]:
+    """What, expected and found of each difference once the statements have run, while they were not committed."""
+    with lying(postgres) as cursor:
+        for statement in statements:
+            cursor.execute(statement.encode(), values)
+        return [(each.what, each.expected, each.found) for each in differences(cursor, lambda line: None)]
+
+
+def test_what_was_served_adds_up(scene: Scene) -> None:
+    scene.hold()
+    scene.use(input=1, output=1)
+    assert verify() == []
+
+
+def test_it_rounds_as_the_price_list_does(scene: Scene) -> None:
+    """Ties included: an odd or even number of nano-EUR and exactly a half."""
+    prices = {"input": 500_000, "output": 1_500_000, "reasoning": 333_333, "images": 10**10}
+    version = make_price(scene.house.price_version.rate_card, scene.house.model, prices)
+    house = replace(scene.house, price_version=version, prices=Prices(version.pk, prices))
+    dice = random.Random(7)
+    requests = [request_of(house, scene.key.row, 10**9) for _ in range(300)]
+    assert {verdict.verdict for verdict in scene.ledger.admit(*requests)} == {"admitted"}
+    used = [Quantities(*(dice.randrange(9) for _ in range(4)))._replace(images=dice.randrange(20)) for _ in requests]
+    scene.ledger.settle(
+        *(settlement_of(house, row["request_id"], each) for row, each in zip(requests, used, strict=True))
+    )
+    assert verify() == []
+
+
+def test_a_changed_cost_is_found_with_its_record_rollup_and_budgets(scene: Scene, postgres: OwnPostgres) -> None:
+    cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
+    found = found_after(
+        postgres,
+        "alter table billing_usage_record drop constraint amounts_add_up",
+        "update billing_usage_record set cost_nano_eur = cost_nano_eur - 1 where request_id = %(id)s",
+        id=scene.record,
+    )
+    less, right = str(cost - 1), str(cost)
+    assert ("cost and uncharged", right, f"{less} and 0") in found
+    assert ("rollup's cost", less, right) in found
+    assert found.count(("spent", less, right)) == 3
+
+
+def test_amounts_that_add_up_but_are_not_the_prices_are_found(scene: Scene, postgres: OwnPostgres) -> None:
+    record = UsageRecord.objects.get(pk=scene.record)
+    found = found_after(
+        postgres,
+        """update billing_usage_record set input_nano_eur = input_nano_eur - 1, output_nano_eur = output_nano_eur + 1
+           where request_id = %(id)s""",
+        id=scene.record,
+    )
+    assert found == [
+        ("input amount", str(record.input_nano_eur), str(record.input_nano_eur - 1)),
+        ("output amount", str(record.output_nano_eur), str(record.output_nano_eur + 1)),
+    ]
+
+
+def test_a_changed_price_is_found_in_the_records_that_it_billed(scene: Scene, postgres: OwnPostgres) -> None:
+    found = found_after(
+        postgres,
+        """update billing_meterprice set nano_eur_per_million = nano_eur_per_million + 1000000
+           where version_id = %(version)s and meter = 'input'""",
+        version=scene.house.price_version.pk,
+    )
+    assert {what for what, _, _ in found} == {"input amount", "cost and uncharged"}
+
+
+def test_a_used_meter_without_a_price_is_found(scene: Scene, postgres: OwnPostgres) -> None:
+    found = found_after(
+        postgres, "delete from billing_meterprice where version_id = %(v)s", v=scene.house.price_version.pk
+    )
+    assert found == [("price", "a price for each meter used", "none for one of them")]
+
+
+def test_a_deleted_record_is_found(scene: Scene, postgres: OwnPostgres) -> None:
+    cost = str(UsageRecord.objects.get(pk=scene.record).cost_nano_eur)
+    found = found_after(postgres, "delete from billing_usage_record where request_id = %(id)s", id=scene.record)
+    assert ("rollup's requests", "0", "1") in found
+    assert found.count(("spent", "0", cost)) == 3
+
+
+def test_a_record_that_is_there_twice_is_found(scene: Scene, postgres: OwnPostgres) -> None:
+    found = found_after(
+        postgres,
+        "alter table billing_usage_record drop constraint billing_usage_record_pkey",
+        "insert into billing_usage_record select * from billing_usage_record where request_id = %(id)s",
+        id=scene.record,
+    )
+    assert ("record", "once", "2 times") in found
+    assert ("rollup's requests", "2", "1") in found
+
+
+def test_a_record_copied_under_another_id_is_found(scene: Scene, postgres: OwnPostgres) -> None:
+    found = found_after(
+        postgres,
+        "create temporary table copy as select * from billing_usage_record where request_id = %(id)s",
+        "update copy set request_id = overlay(request_id::text placing 'ffff' from 33)::uuid",
+        "insert into billing_usage_record select * from copy",
+        id=scene.record,
+    )
+    assert ("rollup's requests", "2", "1") in found
+
+
+def test_a_record_in_the_default_partition_is_found(scene: Scene, postgres: OwnPostgres) -> None:
+    found = found_after(
+        postgres,
+        "create temporary table copy as select * from billing_usage_record where request_id = %(id)s",
+        "update copy set request_id = overlay(request_id::text placing '00' from 1)::uuid",
+        "insert into billing_usage_record select * from copy",
+        id=scene.record,
+    )
+    assert ("partition", "no record", "1 records") in found
+    assert any(what == "time" for what, _, _ in found)
+
+
+@pytest.mark.parametrize("column", ["requests", "failed_requests", "input_quantity", "cost_nano_eur"])
+def test_a_wrong_rollup_is_found_and_only_that(scene: Scene, postgres: OwnPostgres, column: str) -> None:
+    rollup = UsageHour.objects.get(key_id=scene.key.row.pk)
+    right = getattr(rollup, column)
+    statement = f"update billing_usage_hour set {column} = {column} + 1 where key_id = %(key)s"
+    found = found_after(postgres, statement, key=scene.key.row.pk)
+    assert found == [(f"rollup's {column.removesuffix('_nano_eur')}", str(right), str(right + 1))]
+
+
+def test_a_rollup_of_nothing_and_a_missing_one_are_found(scene: Scene, postgres: OwnPostgres) -> None:
+    elsewhere = "update billing_usage_hour set key_id = 0 where key_id = %(key)s"
+    found = found_after(postgres, elsewhere, key=scene.key.row.pk)
+    assert ("rollup's requests", "1", "0") in found
+    assert ("rollup's requests", "0", "1") in found
+
+
+@pytest.mark.parametrize("scope", ["tenant", "project", "key"])
+def test_a_wrong_spent_is_found_and_only_that(scene: Scene, postgres: OwnPostgres, scope: str) -> None:
+    cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
+    found = found_after(
+        postgres,
+        "update billing_budget_period set spent_nano_eur = spent_nano_eur - 1 where budget_id = %(budget)s",
+        budget=scene.budgets[scope].pk,
+    )
+    assert found == [("spent", str(cost), str(cost - 1))]
+
+
+def test_a_wrong_held_is_found_and_only_that(scene: Scene, postgres: OwnPostgres) -> None:
+    scene.hold()
+    found = found_after(
+        postgres,
+        "update billing_budget_period set held_nano_eur = held_nano_eur - 1 where budget_id = %(budget)s",
+        budget=scene.budgets["project"].pk,
+    )
+    assert found == [("held", "1000000", "999999")]
+
+
+def test_a_hold_that_vanished_is_found_in_each_of_its_budgets(scene: Scene, postgres: OwnPostgres) -> None:
+    hold = scene.hold()
+    found = found_after(postgres, "delete from billing_hold where request_id = %(id)s", id=hold)
+    assert found == [("held", "0", "1000000")] * 3
+
+
+def test_a_hold_of_a_settled_request_is_found(scene: Scene, postgres: OwnPostgres) -> None:
+    hold = scene.hold()
+    found = found_after(
+        postgres, "update billing_hold set request_id = %(settled)s where request_id = %(id)s",
+        id=hold, settled=scene.record,
+    )  # fmt: skip
+    assert found == [("hold", "none, it is settled", "one")]
+
+
+def test_money_past_a_cap_is_found(scene: Scene, postgres: OwnPostgres) -> None:
+    found = found_after(
+        postgres,
+        "alter table billing_budget_period drop constraint budget_never_overshoots",
+        "update billing_budget_period set cap_nano_eur = 1 where budget_id = %(budget)s",
+        budget=scene.budgets["key"].pk,
+    )
+    assert [(what, expected) for what, expected, _ in found] == [("spent and held", "at most 1")]
+
+
+@pytest.mark.parametrize("status", ["engine_failed", "client_left_early", "unmetered", "undelivered"])
+def test_money_for_a_request_that_costs_nothing_is_found(scene: Scene, postgres: OwnPostgres, status: str) -> None:
+    cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
+    found = found_after(
+        postgres, "update billing_usage_record set status = %(status)s where request_id = %(id)s",
+        id=scene.record, status=status,
+    )  # fmt: skip
+    assert found == [("cost", f"0, being {status}", str(cost))]
+
+
+def test_ledger_entries_that_repeat_or_are_about_nothing_are_found(scene: Scene, postgres: OwnPostgres) -> None:
+    enter = """insert into billing_ledger_entry (id, tenant_id, kind, amount_nano_eur, request_id, reason, actor,
+        idempotency_key) values (gen_random_uuid(), %(tenant)s, 'refund', 5, {}, '', 'tests', {})"""
+    found = found_after(
+        postgres,
+        "alter table billing_ledger_entry drop constraint ledger_entry_is_made_once",
+        enter.format("%(id)s", "'one'"),
+        enter.format("null", "'one'"),
+        enter.format("gen_random_uuid()", "'two'"),
+        tenant=scene.house.tenant.pk,
+        id=scene.record,
+    )
+    assert [(what, found) for what, _, found in found] == [("ledger entry", "2 times"), ("ledger entry", "none")]
+
+
+def test_a_busy_ledger_adds_up_at_every_instant(scene: Scene, postgres: OwnPostgres) -> None:
+    stopped = threading.Event()
+
+    def load() -> None:
+        ledger = RawLedger.open(postgres.environment["DATABASE_GATEWAY_URL"])
+        while not stopped.is_set():
+            batch = [request_of(scene.house, scene.key.row) for _ in range(20)]
+            ledger.admit(*batch)
+            ledger.settle(*(settlement_of(scene.house, row["request_id"]) for row in batch))
+        ledger.close()
+
+    workers = [threading.Thread(target=load) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    try:
+        before = UsageRecord.objects.count()
+        assert [verify() for _ in range(5)] == [[]] * 5
+        assert UsageRecord.objects.count() > before
+    finally:
+        stopped.set()
+        for worker in workers:
+            worker.join()
+
+
+def test_a_budget_made_while_requests_come_is_not_blamed_for_those_before_it(scene: Scene) -> None:
+    scene.house.budget(Holder.KEY, scene.key.row.pk, PLENTY, period="day")
+    scene.use(output=5)
+    assert verify() == []
+
+
+def test_a_removed_budget_counts_up_to_its_end(scene: Scene) -> None:
+    Budget.objects.filter(pk=scene.budgets["key"].pk).update(is_active=False)
+    scene.use(output=5)
+    assert verify() == []
+
+
+def test_the_command_tells_each_difference_and_fails(
+    scene: Scene, postgres: OwnPostgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("verify_ledger")
+    assert "The ledger adds up." in capsys.readouterr().out
+    wrong = "update billing_budget_period set spent_nano_eur = spent_nano_eur {} 1 where budget_id = %s"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as superuser:
+        superuser.execute(wrong.format("+").encode(), [scene.budgets["key"].pk])
+        try:
+            with pytest.raises(CommandError, match="1 differences"):
+                call_command("verify_ledger")
+        finally:
+            superuser.execute(wrong.format("-").encode(), [scene.budgets["key"].pk])
+    cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
+    assert f"on key {scene.key.row.pk}, period" in (told := capsys.readouterr().out)
+    assert f"expected {cost}, found {cost + 1}" in told
