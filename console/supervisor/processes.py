@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from console.supervisor.account import Account
+from identity.core_dumps import forbid_core_dumps
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -63,7 +63,7 @@ def spawn(
 
 def _prepare(parent: int, stop_signal: signal.Signals) -> Callable[[], None]:
     def in_child() -> None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold prompts
+        forbid_core_dumps()
         _libc.prctl(_PR_SET_PDEATHSIG, int(stop_signal))
         if os.getppid() != parent:  # it died before we could ask to be told
             os._exit(1)

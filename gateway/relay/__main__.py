@@ -19,7 +19,12 @@ import uvloop
 
 from gateway.relay.client import ClientConnection
 from gateway.relay.config import config_from_environment
+from gateway.relay.failures import log_failure
 from gateway.relay.gateway import Gateway
+from gateway.relay.liveness import expect_life
+from identity.core_dumps import forbid_core_dumps
+
+logger = logging.getLogger("beffroi.gateway")
 
 
 def main() -> None:
@@ -30,7 +35,7 @@ def main() -> None:
         config = config_from_environment()
     except ValueError as error:
         sys.exit(f"The gateway cannot start: {error}")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold prompts and answers (I5)
+    forbid_core_dumps()
     _raise_file_limit()
     gc.set_threshold(50_000, 20, 50)  # requests make few cycles; the default collects at every few
     uvloop.run(serve(Gateway(config), arguments))
@@ -58,11 +63,12 @@ async def serve(gateway: Gateway, arguments: argparse.Namespace) -> None:
         ssl_keyfile=arguments.tls_key,
     )
     server = _Server(config, gateway)
+    asyncio.get_running_loop().set_exception_handler(_log_without_words)
     await gateway.start()
     await gateway.wait_until_ready()
     watch = asyncio.create_task(_stop_when_fenced(gateway, server))
     try:
-        await server.serve(sockets=[_listening_socket(arguments)])
+        await server.serve(sockets=[_listening_socket(arguments, gateway.limits.gone_s)])
     finally:
         watch.cancel()
         await gateway.close()
@@ -92,16 +98,22 @@ def _connection(gateway: Gateway, server_state: Any, **_: object) -> ClientConne
     return ClientConnection(gateway, server_state.connections)
 
 
+def _log_without_words(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody caught. asyncio's own handler logs messages and arguments, which may be content (I5)."""
+    log_failure(logger, "event loop", context.get("exception") or RuntimeError())
+
+
 async def _no_app(scope: object, receive: object, send: object) -> None:
     """uvicorn asks for an application; no request reaches it."""
 
 
-def _listening_socket(arguments: argparse.Namespace) -> socket.socket:
+def _listening_socket(arguments: argparse.Namespace, gone_s: float) -> socket.socket:
     if arguments.fd is not None:
         listening = socket.socket(fileno=os.dup(arguments.fd))
     else:
         listening = socket.create_server((arguments.host, arguments.port), backlog=4096, reuse_port=True)
     listening.settimeout(0)
+    expect_life(listening, gone_s)
     return listening
 
 

@@ -30,6 +30,7 @@ class Limits:
     linger_s: float = 10  # for a client that still sends to read why it was refused
     linger_silence_s: float = 2
     write_stall_s: float = 120  # a client that reads less than half a write buffer of its answer in this time
+    gone_s: float = 60  # a client or engine whose network died; also a client that takes nothing at all
     write_buffer_bytes: int = 256 * 1024  # per client, before its engine is no longer read
 
     admit_wait_s: float = 15  # I1: requests wait for the database this long, holding no engine

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
@@ -10,6 +11,7 @@ import httptools
 from gateway.relay.failures import log_failure
 from gateway.relay.http_message import Header
 from gateway.relay.limits import Limits
+from gateway.relay.liveness import expect_life
 
 logger = logging.getLogger("beffroi.upstream")
 SWITCHING_PROTOCOLS = 101
@@ -55,6 +57,9 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
         self._transport = transport
+        connection = transport.get_extra_info("socket")
+        if connection.family != socket.AF_UNIX:
+            expect_life(connection, self._limits.gone_s)
 
     @property
     def is_open(self) -> bool:

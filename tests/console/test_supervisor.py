@@ -148,7 +148,7 @@ def test_a_child_leaves_no_core_dump_and_no_file_that_others_may_read(tmp_path: 
     program = "import resource; print(resource.getrlimit(resource.RLIMIT_CORE)); open('made', 'w')"
     process = spawn(Command([sys.executable, "-c", program], folder=tmp_path), os.environ, tmp_path / "log")
     assert process.wait(10) == 0
-    assert (tmp_path / "log").read_text() == "(0, 0)\n"
+    assert (tmp_path / "log").read_text() == "(1, 1)\n"
     assert (tmp_path / "made").stat().st_mode & 0o077 == 0
 
 

