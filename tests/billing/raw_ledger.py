@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from identity.models import ApiKey, Tenant
 from tests.support.ledger import House, Verdict
 
 Row = dict[str, Any]
+Told = tuple[str, int | None, int | None]
 A_REQUEST = Quantities(input=40, output=60)
 
 
@@ -90,21 +92,55 @@ class RawLedger:
 
     def admit(self, *requests: Row) -> list[Verdict]:
         """A batch of holds; verdicts in the batch's order."""
+        return self.admit_at(*requests)[1]
+
+    def admit_at(self, *requests: Row) -> tuple[datetime, list[Verdict]]:
+        """A batch of holds: when, by the database's clock, and the verdicts in the batch's order."""
         batch = [row | {"position": position} for position, row in enumerate(requests)]
         rows = self.connection.execute(
-            "select request_id, verdict, detail from admit_v1(%s, %s::jsonb)", [self.incarnation, json.dumps(batch)]
+            "select now(), request_id, verdict, detail from admit_v1(%s, %s::jsonb)",
+            [self.incarnation, json.dumps(batch)],
         ).fetchall()
-        told = {str(row[0]): Verdict(*row) for row in rows}
+        told = {str(row[1]): Verdict(*row[1:]) for row in rows}
         assert len(told) == len({row["request_id"] for row in requests})
-        return [told[row["request_id"]] for row in requests]
+        return rows[0][0], [told[row["request_id"]] for row in requests]
 
-    def settle(self, *settlements: Row) -> dict[str, tuple[str, int | None, int | None]]:
+    def settle(self, *settlements: Row) -> dict[str, Told]:
         """A batch of charges: verdict, cost and uncharged amount by request id."""
+        return self.settle_at(*settlements)[1]
+
+    def settle_at(self, *settlements: Row) -> tuple[datetime, dict[str, Told]]:
+        """A batch of charges: when, by the database's clock, then verdict, cost and uncharged amount by request id."""
         rows = self.connection.execute(
-            "select request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1(%s, %s::jsonb)",
+            "select now(), request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1(%s, %s::jsonb)",
             [self.incarnation, json.dumps(settlements)],
         ).fetchall()
-        return {str(row[0]): (row[1], row[2], row[3]) for row in rows}
+        return rows[0][0], {str(row[1]): (row[2], row[3], row[4]) for row in rows}
+
+    def checkpoint(self, reports: dict[str, Row]) -> int:
+        """Write what running streams reported, by request id; how many holds took it."""
+        return int(self._one("select checkpoint_v1(%s, %s::jsonb)", [self.incarnation, json.dumps(reports)]))
+
+    def fence(self, silence: str = "30 s", grace: str = "0 s") -> int:
+        """Fence who was silent; how many."""
+        return int(self._one("select fence_silent_v1(%s::interval, %s::interval)", [silence, grace]))
+
+    def orphans(self) -> list[tuple[UUID, int, Row | None]]:
+        """Holds without a live owner: request id, price version and checkpoint."""
+        query = "select request_id, price_version_id, checkpoint from orphaned_holds_v1(100000)"
+        return self.connection.execute(query).fetchall()
+
+    def tidy(self, memory: timedelta) -> datetime:
+        """Housekeeping; answers when."""
+        row = self.connection.execute("select now(), tidy_v1(1000, %s)", [memory]).fetchone()
+        assert row is not None
+        at: datetime = row[0]
+        return at
+
+    def _one(self, query: str, values: list[Any]) -> Any:
+        row = self.connection.execute(query, values).fetchone()
+        assert row is not None
+        return row[0]
 
 
 def standing_of(budget_id: int) -> tuple[int, int]:
