@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,23 +19,26 @@ LOST = (
     psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError,
     psycopg.errors.ReadOnlySqlTransaction,  # after a failover: the server that we reached is the standby now
 )  # fmt: skip
-CALL_S = 20  # longer than any wait for a lock; a call that hangs longer lost its server
+# A server whose machine is gone closes nothing: the kernel finds out within this, before a request gave up waiting.
+PROBES: dict[str, Any] = {
+    "tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
+}  # fmt: skip
 
 FENCED = "BF001"
 
 
 class Line:
-    """One connection, used by one task at a time."""
+    """One connection, used by one task at a time. `call_s`: a call that takes longer has lost its server."""
 
-    def __init__(self, url: str, name: str) -> None:
-        self._url, self._name = url, name
+    def __init__(self, url: str, name: str, call_s: float) -> None:
+        self._url, self._name, self._call_s = url, name, call_s
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
 
     async def connection(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         """The open connection, made where there is none; raises one of LOST."""
         if self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, connect_timeout=5, application_name=f"beffroi {self._name}"
+                self._url, autocommit=True, connect_timeout=5, application_name=f"beffroi {self._name}", **PROBES
             )
         return self._connection
 
@@ -41,9 +46,13 @@ class Line:
         """Run one statement, answer its rows. Where the connection is lost one of LOST is raised: outcome unknown."""
         try:
             connection = await self.connection()
-            async with asyncio.timeout(CALL_S):
+            # Not a cancellation, for which psycopg would ask the same silent server and wait for it again.
+            overdue = asyncio.get_running_loop().call_later(self._call_s, _break_off, connection)
+            try:
                 cursor = await connection.execute(query, parameters, prepare=True, binary=True)
                 return await cursor.fetchall() if cursor.description else []
+            finally:
+                overdue.cancel()
         except LOST as error:
             if not isinstance(error, psycopg.errors.DeadlockDetected):
                 await self.close()
@@ -54,3 +63,10 @@ class Line:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _break_off(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+    """End a connection from our side: whoever waits on it hears that it is lost."""
+    if not connection.closed:
+        with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)

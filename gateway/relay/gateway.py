@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("beffroi.gateway")
 
 CLOCK_SKEW_S = 2
+UNAUTHORIZED = 401
 START_STEP_S = 0.02
 CUT_S = 5  # for requests that were cut to queue their charges
 
@@ -67,6 +68,7 @@ class Gateway:
         self._memory = Memory(self.limits.held_bytes, self.limits.held_wait_s)
         self._page_memory = Memory(self.limits.page_held_bytes, self.limits.held_wait_s)
         self._tasks: list[asyncio.Task[None]] = []
+        self._told_trouble = ""
         self.stop = asyncio.Event()
 
     # ---- life
@@ -122,8 +124,9 @@ class Gateway:
             return "stopping"
         if not self.snapshot.loaded or not self.ledger.begun:
             return "starting: waiting for the database"
-        if abs(self.ledger.clock_ahead_s) > CLOCK_SKEW_S:
-            return "this machine's clock differs from the database's"
+        off_s = self.ledger.clock.off_s
+        if off_s > CLOCK_SKEW_S:
+            return f"this machine's clock and the database's differ by {off_s:.1f} s (at most {CLOCK_SKEW_S})"
         if not self.ledger.is_well:
             return "the database does not answer"
         return ""
@@ -146,6 +149,8 @@ class Gateway:
             if request.method == "POST":
                 check_content(request)
         except errors.Refusal as refusal:
+            if refusal.status == UNAUTHORIZED and request.header(b"authorization") and not self._hears_of_keys:
+                refusal = errors.ledger_unavailable()  # nobody is told that a key is wrong (I1)
             request.refusal = refusal
             self.note_refusal(request, refusal)
 
@@ -228,6 +233,11 @@ class Gateway:
         return time.monotonic()
 
     # ---- inside
+    @property
+    def _hears_of_keys(self) -> bool:
+        """Whether a key that is not in the snapshot is in the database neither."""
+        return self.reader.is_current and self.ledger.is_well
+
     def _check_origin(self, request: HttpRequest) -> None:
         """A preflight carries no key, so that it is granted to whatever origin some key lists."""
         origin = request.header(b"origin") or b""
@@ -268,6 +278,14 @@ class Gateway:
                 exchange.tick(now)
             for holder in (*self._memory.overdue(now), *self._page_memory.overdue(now)):
                 holder.refuse_memory()
+            self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        """Log what readiness says whenever it changes."""
+        trouble = self.trouble
+        if trouble != self._told_trouble:
+            self._told_trouble = trouble
+            logger.warning("not ready: %s", trouble) if trouble else logger.info("ready again")
 
 
 async def _connect(place: tuple[str, int, bool], protocol: Callable[[], UpstreamConnection]) -> object:

@@ -8,13 +8,14 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
 
 from billing.pricing import Amounts, Prices, Quantities, price_of
+from gateway.relay.clock import DatabaseClock
 from gateway.relay.config import Config
 from gateway.relay.database import FENCED, LOST, Line
 from gateway.relay.failures import log_failure
@@ -25,6 +26,7 @@ from gateway.relay.usage import Usage
 logger = logging.getLogger("beffroi.ledger")
 MOST_REFUSALS = 2_000  # noted at a time
 NOTHING = Quantities()
+NEVER = float("-inf")
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -97,13 +99,13 @@ class Ledger:
     def __init__(self, config: Config, on_fenced: Callable[[], None]) -> None:
         self.incarnation = uuid.uuid4()
         self.begun = False
-        self._beaten_at = 0.0  # monotonic, the last heartbeat that reached the database
-        self.clock_ahead_s = 0.0  # the database's clock less ours
+        self._beaten_at = NEVER  # monotonic, the last heartbeat that reached the database
+        self.clock = DatabaseClock()
         self._limits = config.limits
         self._on_fenced = on_fenced
-        self._admit_line = Line(config.database_url, "admit")
-        self._settle_line = Line(config.database_url, "settle")
-        self._life_line = Line(config.database_url, "life")
+        self._admit_line, self._settle_line, self._life_line = (
+            Line(config.database_url, name, config.limits.call_s) for name in ("admit", "settle", "life")
+        )
         batch = config.limits.batch
         self.admissions = GroupCommit[Admission, Verdict](
             self._admit, batch=batch, on_fenced=on_fenced, on_too_late=self._undo_late_admission
@@ -115,11 +117,9 @@ class Ledger:
         """Begin this incarnation, waiting for the database as long as it takes."""
         while not self.begun:
             try:
-                rows = await self._life_line.call(
+                await self._call_with_clock(
                     "select begin_incarnation_v1(%s, %s, %s)", (self.incarnation, socket.gethostname(), os.getpid())
                 )
-                self._compare_clocks(rows[0][0])
-                self._beaten_at = time.monotonic()
                 self.begun = True
             except psycopg.errors.UniqueViolation:
                 self.begun = True  # the answer to the first try was lost
@@ -180,16 +180,14 @@ class Ledger:
     async def beat(self, checkpoints: Mapping[str, object]) -> None:
         """One heartbeat with what goes with it."""
         try:
-            rows = await self._life_line.call("select heartbeat_v1(%s)", (self.incarnation,))
-            self._compare_clocks(rows[0][0])
-            self._beaten_at = time.monotonic()
+            await self._call_with_clock("select heartbeat_v1(%s)", (self.incarnation,))
             if checkpoints:
                 await self._life_line.call(
                     "select checkpoint_v1(%s, %s::jsonb)", (self.incarnation, _json(checkpoints))
                 )
             await self._note_refusals()
         except LOST as error:
-            self._beaten_at = 0.0
+            self._beaten_at = NEVER
             logger.warning("no heartbeat: %s", type(error).__name__)
         except psycopg.Error as error:
             if error.sqlstate != FENCED:
@@ -222,10 +220,14 @@ class Ledger:
 
     def now(self) -> float:
         """Unix seconds by the database's clock."""
-        return time.time() + self.clock_ahead_s
+        return self.clock.now()
 
-    def _compare_clocks(self, database_now: Any) -> None:
-        self.clock_ahead_s = database_now.timestamp() - time.time()
+    async def _call_with_clock(self, query: str, parameters: Sequence[object]) -> None:
+        """A sign of life, which the database answers with its clock."""
+        asked_at = time.monotonic()
+        rows = await self._life_line.call(query, parameters)
+        self._beaten_at = time.monotonic()
+        self.clock.compare(rows[0][0].timestamp(), self._beaten_at - asked_at)
 
     async def _admit(self, batch: list[Admission], again: bool) -> list[Verdict]:  # noqa: FBT001  # as GroupCommit calls
         rows = []

@@ -34,6 +34,7 @@ class Limits:
     write_buffer_bytes: int = 256 * 1024  # per client, before its engine is no longer read
 
     admit_wait_s: float = 15  # I1: requests wait for the database this long, holding no engine
+    call_s: float = 10  # for a statement: longer than any wait for a lock, and a request can still ask a second time
     settle_wait_s: float = 60  # I1: a finished answer waits this long for its charge
     waiting_settlements: int = 20_000  # charges waiting for the database; past it the sweeper settles from checkpoints
     waiting_refusals: int = 10_000  # refusals are a courtesy: past it they are only lost

@@ -61,12 +61,13 @@ class SnapshotReader:
 
     def __init__(self, config: Config, snapshot: Snapshot) -> None:
         self._config, self._snapshot = config, snapshot
-        self._line = Line(config.database_url, "snapshot")
-        self._ear = Line(config.database_url, "policy news")
+        self._line = Line(config.database_url, "snapshot", config.limits.call_s)
+        self._ear = Line(config.database_url, "policy news", config.limits.call_s)
         self._busy = asyncio.Lock()
         self._catalogs_begun = self._catalog_known = 0  # numbers of readings: the last begun, the last that succeeded
         self._replicas: dict[int, Replica] = {}
         self._last_version = 0
+        self.is_current = False  # whether the snapshot follows the database just now
 
     async def run(self) -> None:
         """Read everything, then follow the news for ever. Survives the database's absence."""
@@ -75,6 +76,7 @@ class SnapshotReader:
                 connection = await self._ear.connection()
                 await connection.execute("listen beffroi_policy")
                 await self.read_all()
+                self.is_current = True
                 while True:
                     async for news in connection.notifies(timeout=POLL_S):
                         await self._hear(news.payload)
@@ -83,6 +85,7 @@ class SnapshotReader:
                 logger.warning("the database is away, the snapshot stays as it was: %s", type(error).__name__)
             except Exception as error:  # noqa: BLE001  # were this task to end, the snapshot would grow old for ever
                 log_failure(logger, "snapshot", error)
+            self.is_current = False
             await self._ear.close()
             await asyncio.sleep(0.5)
 

@@ -46,7 +46,7 @@ class Sweeper:
 
     def __init__(self, config: Config, ledger: Ledger, works_on: Callable[[], list[UUID]]) -> None:
         self._limits, self._ledger, self._works_on = config.limits, ledger, works_on
-        self._line = Line(config.database_url, "sweeper")
+        self._line = Line(config.database_url, "sweeper", config.limits.call_s)
         self._suspects: set[UUID] = set()
         self._round = random.randrange(TIDY_ROUNDS)  # noqa: S311  # so that not all gateways tidy at once
         self._well_since = math.inf

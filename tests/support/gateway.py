@@ -99,9 +99,9 @@ class GatewayProcess:
         raise AssertionError(f"the gateway did not become ready:\n{self.log.read_text()[-4000:]}")
 
     def await_key(self, key: str) -> None:
-        """Until the news of a new key has come: milliseconds, where the test is faster still."""
+        """Until the news of a new key has come: milliseconds, where the test is faster still. 503: after an outage."""
         deadline = time.monotonic() + PATIENCE_S
-        while self.get("/v1/models", key).status == 401:
+        while self.get("/v1/models", key).status in (401, 503):
             assert time.monotonic() < deadline, "the gateway does not know the key"
 
     def get(self, path: str, key: str = "", **headers: str) -> Answered:
