@@ -34,6 +34,8 @@ class Tenant(models.Model):
                 condition=models.Q(status__in=["active", "suspended"]), name="tenant_status_is_a_known_one"
             )
         ]
+        # Gateways poll for what was changed since a version.
+        indexes = [models.Index(fields=["policy_version"], name="tenant_by_policy_version")]
 
     def __str__(self) -> str:
         return self.name
@@ -170,6 +172,8 @@ class ApiKey(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=~models.Q(lookup=""), name="api_key_has_a_lookup")]
+        # Gateways poll for what was changed since a version.
+        indexes = [models.Index(fields=["policy_version"], name="api_key_by_policy_version")]
 
     def __str__(self) -> str:
         return f"{self.name} (bfr_{self.lookup}_…)"

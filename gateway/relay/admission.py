@@ -244,11 +244,9 @@ async def _refresh(gateway: "Gateway", plan: Plan) -> None:
     What the key may do is asked again: that may be what changed.
     """
     before, snapshot = plan.caller, gateway.snapshot
-    await gateway.reader.read_key(before.key.id)
-    lookup = snapshot.lookups.get(before.key.id)
-    if lookup is None:
+    key = await gateway.reader.read_key(before.key.id)
+    if key is None:
         raise errors.key_invalid()
-    key = snapshot.keys[lookup]
     plan.caller = authorize(plan.request, plan.peer, key, snapshot, gateway.config, gateway.ledger.now())
     if (key.version, plan.caller.tenant) == (before.key.version, before.tenant):
         await gateway.reader.read_catalog()

@@ -3,7 +3,8 @@
 from gateway.relay import errors
 from gateway.relay.config import Config
 from gateway.relay.http_message import HttpRequest
-from gateway.relay.snapshot import Caller, Key, Snapshot
+from gateway.relay.keys import Key
+from gateway.relay.snapshot import Caller, Snapshot
 from identity.client_address import address_is_in, client_address
 from identity.key_format import matches, parse_key
 from identity.scopes import Scope
@@ -42,7 +43,7 @@ def authorize(request: HttpRequest, peer: str, key: Key, snapshot: Snapshot, con
         raise errors.key_invalid()
     if not tenant.is_active:
         raise errors.account_refused("tenant_suspended")
-    if key.project_id in snapshot.archived_projects:
+    if key.project_id in tenant.archived_projects:
         raise errors.account_refused("project_archived")
     if Scope.INFERENCE not in policy.scopes:
         raise errors.scope_missing(Scope.INFERENCE)

@@ -4,39 +4,15 @@ The ledger decides in the end: an admission decided on an old row is answered `s
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
 from billing.pricing import Prices
 from gateway.relay.input_bound import ModelFacts
+from gateway.relay.keys import Key, KeyTable
 from gateway.relay.routing import Replica
-from identity.client_address import Network
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPolicy:
-    """What keys of one kind may do, shared by them. Empty: no restriction, but no browser without an origin."""
-
-    scopes: frozenset[str]
-    allowed_models: frozenset[str]
-    ip_ranges: tuple[Network, ...]
-    origins: frozenset[str]
-
-
-class Key(NamedTuple):
-    """An API key. `expires_at` in Unix seconds, 0 for never; `version` is its policy_version."""
-
-    id: int
-    tenant_id: int
-    project_id: int
-    version: int
-    digest: bytes
-    pepper_id: int
-    expires_at: int
-    is_revoked: bool
-    policy: KeyPolicy
 
 
 class Tenant(NamedTuple):
@@ -46,6 +22,7 @@ class Tenant(NamedTuple):
     version: int
     is_active: bool
     rate_card_id: int
+    archived_projects: frozenset[int]
     cache_salt: str
 
 
@@ -99,24 +76,20 @@ class Model:
 class Snapshot:
     """Everything, replaced part by part. `loaded` once all of it was read."""
 
-    keys: dict[str, Key] = field(default_factory=dict)
-    lookups: dict[int, str] = field(default_factory=dict)
+    keys: KeyTable = field(default_factory=KeyTable)
     tenants: dict[int, Tenant] = field(default_factory=dict)
-    archived_projects: frozenset[int] = frozenset()
     models: dict[str, Model] = field(default_factory=dict)
     tenant_aliases: dict[tuple[int, str], Model] = field(default_factory=dict)
-    origins: frozenset[str] = frozenset()
     loaded: bool = False
+
+    @property
+    def origins(self) -> Container[str]:
+        """The browser origins that some key lists."""
+        return self.keys.origins
 
     def model(self, name: str, tenant_id: int) -> Model | None:
         """The model of that name or alias; a tenant's own alias comes first."""
         return self.tenant_aliases.get((tenant_id, name)) or self.models.get(name)
-
-    def drop_key(self, key_id: int) -> None:
-        """Forget a key that was deleted."""
-        lookup = self.lookups.pop(key_id, None)
-        if lookup is not None:
-            del self.keys[lookup]
 
     def aliases_of_tenant(self, tenant_id: int) -> dict[int, list[str]]:
         """By model, the names that only this tenant gave it."""
@@ -125,10 +98,3 @@ class Snapshot:
             if owner == tenant_id:
                 own.setdefault(model.id, []).append(alias)
         return own
-
-    def put_key(self, lookup: str, key: Key) -> None:
-        """Add or replace a key."""
-        self.keys[lookup] = key
-        self.lookups[key.id] = lookup
-        if not key.policy.origins <= self.origins:
-            self.origins |= key.policy.origins
