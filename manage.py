@@ -10,12 +10,12 @@ from console.env import MisconfiguredError
 from console.supervisor.environment import adopt
 from console.supervisor.home import HomeError
 
-# The owner of the tables alters them; every other command works as the role that may not.
-OWNER_COMMANDS = frozenset({"migrate", "makemigrations", "showmigrations", "sqlmigrate"})
+# The owner of the tables alters them and seals what they hold; every other command works as the role that may not.
+OWNER_COMMANDS = frozenset({"migrate", "makemigrations", "showmigrations", "sqlmigrate", "seal_usage"})
 
 
 def use_the_owners_login(command: str) -> None:
-    """Point Django at DATABASE_OWNER_URL for the commands that change the schema, and only for those."""
+    """Point Django at DATABASE_OWNER_URL for the commands that only the owner may run, and only for those."""
     owner_url = os.environ.get("DATABASE_OWNER_URL")
     if command in OWNER_COMMANDS and owner_url:
         os.environ["DATABASE_URL"] = owner_url

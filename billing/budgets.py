@@ -6,6 +6,7 @@ and what somebody set (source "set") stand side by side; the lower binds.
 """
 
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from billing.models import Budget
 from billing.places import Holder, Place, Source, place_of
@@ -65,7 +66,7 @@ def remove_budget(*, budget: Budget, actor: audit.Actor) -> None:
     _refuse_contracts(budget)
     place = Place.of_row(budget)
     with transaction.atomic():
-        Budget.objects.filter(pk=budget.pk).update(is_active=False)
+        Budget.objects.filter(pk=budget.pk).update(is_active=False, ended_at=Now())
         audit.record(actor=actor, action="budget.removed", target=budget, tenant=place.tenant)
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from billing.budgets import put_budget
 from billing.clock import database_now
@@ -54,6 +55,6 @@ def _bring_limits(place: Place, limits: list[dict[str, Any]]) -> None:
 def _bring_cap(place: Place, cap_nano_eur: int | None) -> None:
     if cap_nano_eur is None:
         caps = Budget.objects.filter(scope=place.scope, scope_id=place.scope_id, source=Source.TIER, is_active=True)
-        caps.update(is_active=False)
+        caps.update(is_active=False, ended_at=Now())
     else:
         put_budget(place, period=Budget.Period.MONTH, limit_nano_eur=cap_nano_eur, source=Source.TIER)

@@ -20,10 +20,12 @@ _NOT_CHARGED = "('client_left_early', 'engine_failed', 'undelivered', 'unmetered
 _KEYS = "hour, tenant_id, project_id, key_id, model_id, mode"
 _QUANTITIES = [f"{meter}_quantity" for meter in METERS]
 _SUMS = ["requests", "failed_requests", *_QUANTITIES, "cost_nano_eur", "uncharged_nano_eur"]
+_SEALED = f"{_KEYS}, {', '.join(_SUMS)}, digest"
 
 MAKE_TABLES = f"""
     create temporary table recounted_hour on commit drop as
         select {_KEYS}, {", ".join(f"{name}::numeric as {name}" for name in _SUMS)} from billing_usage_hour limit 0;
+    create temporary table detached_month (month date) on commit drop;
     create temporary table recounted_scope (scope text, scope_id bigint, hour timestamptz, cost numeric) on commit drop;
 """
 
@@ -48,6 +50,33 @@ def add_hours(partition: str) -> str:
             count(*), count(*) filter (where http_status >= 400), {quantities},
             sum(cost_nano_eur), sum(uncharged_nano_eur)
         from {partition} group by 1, 2, 3, 4, 5, 6
+    """
+
+
+def seal_hours(partition: str) -> str:
+    """Seals a partition's records by the hour of their admission; the month is the only parameter."""
+    hours = _hours_to_seal(partition)
+    return f"insert into billing_sealed_hour (month, {_SEALED}) select %s, {_SEALED} from ({hours}) h"
+
+
+def broken_seals(partition: str) -> str:
+    """Hours of a sealed partition whose rows are not what was sealed; the month is the only parameter."""
+    return f"""
+        select {_KEYS}, {_pairs("s", "r")}, encode(s.digest, 'hex'), encode(r.digest, 'hex')
+        from (select * from billing_sealed_hour where month = %s) s
+        full join ({_hours_to_seal(partition)}) r using ({_KEYS})
+        where ({_columns("r")}, r.digest) is distinct from ({_columns("s")}, s.digest)
+    """
+
+
+def _hours_to_seal(partition: str) -> str:
+    quantities = ", ".join(f"sum({name}) as {name}" for name in _QUANTITIES)
+    return f"""
+        select date_trunc('hour', r.admitted_at, 'UTC') as hour, tenant_id, project_id, key_id, model_id, mode,
+            count(*) as requests, count(*) filter (where http_status >= 400) as failed_requests, {quantities},
+            sum(cost_nano_eur) as cost_nano_eur, sum(uncharged_nano_eur) as uncharged_nano_eur,
+            sha256(string_agg(billing_usage_digest_v1(r), '' order by r.request_id)) as digest
+        from {partition} r group by 1, 2, 3, 4, 5, 6
     """
 
 
@@ -127,14 +156,70 @@ def _half_even(exact: str) -> str:
         when {rest} = {UNITS_PER_PRICE} then mod({whole}, 2) else 0 end"""
 
 
+def _columns(table: str) -> str:
+    return ", ".join(f"{table}.{name}" for name in _SUMS)
+
+
+def _pairs(expected: str, found: str) -> str:
+    return ", ".join(f"coalesce({table}.{name}, 0)" for table in (expected, found) for name in _SUMS)
+
+
+def _first_id(time: str) -> str:
+    """The lowest UUIDv7 of an instant (RFC 9562, 5.7), as the partitions are cut."""
+    milliseconds = f"greatest((extract(epoch from {time}) * 1000)::bigint, 0)"
+    return f"rpad(lpad(to_hex({milliseconds}), 12, '0'), 32, '0')::uuid"
+
+
 _SUMMED = ", ".join(f"sum({name}) as {name}" for name in _SUMS)
 HOURS = f"""
-    select {_KEYS}, {", ".join(f"coalesce(r.{name}, 0)" for name in _SUMS)},
-        {", ".join(f"coalesce(u.{name}, 0)" for name in _SUMS)}
+    select {_KEYS}, {_pairs("r", "u")}
     from (select {_KEYS}, {_SUMMED} from recounted_hour group by {_KEYS}) r
     full join billing_usage_hour u using ({_KEYS})
-    where ({", ".join(f"r.{name}" for name in _SUMS)}) is distinct from ({", ".join(f"u.{name}" for name in _SUMS)})
+    where ({_columns("r")}) is distinct from ({_columns("u")})
 """
+
+# Whether a month that ends then is over (with time for the last admissions of its ids), and has requests under way.
+IS_CLOSED = f"""
+    select now() >= %s + {_ID_MARGIN},
+        exists (select from billing_hold where request_id < {_first_id("%s::timestamptz")})
+"""
+
+# What the sealed hours of a month add up to, and its digest: `billing/sealing.py` says of what.
+MONTH_TOTALS = f"""
+    select coalesce(sum(requests), 0), coalesce(sum(cost), 0), coalesce(sum(uncharged), 0),
+        sha256(coalesce(string_agg(digest, '' order by hour), ''))
+    from (
+        select hour, sum(requests) as requests, sum(cost_nano_eur) as cost, sum(uncharged_nano_eur) as uncharged,
+            sha256(string_agg(sha256(convert_to(row(
+                extract(epoch from hour), {", ".join(_KEYS.split(", ")[1:] + _SUMS)}, encode(digest, 'hex')
+            )::text, 'UTF8')), '' order by tenant_id, project_id, key_id, model_id, mode collate "C")) as digest
+        from billing_sealed_hour where month = %s group by hour
+    ) by_hour
+"""
+
+SEAL_MONTH = f"""
+    insert into billing_sealed_month (month, requests, cost_nano_eur, uncharged_nano_eur, digest)
+    select %s, t.* from ({MONTH_TOTALS}) t
+"""
+
+# Each sealed month: whether its rows are still in the ledger, and what was said when it was sealed.
+SEALED_MONTHS = """
+    select m.month, requests, cost_nano_eur, uncharged_nano_eur, encode(digest, 'hex'), e.detail ->> 'digest',
+        exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = 'billing_usage_record'::regclass
+                and c.relname = 'billing_usage_record_' || to_char(m.month, 'YYYY_MM'))
+    from billing_sealed_month m
+    left join identity_auditevent e on e.tenant_id is null and e.action = 'usage.sealed'
+        and e.target = to_char(m.month, 'YYYY-MM')
+    order by 1
+"""
+
+ADD_SEALED_HOURS = f"""
+    insert into recounted_hour ({_KEYS}, {", ".join(_SUMS)})
+    select {_KEYS}, {", ".join(_SUMS)} from billing_sealed_hour where month = %s
+"""
+
+ADD_DETACHED = "insert into detached_month values (%s)"
 
 ADD_SCOPES = (
     "analyze recounted_hour;"
@@ -147,12 +232,6 @@ ADD_SCOPES = (
     )
     + "create index on recounted_scope (scope, scope_id, hour); analyze recounted_scope;"
 )
-
-
-def _first_id(time: str) -> str:
-    """The lowest UUIDv7 of an instant (RFC 9562, 5.7), as the partitions are cut."""
-    milliseconds = f"greatest((extract(epoch from {time}) * 1000)::bigint, 0)"
-    return f"rpad(lpad(to_hex({milliseconds}), 12, '0'), 32, '0')::uuid"
 
 
 def _cost(since: str, until: str) -> str:
@@ -180,28 +259,40 @@ def _cost_of_records(since: str, until: str) -> str:
     )
 
 
+_IN_DETACHED_EDGES = """coalesce((
+        select sum(s.cost) from recounted_scope s where s.scope = w.scope and s.scope_id = w.scope_id
+            and s.hour in (select date_trunc('hour', edge, 'UTC') from unnest(array[w.since, w.until]) edge
+                where edge <> date_trunc('hour', edge, 'UTC'))
+            and date_trunc('month', s.hour, 'UTC') in (select month::timestamp at time zone 'UTC' from detached_month)
+    ), 0)"""
+
 # Where a budget was made or removed in the middle of a period, it counts from and up to then; and where requests of its
-# scope came at that very time, nobody can tell which side they were on: then the sum has to lie between the two.
+# scope came at that very time, nobody can tell which side they were on: then the sum has to lie between the two. So it
+# is in the hour of such an instant, once only the sealed totals of the hours are left of a month.
 SPENT = f"""
     with w as (
-        select p.id, p.budget_id, b.scope, b.scope_id, b.tenant_id, p.starts_at, p.ends_at, p.spent_nano_eur as spent,
+        select p.id, p.budget_id, b.scope, b.scope_id, b.tenant_id, p.starts_at, p.spent_nano_eur as spent,
             greatest(p.starts_at, b.created_at) as since,
-            p.ends_at as until,
+            greatest(least(p.ends_at, b.ended_at), greatest(p.starts_at, b.created_at)) as until,
             b.created_at > p.starts_at - {_EDGE} as begins_late,
-            not b.is_active as ends_early
+            b.ended_at < p.ends_at + {_EDGE} as ends_early,
+            not b.is_active and b.ended_at is null as ended_once
         from billing_budget_period p join billing_budget b on b.id = p.budget_id
     ), wrong as (
         select w.*, e.exact from w cross join lateral (select {_cost("w.since", "w.until")} as exact offset 0) e
         where w.spent <> e.exact
     ), bounded as (
-        select w.*,
-            case when w.ends_early then 0
-                when w.begins_late and b.before > 0 then {_cost(f"w.since + {_EDGE}", "w.until")}
-                else w.exact end as low,
-            w.exact + b.before as high
-        from wrong w cross join lateral (
-            select case when w.begins_late then {_cost(f"w.since - {_EDGE}", "w.since")} else 0 end as before offset 0
-        ) b
+        select w.*, case when w.ended_once then 0
+                else w.exact - e.before_end - case when e.before > 0 then e.after else 0 end end as low,
+            w.exact + e.before + e.after_end + e.unknown as high
+        from wrong w cross join lateral (select
+            case when w.begins_late then {_cost(f"w.since - {_EDGE}", "w.since")} else 0 end as before,
+            case when w.begins_late then {_cost("w.since", f"least(w.since + {_EDGE}, w.until)")} else 0 end as after,
+            case when w.ends_early then {_cost(f"greatest(w.until - {_EDGE}, w.since)", "w.until")}
+                else 0 end as before_end,
+            case when w.ends_early then {_cost("w.until", f"w.until + {_EDGE}")} else 0 end as after_end,
+            {_IN_DETACHED_EDGES} as unknown
+            offset 0) e
     )
     select id, budget_id, scope, scope_id, starts_at, low, high, spent from bounded where spent not between low and high
 """
@@ -229,8 +320,10 @@ ENTRIES_TWICE = """
     select tenant_id, idempotency_key, count(*) from billing_ledger_entry group by 1, 2 having count(*) > 1
 """
 
-ENTRIES_ABOUT_NOTHING = """
+ENTRIES_ABOUT_NOTHING = f"""
     select e.id, e.tenant_id, e.request_id from billing_ledger_entry e
     left join billing_usage_record r on r.request_id = e.request_id and r.tenant_id = e.tenant_id
-    where e.request_id is not null and r.request_id is null
+    where e.request_id is not null and r.request_id is null and not exists (
+        select from detached_month d where e.request_id >= {_first_id("d.month::timestamp at time zone 'UTC'")}
+            and e.request_id < {_first_id("(d.month + interval '1 month') at time zone 'UTC'")})
 """

@@ -4,8 +4,9 @@ PostgreSQL adds, month by month, in one snapshot: it may run while requests are 
 but the differences. What each check compares is said in `docs/reconciliation.md`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any, NamedTuple, Protocol
 
 from django.db import connection, transaction
@@ -17,6 +18,7 @@ MOST_TOLD = 1_000  # differences a check and month: whoever has more has one cau
 # For each sort and hash of the database while it adds up; what needs more goes to its disk.
 _WORK_MEMORY = "64MB"
 _SUMS = ("requests", "failed_requests", *(f"{meter}_quantity" for meter in METERS), "cost", "uncharged")
+_MONTH_SUMS = ("requests", "cost", "uncharged")
 
 Tell = Callable[[str], None]
 
@@ -24,7 +26,7 @@ Tell = Callable[[str], None]
 class Cursor(Protocol):
     """Django's cursor, or psycopg's."""
 
-    def execute(self, query: str, params: dict[str, Any] | None = None, /) -> Any: ...
+    def execute(self, query: str, params: list[Any] | None = None, /) -> Any: ...
     def fetchall(self) -> list[tuple[Any, ...]]: ...
 
 
@@ -61,11 +63,21 @@ def differences(cursor: Cursor, tell: Tell) -> Iterator[Difference]:
         tell(f"{partition}: {rows} records")
         if is_default:
             yield Difference("partition", partition, "no record", f"{rows} records")
-        yield from _records(cursor, partition)
+        yield from partition_differences(cursor, partition)
         cursor.execute(recount.add_hours(partition))
+    yield from _sealed_months(cursor, tell)
     for title, check in _CHECKS:
         tell(title)
         yield from check(cursor)
+
+
+def partition_differences(cursor: Cursor, partition: str) -> Iterator[Difference]:
+    """Each record of a partition by itself, and its seal where it has one."""
+    yield from _records(cursor, partition)
+    cursor.execute(recount.SEALED_MONTHS)
+    for month, *_ in cursor.fetchall():
+        if partition == f"billing_usage_record_{month:%Y_%m}":
+            yield from _seal_of_records(cursor, partition, month)
 
 
 @contextmanager
@@ -76,8 +88,8 @@ def _snapshot() -> Iterator[Cursor]:
         yield cursor
 
 
-def _rows(cursor: Cursor, query: str) -> list[tuple[Any, ...]]:
-    cursor.execute(f"{query} limit {MOST_TOLD}")
+def _rows(cursor: Cursor, query: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+    cursor.execute(f"{query} limit {MOST_TOLD}", parameters)
     return cursor.fetchall()
 
 
@@ -102,13 +114,52 @@ def _records(cursor: Cursor, partition: str) -> Iterator[Difference]:
         yield Difference("record", f"request {request_id}", "once", f"{times} times")
 
 
+def _seal_of_records(cursor: Cursor, partition: str, month: date) -> Iterator[Difference]:
+    """What was sealed of a month, hour by hour, against its rows."""
+    for row in _rows(cursor, recount.broken_seals(partition), [month]):
+        *sums, sealed_digest, digest = row
+        different = list(_sums_of_hour(sums, "sealed"))
+        yield from different
+        if not different:
+            yield Difference("sealed digest", _hour(row), sealed_digest, digest)
+
+
+def _sealed_months(cursor: Cursor, tell: Tell) -> Iterator[Difference]:
+    """Each seal against its hours and the audit chain; where the rows were detached, its hours stand in for them."""
+    cursor.execute(recount.SEALED_MONTHS)
+    for month, requests, cost, uncharged, digest, audited, is_attached in cursor.fetchall():
+        where = f"month {month:%Y-%m}"
+        cursor.execute(recount.MONTH_TOTALS, [month])
+        [(*totals, right)] = cursor.fetchall()
+        for name, expected, found in zip(_MONTH_SUMS, totals, (requests, cost, uncharged), strict=True):
+            if expected != found:
+                yield Difference(f"sealed {name}", where, str(expected), str(found))
+        if bytes(right).hex() != digest:
+            yield Difference("sealed digest", where, bytes(right).hex(), digest)
+        if audited != digest:
+            yield Difference("sealed digest", where, f"{audited}, says the audit chain", digest)
+        if not is_attached:
+            tell(f"{where}: its sealed totals, for {requests} requests")
+            cursor.execute(recount.ADD_SEALED_HOURS, [month])
+            cursor.execute(recount.ADD_DETACHED, [month])
+
+
 def _hours(cursor: Cursor) -> Iterator[Difference]:
     """The rollups against the records of their hour (docs/decisions/0003)."""
-    for hour, tenant, project, key, model, mode, *sums in _rows(cursor, recount.HOURS):
-        where = f"hour {hour:%Y-%m-%d %H}Z, tenant {tenant}, project {project}, key {key}, model {model}, {mode}"
-        for name, expected, found in zip(_SUMS, sums[: len(_SUMS)], sums[len(_SUMS) :], strict=True):
-            if expected != found:
-                yield Difference(f"rollup's {name}", where, str(expected), str(found))
+    for row in _rows(cursor, recount.HOURS):
+        yield from _sums_of_hour(row, "rollup's")
+
+
+def _sums_of_hour(row: Sequence[Any], what: str) -> Iterator[Difference]:
+    expected, found = row[6 : 6 + len(_SUMS)], row[6 + len(_SUMS) :]
+    for name, right, wrong in zip(_SUMS, expected, found, strict=True):
+        if right != wrong:
+            yield Difference(f"{what} {name}", _hour(row), str(right), str(wrong))
+
+
+def _hour(row: Sequence[Any]) -> str:
+    hour, tenant, project, key, model, mode = row[:6]
+    return f"hour {hour:%Y-%m-%d %H}Z, tenant {tenant}, project {project}, key {key}, model {model}, {mode}"
 
 
 def _spent(cursor: Cursor) -> Iterator[Difference]:

@@ -155,6 +155,9 @@ CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE}
 
+# Whole months for which usage records stay in the ledger after their own; then the sealed totals may stand in for them.
+USAGE_RETENTION_MONTHS = env.integer("BEFFROI_USAGE_RETENTION_MONTHS", 13, minimum=1, maximum=240)
+
 # To stderr, which the supervisor (or systemd, or a container) keeps. The format has no place for a request or its body.
 LOGGING = {
     "version": 1,

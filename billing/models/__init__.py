@@ -12,6 +12,7 @@ from billing.models.ledger import (
     UsageRecord,
 )
 from billing.models.prices import Contract, MeterPrice, PriceVersion, RateCard, Tier
+from billing.models.sealing import SealedMonth
 
 __all__ = [
     "Budget",
@@ -28,6 +29,7 @@ __all__ = [
     "Refusal",
     "RefusalCount",
     "Scope",
+    "SealedMonth",
     "Tier",
     "UsageHour",
     "UsageRecord",

@@ -38,6 +38,7 @@ class Budget(models.Model):
     source = models.CharField(max_length=32, default="set")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         indexes = [models.Index(fields=["tenant_id"], name="budget_by_tenant")]

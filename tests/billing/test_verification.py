@@ -1,93 +1,23 @@
-"""The ledger adds up, also while it is written; and each kind of lie is found, in the very row where it was told.
-
-Lies are told by a superuser with the triggers off, in a transaction that is undone. The cluster is these tests' own:
-others leave rows that were never meant to add up.
-"""
+"""The ledger adds up, also while it is written; and each kind of lie is found, in the very row where it was told."""
 
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
-from uuid import UUID, uuid4
+from dataclasses import replace
 
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django import DjangoDbBlocker
 
-from billing.models import Budget, UsageHour, UsageRecord
+from billing.budgets import remove_budget
 from billing.models import Scope as Holder
+from billing.models import UsageHour, UsageRecord
 from billing.pricing import Prices, Quantities
-from billing.verification import differences, verify
+from billing.verification import verify
 from tests.billing.raw_ledger import RawLedger, request_of, settlement_of
-from tests.support.ledger import HeldKey, House, make_house, make_price
+from tests.billing.whole_ledger import PLENTY, Scene, found_after
+from tests.support.ledger import make_price
 from tests.support.outage import OwnPostgres
-
-PLENTY = 10**12
-
-
-@pytest.fixture(scope="module")
-def postgres(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[OwnPostgres]:
-    """A cluster that Django uses meanwhile."""
-    with OwnPostgres() as postgres, django_db_blocker.unblock(), postgres.used_by_django():
-        yield postgres
-
-
-@dataclass
-class Scene:
-    """A tenant with budgets on all three places that has been served."""
-
-    house: House
-    key: HeldKey
-    budgets: dict[str, Budget]
-    ledger: RawLedger
-    record: UUID
-
-    def use(self, **quantities: int) -> UUID:
-        """One more request, settled."""
-        request = request_of(self.house, self.key.row)
-        assert [verdict.verdict for verdict in self.ledger.admit(request)] == ["admitted"]
-        self.ledger.settle(settlement_of(self.house, request["request_id"], Quantities(**quantities)))
-        return UUID(request["request_id"])
-
-    def hold(self) -> UUID:
-        """One more request, under way."""
-        request = request_of(self.house, self.key.row)
-        self.ledger.admit(request)
-        return UUID(request["request_id"])
-
-
-@pytest.fixture
-def scene(postgres: OwnPostgres) -> Iterator[Scene]:
-    house = make_house()
-    key = house.key()
-    places = {"tenant": house.tenant.pk, "project": house.project.pk, "key": key.row.pk}
-    budgets = {scope: house.budget(Holder(scope), pk, PLENTY) for scope, pk in places.items()}
-    ledger = RawLedger.open(postgres.environment["DATABASE_GATEWAY_URL"])
-    scene = Scene(house, key, budgets, ledger, uuid4())
-    scene.record = scene.use(input=33, cached=7, output=41, reasoning=3)
-    yield scene
-    ledger.close()
-
-
-@contextmanager
-def lying(postgres: OwnPostgres) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
-    """A superuser's transaction without triggers, undone at the end."""
-    with psycopg.connect(postgres.superuser_url) as superuser:
-        cursor = superuser.cursor()
-        cursor.execute("set transaction isolation level repeatable read; set local session_replication_role = replica")
-        yield cursor
-        superuser.rollback()
-
-
-def found_after(postgres: OwnPostgres, *statements: str, **values: object) -> list[tuple[str, str, str]]:
-    """What, expected and found of each difference once the statements have run, while they were not committed."""
-    with lying(postgres) as cursor:
-        for statement in statements:
-            cursor.execute(statement.encode(), values)
-        return [(each.what, each.expected, each.found) for each in differences(cursor, lambda line: None)]
+from tests.support.people import TESTS
 
 
 def test_what_was_served_adds_up(scene: Scene) -> None:
@@ -314,10 +244,18 @@ def test_a_budget_made_while_requests_come_is_not_blamed_for_those_before_it(sce
     assert verify() == []
 
 
-def test_a_removed_budget_counts_up_to_its_end(scene: Scene) -> None:
-    Budget.objects.filter(pk=scene.budgets["key"].pk).update(is_active=False)
+def test_a_removed_budget_counts_up_to_its_end(scene: Scene, postgres: OwnPostgres) -> None:
+    remove_budget(budget=scene.budgets["key"], actor=TESTS)
     scene.use(output=5)
     assert verify() == []
+    found = found_after(
+        postgres,
+        "update billing_budget set created_at = now() - interval '2 hours', ended_at = now() - interval '1 hour'"
+        " where id = %(budget)s",
+        budget=scene.budgets["key"].pk,
+    )
+    cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
+    assert found == [("spent", "0", str(cost))]
 
 
 def test_the_command_tells_each_difference_and_fails(

@@ -123,13 +123,13 @@ class OwnPostgres:
         return found
 
     @contextmanager
-    def used_by_django(self) -> Iterator[None]:
+    def used_by_django(self, role: str = APP) -> Iterator[None]:
         """Django's connection of this process leads here meanwhile."""
         connection = connections["default"]
         shared = dict(connection.settings_dict)
         forget_connections()
-        password, host = self._passwords[APP], str(self._cluster.sockets)
-        connection.settings_dict.update(USER=APP, PASSWORD=password, HOST=host, NAME=DATABASE)
+        password, host = self._passwords[role], str(self._cluster.sockets)
+        connection.settings_dict.update(USER=role, PASSWORD=password, HOST=host, NAME=DATABASE)
         try:
             yield
         finally:
