@@ -84,6 +84,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._gateway.is_draining = True
         await super().shutdown(sockets)
+        await self._gateway.cut()
         for connection in list(self._gateway.connections):
             connection.cut()
         await self._gateway.close()  # here, as uvicorn then ends the process by the signal's own action

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Fewer tokens than this are no answer: then a request is refused rather than lowered.
 LEAST_OUTPUT = 16
+LABEL_CHARACTERS = 64
 # Every round makes the request cheaper or reads newer rows; a sane one needs three.
 ROUNDS = 6
 STALE_PAUSE_S = 0.02  # where what was read is still old: at the instant of a price change clocks may differ by as much
@@ -90,11 +91,9 @@ def plan_request(
     peer: str,
     inference: InferenceRequest,
     request_id: UUID,
-    label: str,
-    idempotency: bytes | None,
 ) -> Plan:
     """What the request of a known caller would run on and cost. Raises Refusal."""
-    caller = request.caller
+    caller, label, idempotency = request.caller, _label_of(request), request.header(b"idempotency-key")
     assert caller is not None
     model = find_model(gateway, caller, inference.model)
     if model.kind != inference.endpoint.kind:
@@ -117,6 +116,14 @@ def plan_request(
         input_tokens=input_bound(inference, model.facts),
         output=output,
     )
+
+
+def _label_of(request: HttpRequest) -> str:
+    """What the client calls the request in its own books (header `x-beffroi-label`)."""
+    label = (request.header(b"x-beffroi-label") or b"").decode("latin-1")
+    if len(label) > LABEL_CHARACTERS or not label.isprintable():
+        raise errors.invalid_field("x-beffroi-label", f"has to be at most {LABEL_CHARACTERS} printable characters")
+    return label
 
 
 def find_model(gateway: "Gateway", caller: Caller, name: str) -> Model:

@@ -10,7 +10,7 @@ from gateway.relay.routing import Replica
 from gateway.relay.usage import Usage
 
 _FINISH_REASON = re.compile(r"[a-z_]{1,32}")
-_NOT_CHARGED = ("engine_failed", "client_left_early", "unmetered")
+_NOT_CHARGED = ("engine_failed", "client_left_early", "unmetered", "undelivered")
 
 
 def status_of(plan: Plan, usage: Usage | None) -> str:

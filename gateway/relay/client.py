@@ -363,7 +363,7 @@ class ClientConnection(asyncio.Protocol):
     def _check_request(self, now: float) -> None:
         reading = self._reader.request
         if reading is None:
-            if now - self._free_since > self._limits.idle_s:
+            if now - self._free_since > (self._limits.drain_idle_s if self._is_draining else self._limits.idle_s):
                 self._close()
         elif now - reading.began_at > self._limits.head_wait_s + reading.body_size / self._limits.body_rate_bytes:
             self._break(request_timeout(round(now - reading.began_at)))
@@ -384,11 +384,16 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """The server drains: finish what is under way or being sent, take nothing more."""
+        """The server drains: finish what is under way or being sent.
+
+        A connection that idles may send one more request, which is answered with `Connection: close`: the client may be
+        sending it just now, and would get a reset.
+        """
         self._is_draining = True
         if self.transport is None:
             return
         if self._current is not None:
             self._current.keeps_alive = False
-        if self._tunnel is not None or (self._current is None and self._reader.request is None):
+        self._free_since = time.monotonic()
+        if self._tunnel is not None:
             self._close()

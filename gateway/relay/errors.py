@@ -313,31 +313,34 @@ def model_without_price(name: str, meter: str | None = None) -> Refusal:
 # What is wrong with us
 
 
-def _unavailable(code: str, message: str, *headers: Header) -> Refusal:
-    return Refusal(503, "server_error", code, None, message, headers)
+def _unavailable(code: str, message: str, seconds: float) -> Refusal:
+    return Refusal(503, "server_error", code, None, message, (_retry_after(seconds),))
 
 
 def overloaded(seconds: float = 1) -> Refusal:
     """503: this gateway holds as many request bytes as it may."""
-    return _unavailable("overloaded", "The gateway is overloaded. Try again shortly.", _retry_after(seconds))
+    return _unavailable("overloaded", "The gateway is overloaded. Try again shortly.", seconds)
 
 
 def ledger_unavailable(seconds: float = 5) -> Refusal:
     """503: the request could not be admitted in time, or its answer could not be charged (it is not billed)."""
-    return _unavailable(
-        "ledger_unavailable", "Billing is unavailable for a moment. Nothing was charged.", _retry_after(seconds)
-    )
+    return _unavailable("ledger_unavailable", "Billing is unavailable for a moment. Nothing was charged.", seconds)
 
 
 def starting(seconds: float = 1) -> Refusal:
     """503: this gateway has not read its keys and models yet."""
-    return _unavailable("starting", "The gateway is starting. Try again shortly.", _retry_after(seconds))
+    return _unavailable("starting", "The gateway is starting. Try again shortly.", seconds)
+
+
+def stopping(seconds: float = 1) -> Refusal:
+    """503, or in-band: this gateway ends and could not wait for the end of the answer."""
+    return _unavailable("stopping", "This gateway stops before the answer is whole. What left is charged.", seconds)
 
 
 def no_replica(name: str, seconds: float = 5) -> Refusal:
     """503: every engine that serves the model is away or sick."""
     message = f"No engine can serve '{printable(name, 100)}' right now. Try again shortly. Nothing was charged."
-    return _unavailable("no_replica", message, _retry_after(seconds))
+    return _unavailable("no_replica", message, seconds)
 
 
 def engine_failed() -> Refusal:
@@ -377,13 +380,11 @@ def from_engine(status: int, body: bytes) -> Refusal:
     if status in (400, 413, 422):
         return _engine_objection(body)
     if status == 429:
-        return _unavailable("overloaded", "The engine is overloaded. Try again shortly.", _retry_after(1))
+        return _unavailable("overloaded", "The engine is overloaded. Try again shortly.", 1)
     if status in (401, 403, 404, 405):
-        return _unavailable(
-            "engine_misconfigured", "The engine is not set up correctly. The operator can see why.", _retry_after(30)
-        )
+        return _unavailable("engine_misconfigured", "The engine is not set up correctly. The operator can see why.", 30)
     if status == 503:
-        return _unavailable("engine_unavailable", "The engine is not ready. Try again shortly.", _retry_after(5))
+        return _unavailable("engine_unavailable", "The engine is not ready. Try again shortly.", 5)
     return engine_failed()
 
 

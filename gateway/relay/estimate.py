@@ -59,7 +59,7 @@ class EstimateExchange:
         body = self._request.body
         inference = parse_request(_endpoint_of(body), body)
         check_media(inference, self._gateway.config.media_hosts)
-        plan = plan_request(self._gateway, self._request, self._client.peer, inference, request_id, "", None)
+        plan = plan_request(self._gateway, self._request, self._client.peer, inference, request_id)
         await count_prompt(self._gateway, plan)
         plan.fit_window()
         try:

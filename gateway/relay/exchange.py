@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from billing.pricing import Amounts
 from gateway.relay import errors
 from gateway.relay.admission import Plan, admit, plan_request
-from gateway.relay.answer_headers import STREAM_HEADERS, cors_headers, headers_of_answer
+from gateway.relay.answer_headers import cors_headers, headers_of_answer
 from gateway.relay.answer_meter import Answer, read_answer
 from gateway.relay.charging import checkpoint_of, settlement_of, status_of
 from gateway.relay.engine_call import engine_head
+from gateway.relay.event_writer import EventWriter
 from gateway.relay.failures import log_failure
 from gateway.relay.group_commit import LedgerUnavailable
-from gateway.relay.http_message import END_OF_CHUNKS, Header, HttpRequest, chunk, head
+from gateway.relay.http_message import Header, HttpRequest
 from gateway.relay.ids import new_request_id
 from gateway.relay.input_bound import check_media
 from gateway.relay.ledger import NOTHING, Charge
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("beffroi.exchange")
 KEEP_ALIVE = b": keep-alive\n\n"
-LABEL_CHARACTERS = 64
 CLIENT_LEFT = 499  # nginx's number for it; only ever in our records
 
 
@@ -47,16 +47,16 @@ class Exchange:
     ) -> None:
         self._gateway, self._client, self._request, self._endpoint = gateway, client, request, endpoint
         self.request_id = new_request_id()
-        self.began_at = self._heard_at = self._sent_at = time.monotonic()
+        self.began_at = self._heard_at = time.monotonic()
         self._plan: Plan | None = None
-        self._is_settled = self._has_left = self._is_head_sent = self._is_relayed = self._was_silent = False
+        self._is_settled = self._has_left = self._is_cut = self._is_relayed = self._was_silent = False
+        self._events = EventWriter(client, request)
+        self._durable: asyncio.Future[Charge] | None = None  # the charge, while the answer waits for it
         self._replica: Replica | None = None
         self._engine: UpstreamConnection | None = None
         self._outcome: asyncio.Future[str] | None = None  # of this attempt: "" for a whole answer, or what went wrong
-        self._status = 0
-        self._is_stream_answer = False
+        self._status, self._size, self._is_stream_answer = 0, 0, False
         self._parts: list[bytes] = []
-        self._size = 0
         self._meter: StreamMeter | None = None
         self._answer: Answer | None = None
         self._model_asked = ""
@@ -82,18 +82,7 @@ class Exchange:
         self._request.parts = []
         self._model_asked = inference.model
         check_media(inference, self._gateway.config.media_hosts)
-        label = (self._request.header(b"x-beffroi-label") or b"").decode("latin-1")
-        if len(label) > LABEL_CHARACTERS or not label.isprintable():
-            raise errors.invalid_field("x-beffroi-label", f"has to be at most {LABEL_CHARACTERS} printable characters")
-        plan = plan_request(
-            self._gateway,
-            self._request,
-            self._client.peer,
-            inference,
-            self.request_id,
-            label,
-            self._request.header(b"idempotency-key"),
-        )
+        plan = plan_request(self._gateway, self._request, self._client.peer, inference, self.request_id)
         await admit(self._gateway, plan)
         self._plan = plan
         await self._relay(plan)
@@ -103,13 +92,16 @@ class Exchange:
         tried: list[Replica] = []
         refusal = errors.no_replica(plan.model.name)
         while len(tried) < self._gateway.limits.attempts:
-            # Its replicas may have changed meanwhile.
-            model = self._gateway.snapshot.models.get(plan.model.name, plan.model)
+            model = self._gateway.snapshot.models.get(plan.model.name, plan.model)  # its replicas may have changed
             replica = None if self._has_left else choose(model.replicas, tried, time.monotonic())
             if replica is None:
                 break
             tried.append(replica)
             trouble = await self._attempt(plan, replica)
+            if self._is_cut and trouble:  # only what left is charged, by what the stream reported (I2 b)
+                status, http_status = ("gateway_lost", 200) if self._is_relayed else ("undelivered", 503)
+                self._settle(status, http_status, self._reported)
+                raise errors.stopping()
             if self._has_left and trouble:
                 break
             if self._is_relayed or not trouble:
@@ -147,7 +139,7 @@ class Exchange:
         try:
             connection, was_used = await pool.acquire()
             trouble = await self._ask(plan, connection, parts)
-            if was_used and trouble and self._status == 0 and not (self._has_left or self._was_silent):
+            if was_used and trouble and self._status == 0 and not (self._is_over or self._was_silent):
                 # A kept connection that the engine closed just then: nothing of the request was begun.
                 trouble = await self._ask(plan, await pool.fresh(), parts)
             return trouble
@@ -158,9 +150,9 @@ class Exchange:
 
     async def _ask(self, plan: Plan, connection: UpstreamConnection, parts: tuple[bytes, ...]) -> str:
         assert self._replica is not None
-        if self._has_left:
+        if self._is_over:
             self._gateway.pool_of(self._replica).give_back(connection)
-            return "the client left"
+            return "nobody waits for it"
         self._status, self._size, self._parts = 0, 0, []
         self._answer = self._first_token_at = None
         self._is_stream_answer = self._was_silent = False
@@ -218,7 +210,7 @@ class Exchange:
             self._make_undelivered()
             self._refuse(errors.ledger_unavailable())
             return
-        headers = [(b"content-type", b"application/json"), *self._common_headers(plan)]
+        headers = [(b"content-type", b"application/json"), *self._common_headers()]
         headers.append((b"x-beffroi-cost-nano-eur", b"%d" % cost))
         self._client.answer(200, headers, b"".join(self._parts))
 
@@ -230,7 +222,8 @@ class Exchange:
 
     async def _charged(self, charge: "asyncio.Future[Charge]") -> int:
         """The cost in nano-EUR once it is durable. Raises whatever says that it is not."""
-        settled = await asyncio.wait_for(asyncio.shield(charge), self._gateway.limits.settle_wait_s)
+        self._durable = asyncio.shield(charge)
+        settled = await asyncio.wait_for(self._durable, self._gateway.limits.settle_wait_s)
         if settled.cost_nano_eur is None:
             logger.error("request %s: its hold is gone, and nothing was charged", self.request_id)
             raise LedgerUnavailable("the hold is gone")
@@ -325,6 +318,20 @@ class Exchange:
         else:
             self._resolve(reason)
 
+    @property
+    def _is_over(self) -> bool:
+        return self._has_left or self._is_cut
+
+    def cut_short(self) -> None:
+        """The process ends before the engine does: so does the answer, and says so."""
+        self._is_cut = True
+        self._stop("the gateway stops")
+
+    def wait_no_longer(self) -> None:
+        """The process ends before the charge is durable: end as if `settle_wait_s` were over."""
+        if self._durable is not None and not self._durable.done():
+            self._durable.set_exception(LedgerUnavailable("the gateway stops"))
+
     def _stop(self, trouble: str) -> None:
         if self._engine is not None:
             self._engine.leave(self)
@@ -355,7 +362,8 @@ class Exchange:
                 self._status, self._was_silent = 0, True
                 self._stop("was silent for too long")
         is_waiting = self._plan is not None and self._plan.inference.stream and not self._has_left
-        if is_waiting and now - self._sent_at > self._gateway.limits.keep_alive_s and self._client.handling is self:
+        is_silent = now - self._events.sent_at > self._gateway.limits.keep_alive_s
+        if is_waiting and is_silent and self._client.handling is self:
             self._send(KEEP_ALIVE)
 
     @property
@@ -367,32 +375,25 @@ class Exchange:
         return checkpoint_of(self._plan, self._replica, self._meter.tally.total())
 
     # ---- writing
-    def _common_headers(self, plan: Plan | None) -> list[Header]:
-        caller = self._request.caller
+    def _common_headers(self) -> list[Header]:
+        caller, plan = self._request.caller, self._plan
         headers = [(b"x-request-id", str(self.request_id).encode()), *cors_headers(caller.origin if caller else None)]
         return headers + (headers_of_answer(plan) if plan is not None else [])
 
     def _send(self, events: bytes) -> None:
-        self._sent_at = time.monotonic()
-        if not self._is_head_sent:
-            self._is_head_sent = True
-            framing = [] if self._request.is_http_10 else [(b"transfer-encoding", b"chunked")]
-            if not self._request.keeps_alive:
-                framing.append((b"connection", b"close"))
-            self._client.write(head(200, [*STREAM_HEADERS, *self._common_headers(self._plan), *framing]))
-        self._client.write(events if self._request.is_http_10 else chunk(events))
+        if not self._events.is_begun:
+            self._events.begin(self._common_headers())
+        self._events.send(events)
 
     def _end_stream(self, events: bytes, *, whole: bool) -> None:
         self._send(events)
-        if not self._request.is_http_10:
-            self._client.write(END_OF_CHUNKS)
-        self._client.finish(close=not whole or self._request.is_http_10)
+        self._events.end(whole=whole)
 
     def _refuse(self, refusal: errors.Refusal) -> None:
         if self._plan is None:
             self._request.request_id = self.request_id
             self._gateway.note_refusal(self._request, refusal, self._model_asked)
-        if self._is_head_sent:
+        if self._events.is_begun:
             self._end_stream(refusal.event(), whole=False)
         elif not self._has_left:
-            self._client.refuse(refusal, self._common_headers(self._plan))
+            self._client.refuse(refusal, self._common_headers())

@@ -92,6 +92,14 @@ class Gateway:
         ):  # fmt: skip
             self._tasks.append(asyncio.create_task(work))
 
+    async def cut(self) -> None:
+        """End the answers that are still under way: with an error that says so, and the charge of what came."""
+        for end in (Exchange.cut_short, Exchange.wait_no_longer):
+            for exchange in list(self.exchanges):
+                end(exchange)
+            if self.exchanges:
+                await asyncio.wait({exchange.task for exchange in self.exchanges}, timeout=CUT_S)
+
     async def close(self) -> None:
         """Settle what is left and end the incarnation; the second time, nothing."""
         if self.is_closed:

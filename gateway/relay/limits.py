@@ -59,6 +59,7 @@ class Limits:
     page_wait_s: float = 120  # for Django's answer, and between two pieces of it
     start_wait_s: float = 10  # before a process that is not ready takes connections all the same
     drain_s: float = 30  # streams under way at SIGTERM
+    drain_idle_s: float = 3  # a kept-alive connection at SIGTERM: its client may be sending a request
 
     @classmethod
     def from_text(cls, text: str) -> Self:

@@ -195,6 +195,6 @@ def test_a_stream_that_outlasts_the_draining_is_cut_and_charged_by_its_own_gatew
         stream.close()
         gateway.process.wait(15)
         record = UsageRecord.objects.get(key_id=key.row.pk)
-        assert record.status == "client_left"
+        assert record.status == "gateway_lost"
         assert record.output_quantity > 3
         assert_exact(house, key.row)
