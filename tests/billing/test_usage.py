@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from billing import usage
-from billing.models import Refusal
+from billing.models import Refusal, RefusalCount
 from billing.pricing import Quantities
 from billing.usage import Filters, Grouping, Interval, Reader, lowest_request_id, records_page, sums
 from gateway.relay.ids import new_request_id
@@ -82,6 +82,14 @@ def test_sums_and_refusals_are_read_by_tenant_and_time(database: None) -> None:
     )
     scan = next(node for node in nodes(refusals) if "Index Cond" in node)
     assert "tenant_id = 1" in scan["Index Cond"]
+
+
+def test_refusals_are_counted_from_the_readers_own_rows(database: None) -> None:
+    now = datetime.now(UTC)
+    filters = Filters(since=now - timedelta(days=3), until=now)
+    counts = plan_of(usage._narrowed(RefusalCount.objects.all(), Reader(1, 2), filters, time="minute"))
+    assert counts["Index Cond"].startswith("((tenant_id = 1) AND (minute >=")
+    assert "key_id = 2" in counts["Index Cond"]
 
 
 def test_a_request_id_names_its_millisecond(database: None) -> None:
