@@ -2,13 +2,21 @@
 
 import argparse
 import platform
+import subprocess
 import sys
 import time
 
+import msgspec
+import psycopg
+
+from bench.beffroi import DidNotStart
 from bench.machine import allow_many_files, description, flush_s, load_average
-from bench.rows import ROWS
+from bench.own_rows import ROWS
 from bench.session import Session, say
 from bench.table import Table
+
+# A measurement may fail; the others are still worth their table.
+FAILURES = (subprocess.SubprocessError, msgspec.MsgspecError, psycopg.Error, OSError, DidNotStart)
 
 
 def main() -> int:
@@ -21,9 +29,19 @@ def main() -> int:
     with Session(rounds, arguments.quick) as session:
         for name in arguments.only:
             say(f"{name} (load average {load_average():.1f})")
-            table.lines += ROWS[name](session)
+            try:
+                table.lines += ROWS[name](session)
+            except FAILURES as error:
+                session.wrong.append(f"{name} could not be measured: {_explained(error)}")
+                say(session.wrong[-1])
+        session.check_accounts()
         sys.stdout.write(_report(table, session, time.monotonic() - began))
     return 1 if session.wrong else 0
+
+
+def _explained(error: Exception) -> str:
+    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else None
+    return f"{error!r} {said[-2000:].decode(errors='replace') if said else ''}"
 
 
 def _report(table: Table, session: Session, seconds: float) -> str:

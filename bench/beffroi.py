@@ -12,7 +12,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from bench import script
-from bench.machine import Cores, free_ports, move, on
+from bench.machine import Cores, cores_for, free_ports, move, on
 from bench.rivals import Target
 from console.supervisor.home import Home
 from console.supervisor.processes import python, spawn, stop
@@ -67,7 +67,7 @@ class Beffroi:
                 raise DidNotStart(self.said())
             time.sleep(0.1)
         for gateway in self.pids("gateway"):
-            move(gateway, self._cores.gateway)
+            move(gateway, cores_for(self._gateways, self._cores))
 
     def _end(self) -> None:
         try:

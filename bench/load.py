@@ -28,8 +28,9 @@ GOLDEN = 0.618033988749895
 class Work(msgspec.Struct, kw_only=True, frozen=True):
     """What to ask of whom, and how long."""
 
-    port: int
-    key: str
+    port: int = 0
+    key: str = ""
+    keys: list[str] = []  # one a variant of the request, instead of `key`
     connections: int
     is_stream: bool = False
     tokens: int = 99  # data events of a stream: one more
@@ -99,9 +100,10 @@ def request(work: Work, connection: int) -> bytes:
     if work.is_stream:
         body["stream"] = True
     content = msgspec.json.encode(body)
+    key = work.keys[connection % len(work.keys)] if work.keys else work.key
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{work.port}\r\nContent-Type: application/json\r\n"
-        f"Accept: */*\r\nUser-Agent: bench/1\r\nAuthorization: Bearer {work.key}\r\n"
+        f"Accept: */*\r\nUser-Agent: bench/1\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content

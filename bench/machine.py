@@ -32,6 +32,12 @@ class Cores:
     others: set[int]
 
 
+def cores_for(processes: int, shared: Cores) -> set[int]:
+    """Where several gateways run: on cores of their own as far as there are any beside the client's."""
+    free = sorted(shared.gateway | (shared.others - shared.load))
+    return set(free[:processes])
+
+
 def cores() -> Cores:
     """The cores of this machine, shared out. With two, everybody else is on the client's."""
     mine = sorted(os.sched_getaffinity(0))

@@ -32,11 +32,13 @@ _asked = msgspec.json.Decoder(script.Asked)
 
 
 class Counts(msgspec.Struct):
-    """What happened on a port. Tokens are those of complete answers; a cut stream counts as `cut` alone."""
+    """What the client was answered on a port; tokens are those of complete answers.
+
+    Requests without a seed are not the client's: probes of the gateways, which nobody is billed for.
+    """
 
     requests: int = 0
     answers: int = 0
-    streams: int = 0
     cut: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -116,7 +118,8 @@ class Engine(asyncio.Protocol):
     """One connection."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wheels: Wheels, counts: Counts) -> None:
-        self._loop, self._wheels, self._counts = loop, wheels, counts
+        self._loop, self._wheels, self._of_port = loop, wheels, counts
+        self._counts = counts  # where the request at hand is counted
         self._buffer = bytearray()
         self._needs = 0  # bytes that complete the request, once known
         self._stream: Stream | None = None
@@ -172,17 +175,17 @@ class Engine(asyncio.Protocol):
 
     def _page(self, path: bytes) -> bytes:
         if path == b"/stats":
-            return _http(msgspec.json.encode(self._counts))
+            return _http(msgspec.json.encode(self._of_port))
         if path == b"/metrics":
-            return metrics(self._counts)
+            return metrics(self._of_port)
         fixed = {b"/tokenize": TOKENIZED, b"/v1/models": MODELS, b"/health": HEALTH}
         return fixed.get(path, NOT_FOUND)
 
     def _complete(self, body: bytes) -> None:
         self._asked = asked = _asked.decode(body)
+        self._counts = Counts() if asked.seed is None else self._of_port
         self._counts.requests += 1
         if asked.stream:
-            self._counts.streams += 1
             self._start_stream(asked)
         else:
             tokens = min(script.WHOLE_TOKENS, asked.limit)

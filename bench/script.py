@@ -47,7 +47,7 @@ class Asked(msgspec.Struct):
     """What the engine reads of a request; msgspec skips the rest, 400 KB of prompt included."""
 
     stream: bool = False
-    seed: int = 0
+    seed: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stream_options: StreamOptions = msgspec.field(default_factory=StreamOptions)
@@ -65,12 +65,12 @@ def seed(pause_ms: int, connection: int) -> int:
 
 def pause_ms(asked: Asked) -> int:
     """Milliseconds between two events; 0: as fast as the client reads."""
-    return min(asked.seed // 1000, MOST_PAUSE_MS)
+    return min((asked.seed or 0) // 1000, MOST_PAUSE_MS)
 
 
 def variant(asked: Asked) -> int:
     """Which of the texts is said."""
-    return asked.seed % 1000 % VARIANTS
+    return (asked.seed or 0) % 1000 % VARIANTS
 
 
 @cache

@@ -16,12 +16,14 @@ from typing import Self
 
 import msgspec
 
+from bench.accounts import counts_of, database_facts, differences, environment_of, verify_ledger
 from bench.beffroi import Beffroi
 from bench.load import Outcome, Work
 from bench.machine import cores, free_ports, load_average, on
 from bench.rivals import STARTERS, Missing, Target, answers
 from console.supervisor.processes import python, spawn
 
+POSTGRES = "its PostgreSQL"
 DIRECT, NGINX, ROUTER, BEFFROI, FOUR = "direct", "nginx", "vllm-router", "Beffroi", "Beffroi, 4 processes"
 EVERYBODY = (DIRECT, NGINX, ROUTER, BEFFROI)
 # glibc would give the memory of each large body back to the kernel and fetch it again: for the engine and the client,
@@ -94,14 +96,20 @@ class Session:
             return target
         gateways = 4 if name == FOUR else 1
         self.installations[name] = self._stack.enter_context(Beffroi(port, self.cores, gateways))
-        return self.installations[name].target
+        installation = self.installations[name]
+        if name == BEFFROI:
+            self.versions.append(database_facts(environment_of(installation.home, installation.environment)))
+        return installation.target
 
     def measure(self, name: str, work: Work) -> Outcome | None:
         """Send the client to one of them; what was wrong is noted. None where it is missing."""
         target = self.target(name)
         if target is None:
             return None
-        work = msgspec.structs.replace(work, port=target.port, key=target.key, watch=dict(target.watch))
+        window_s = 2 / 3 * work.window_s if self.is_quick else work.window_s
+        work = msgspec.structs.replace(
+            work, port=target.port, key=target.key, watch=dict(target.watch), window_s=window_s
+        )
         with on(self.cores.load):
             done = subprocess.run(
                 [sys.executable, "-m", "bench.load"],
@@ -117,15 +125,28 @@ class Session:
             self.wrong.append(f"{name}: {fault.count} x {what}; for example: {fault.sample!r}")
         return outcome
 
-    def in_turn(self, names: tuple[str, ...], work: Work, rounds: int | None = None) -> "Results":
+    def check_accounts(self) -> None:
+        """Note what was billed otherwise than the engine said it."""
+        for name, installation in self.installations.items():
+            say(f"comparing the bill of {name} with what the engine said")
+            environment = environment_of(installation.home, installation.environment)
+            found = differences(environment, counts_of(self.engine_ports[name])) + verify_ledger(environment)
+            if installation.target != self._targets[name]:
+                found.append("a gateway or PostgreSQL died and was started again")
+            self.wrong += [f"{name}: {difference}" for difference in found]
+
+    def in_turn(
+        self, names: tuple[str, ...], work: Work, most_rounds: int = 99, after_round: Callable[[], None] = lambda: None
+    ) -> "Results":
         """Visit each of them in each round."""
         results = Results({name: [] for name in names})
-        for number in range(rounds or self.rounds):
+        for number in range(min(self.rounds, most_rounds)):
             for name in names:
                 outcome = self.measure(name, work)
                 if outcome is not None:
                     results.outcomes[name].append(outcome)
                     say(f"  round {number + 1} {name}: {_in_short(outcome)}, load average {load_average():.1f}")
+            after_round()
         return results
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.session import BEFFROI, DIRECT, EVERYBODY
+from bench.session import BEFFROI, EVERYBODY, POSTGRES
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Goal:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: a figure of each that was measured, and what ours has to be."""
+    """A line of the table: of which measurement, which figure, what each has, and what ours has to be."""
 
+    of: str
     what: str
     figures: Mapping[str, float | str]
     to_reach: Sequence[Goal] = ()
     aim: Sequence[Goal] = ()
-    note: str = ""
 
 
 @dataclass
@@ -49,19 +49,19 @@ class Table:
 
     def markdown(self) -> str:
         """The table in Markdown."""
-        columns = [*EVERYBODY, "its PostgreSQL"]
+        columns = [*EVERYBODY, POSTGRES]
         rows = [["measured", *columns, "to reach", "aim"]]
         rows.append(["---"] * len(rows[0]))
-        for line in self.lines:
+        for before, line in zip([None, *self.lines], self.lines, strict=False):
+            of = "–" if before and before.of == line.of else f"{line.of}:"
             figures = [_text(line.figures.get(name)) for name in columns]
-            what = f"{line.what} ({line.note})" if line.note else line.what
-            rows.append([what, *figures, _goals(line.to_reach), _goals(line.aim)])
+            rows.append([f"{of} {line.what}", *figures, _goals(line.to_reach), _goals(line.aim)])
         return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
     @property
     def missed(self) -> list[str]:
         """What has not reached its target, and by how much."""
-        return [f"{line.what}: {goal}" for line in self.lines for goal in line.to_reach if not goal.is_met]
+        return [f"{line.of}: {line.what}: {goal}" for line in self.lines for goal in line.to_reach if not goal.is_met]
 
 
 def at_most(rule: str, figures: Mapping[str, float], reference: str, factor: float) -> list[Goal]:
@@ -69,11 +69,6 @@ def at_most(rule: str, figures: Mapping[str, float], reference: str, factor: flo
     if reference not in figures or BEFFROI not in figures:
         return []
     return [Goal(rule, figures[reference] * factor, figures[BEFFROI])]
-
-
-def without_direct(figures: Mapping[str, float]) -> dict[str, float]:
-    """Figures of those that are gateways."""
-    return {name: figure for name, figure in figures.items() if name != DIRECT}
 
 
 def _goals(goals: Sequence[Goal]) -> str:
