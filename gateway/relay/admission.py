@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from billing.pricing import MissingPrice, Prices, affordable_output, upper_bound
+from billing.pricing import MissingPrice, Prices, upper_bound
 from gateway.relay import errors
 from gateway.relay.authenticate import authorize
 from gateway.relay.database import LOST
@@ -19,22 +19,24 @@ from gateway.relay.ledger import Admission, Description, Verdict
 from gateway.relay.request_body import InferenceRequest
 from gateway.relay.routing import choose
 from gateway.relay.snapshot import Caller, Model
+from gateway.relay.tightening import comes_free, fit_budget, fit_limit
 
 if TYPE_CHECKING:
     from gateway.relay.gateway import Gateway
 
-# Fewer tokens than this are no answer: then a request is refused rather than lowered.
-LEAST_OUTPUT = 16
 LABEL_CHARACTERS = 64
 # Every round makes the request cheaper or reads newer rows; a sane one needs three.
 ROUNDS = 6
+ROUNDS_AFTER_A_WAIT = 2  # with what was wanted, and with less
 STALE_PAUSE_S = 0.02  # where what was read is still old: at the instant of a price change clocks may differ by as much
 
 
 @dataclass(slots=True)
 class Plan:
     """A request on its way to its hold. Tokens are counts; `output` is the limit that will be sent, None where there is
-    none; `counted` what an engine counted in the prompt, where it was asked and could say."""
+    none; `wanted` the one that fits the window; `counted` what an engine counted in the prompt, where it was asked and
+    could say; `waits_since` (monotonic seconds) when it began to wait for money, and `waits` how often it did.
+    """
 
     request_id: UUID
     request: HttpRequest
@@ -49,6 +51,9 @@ class Plan:
     output: int | None
     was_count_asked: bool = False
     counted: int | None = None
+    wanted: int | None = None
+    waits_since: float | None = None
+    waits: int = 0
     standing: Any = None
 
     @property
@@ -63,12 +68,12 @@ class Plan:
         """How many prompts the request holds together."""
         return max(1, self.inference.prompts)
 
-    def bound(self) -> int:
-        """The most that the request can cost, in nano-EUR. Raises MissingPrice."""
+    def bound(self, output: int | None) -> int:
+        """The most that the request can cost with that output limit, in nano-EUR. Raises MissingPrice."""
         inference, window = self.inference, self.model.facts.context_window
-        if self.output is None:
+        if output is None:
             return upper_bound(self.input_tokens, 0, self.prompts, window, self.prices, documents=inference.documents)
-        return upper_bound(self.input_tokens, self.output, inference.sequences, window, self.prices)
+        return upper_bound(self.input_tokens, output, inference.sequences, window, self.prices)
 
     def fit_window(self) -> None:
         """Lower the output limit to what the window leaves beside the prompt. Raises Refusal where nothing is left.
@@ -162,7 +167,10 @@ async def admit(gateway: "Gateway", plan: Plan) -> None:
         raise errors.overloaded()
     try:
         await _leave_room(gateway, plan)
-        for _ in range(ROUNDS):
+        plan.wanted = plan.output
+        asked = 0
+        while asked < ROUNDS + ROUNDS_AFTER_A_WAIT * plan.waits:
+            asked += 1
             verdict = await gateway.ledger.admit(_admission(plan))
             if verdict.verdict == "admitted":
                 plan.standing = verdict.detail
@@ -177,7 +185,9 @@ async def admit(gateway: "Gateway", plan: Plan) -> None:
         raise errors.internal_error() from None
     except LOST:  # while newer rows were read: nothing is held
         raise errors.ledger_unavailable() from None
-    raise _refusal_of(verdict) or errors.overloaded()
+    finally:
+        gateway.money.leave(plan)
+    raise _refusal_of(plan, verdict) or errors.overloaded()
 
 
 async def count_prompt(gateway: "Gateway", plan: Plan) -> bool:
@@ -215,20 +225,22 @@ async def _answer_verdict(gateway: "Gateway", plan: Plan, verdict: Verdict) -> N
     if verdict.verdict == "stale":
         return await _refresh(gateway, plan)
     detail = verdict.detail
-    if verdict.verdict == "budget" and (await count_prompt(gateway, plan) or _lower_output(plan, detail)):
-        return None
-    if verdict.verdict == "limit" and (
-        (detail["what"] == "tokens" and await count_prompt(gateway, plan)) or _lower_to_limit(plan, detail)
+    if verdict.verdict == "budget" and (
+        await count_prompt(gateway, plan) or await fit_budget(gateway.money, plan, detail)
     ):
         return None
-    raise _refusal_of(verdict) or errors.ledger_unavailable()
+    if verdict.verdict == "limit" and (
+        (detail["what"] == "tokens" and await count_prompt(gateway, plan)) or fit_limit(plan, detail)
+    ):
+        return None
+    raise _refusal_of(plan, verdict) or errors.ledger_unavailable()
 
 
-def _refusal_of(verdict: Verdict) -> errors.Refusal | None:
+def _refusal_of(plan: Plan, verdict: Verdict) -> errors.Refusal | None:
     """What a verdict that stays becomes; None where only we are to blame."""
     match verdict.verdict:
         case "budget":
-            return errors.insufficient_quota(verdict.detail)
+            return errors.insufficient_quota(verdict.detail, comes_free=comes_free(plan, verdict.detail))
         case "limit":
             return errors.rate_limit_exceeded(verdict.detail)
         case "repeated":
@@ -264,37 +276,6 @@ async def _refresh(gateway: "Gateway", plan: Plan) -> None:
     plan.prices = prices
 
 
-def _lower_output(plan: Plan, budget: Any) -> bool:
-    """Lower the output limit to what the budget pays for: ours always, the client's where the owner allows it."""
-    if plan.output is None or (plan.inference.max_output_asked is not None and not budget["may_lower_output"]):
-        return False
-    window, sequences = plan.model.facts.context_window, plan.inference.sequences
-    headroom = budget["headroom_nano_eur"]
-    # A part of it where that is an answer: whoever took all would keep everybody else out until it ends.
-    for share in (headroom // 4, headroom // 2, headroom):
-        affordable = affordable_output(share, plan.input_tokens, sequences, window, plan.prices)
-        if LEAST_OUTPUT <= affordable < plan.output:
-            plan.output = affordable
-            return True
-    return False
-
-
-def _lower_to_limit(plan: Plan, limit: Any) -> bool:
-    """Lower our own default output limit to what a limit in tokens leaves."""
-    if (
-        plan.output is None
-        or plan.inference.max_output_asked is not None
-        or limit["what"] not in ("tokens", "output_tokens")
-    ):
-        return False
-    left = limit["amount"] - limit["used"] - (plan.input_tokens if limit["what"] == "tokens" else 0)
-    fitting = left // plan.inference.sequences
-    if not LEAST_OUTPUT <= fitting < plan.output:
-        return False
-    plan.output = fitting
-    return True
-
-
 def _admission(plan: Plan) -> Admission:
     inference, model, key = plan.inference, plan.model, plan.caller.key
     output_tokens = (plan.output or 0) * inference.sequences
@@ -306,7 +287,7 @@ def _admission(plan: Plan) -> Admission:
         model_id=model.id,
         mode="standard",
         price_version_id=plan.prices.version_id,
-        amount=plan.bound(),
+        amount=plan.bound(plan.output),
         tokens=plan.input_tokens + output_tokens,
         output_tokens=output_tokens,
         idempotency=plan.idempotency,

@@ -279,10 +279,10 @@ def wrong_kind_of_model(name: str, kind: str, path: str) -> Refusal:
 # What the ledger says
 
 
-def insufficient_quota(detail: Mapping[str, Any]) -> Refusal:
-    """429: a budget does not cover the most that the request can cost; `detail` is that of the ledger's `budget`."""
-    message = budget_message(detail)
-    refusal = Refusal(429, "insufficient_quota", "insufficient_quota", None, message, (_DO_NOT_RETRY,))
+def insufficient_quota(detail: Mapping[str, Any], *, comes_free: bool = False) -> Refusal:
+    """429: a budget does not cover the most that the request can cost (`detail`: the ledger's `budget`), or not yet."""
+    headers = (_retry_after(5) if comes_free else _DO_NOT_RETRY,)
+    refusal = Refusal(429, "insufficient_quota", "insufficient_quota", None, budget_message(detail), headers)
     refusal.limit_name = f"budget/{detail['period']}/{detail['scope']}"
     return refusal
 

@@ -101,7 +101,7 @@ def _told(plan: Plan) -> dict[str, object]:
         "documents": plan.inference.documents,
         "prompt_cost_nano_eur": prompt_cost,
         "full_output_cost_nano_eur": price_of(full, plan.prices)[0],
-        "reserved_nano_eur": plan.bound(),
+        "reserved_nano_eur": plan.bound(plan.output),
         "nano_eur_per_million": {
             meter: price for meter, price in plan.prices.nano_eur_per_million.items() if meter in METERS
         },

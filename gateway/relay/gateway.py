@@ -37,6 +37,7 @@ from gateway.relay.routing import Replica
 from gateway.relay.snapshot import Snapshot
 from gateway.relay.snapshot_reader import SnapshotReader
 from gateway.relay.sweeper import Sweeper
+from gateway.relay.tightening import MoneyQueue
 from gateway.relay.upstream import Pool, UpstreamConnection
 from identity.client_address import address_is_in, parse_address
 
@@ -60,6 +61,7 @@ class Gateway:
         self.reader = SnapshotReader(config, self.snapshot)
         self.ledger = Ledger(config, self.fence)
         self.sweeper = Sweeper(config, self.ledger, self._works_on)
+        self.money = MoneyQueue(self.limits)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.is_draining = self.is_fenced = self.is_closed = False

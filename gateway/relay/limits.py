@@ -35,6 +35,9 @@ class Limits:
 
     admit_wait_s: float = 15  # I1: requests wait for the database this long, holding no engine
     call_s: float = 10  # for a statement: longer than any wait for a lock, and a request can still ask a second time
+    money_wait_s: float = 15  # I3: for money that running requests hold, before a request is cut short or refused
+    waiting_for_money: int = 256  # requests that wait for it; past it none does. Each asks the ledger twice a second
+    waiting_for_money_of_tenant: int = 32  # so that one tenant does not take all places
     settle_wait_s: float = 60  # I1: a finished answer waits this long for its charge
     waiting_settlements: int = 20_000  # charges waiting for the database; past it the sweeper settles from checkpoints
     waiting_refusals: int = 10_000  # refusals are a courtesy: past it they are only lost

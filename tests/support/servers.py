@@ -108,7 +108,11 @@ class TestServers:
 def hold_lock(folder: Path) -> IO[str]:
     """Lock a run's folder for as long as its process lives; the kernel lets go even when it is killed."""
     lock = (folder / "lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise
     return lock
 
 

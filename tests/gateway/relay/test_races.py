@@ -33,7 +33,7 @@ from tests.support.wire import request
 
 GATEWAYS = 4
 # Patience: ten thousand requests wait for their turn on two busy cores.
-LIMITS = "admit_wait_s=80,head_wait_s=80,heartbeat_s=2"
+LIMITS = "admit_wait_s=80,head_wait_s=80,money_wait_s=0.01,heartbeat_s=2"
 PROMPT, ANSWER = 20, 5
 COST = PROMPT * 150 + ANSWER * 600  # nano-EUR: the hold and the charge
 
