@@ -26,9 +26,9 @@ def records_of(key: ApiKey) -> list[UsageRecord]:
     return list(UsageRecord.objects.filter(key_id=key.pk).order_by("request_id"))
 
 
-def only_record_of(key: ApiKey) -> UsageRecord:
+def only_record_of(key: ApiKey, within: float = 5.0) -> UsageRecord:
     """The record of a key that made one request."""
-    assert eventually(lambda: UsageRecord.objects.filter(key_id=key.pk).exists(), 5), "no record"
+    assert eventually(lambda: UsageRecord.objects.filter(key_id=key.pk).exists(), within), "no record"
     [record] = records_of(key)
     return record
 

@@ -1,23 +1,17 @@
 """Where a client comes from: its socket, a trusted proxy's word, and nobody else's. And over TLS."""
 
 import socket
-import ssl
 import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection, HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gateway.relay.proxy_protocol import SIGNATURE, BadPreface, Preface, read_preface
 from tests.gateway.relay.conftest import Scene
 from tests.support.gateway import GatewayProcess
+from tests.support.tls import GatewayOverTls
 from tests.support.wire import RecordingServer, Wire, chat, read_request, request
 
 
@@ -170,39 +164,13 @@ def test_a_client_on_ipv6_is_known_by_its_address(database: None, django: Path, 
             assert gateway.chat(scene.model, key, max_tokens=1).status == status
 
 
-class OverTls(GatewayProcess):
-    context: ssl.SSLContext
-
-    def http_connection(self) -> HTTPConnection:
-        return HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.context)
-
-    def connect(self) -> socket.socket:
-        return self.context.wrap_socket(super().connect(), server_hostname="127.0.0.1")
-
-
 @pytest.fixture
-def over_tls(database: None, django: Path, tmp_path: Path) -> Iterator[OverTls]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "beffroi")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now - timedelta(1), now + timedelta(1)
-        )
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, secret = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    no_password = serialization.NoEncryption()
-    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no_password))
-    OverTls.arguments = ("--tls-certificate", str(pem), "--tls-key", str(secret))
-    OverTls.context = ssl.create_default_context(cafile=str(pem))
-    with OverTls(tmp_path, "body_bytes=200000", BEFFROI_DJANGO_SOCKET=str(django)) as gateway:
+def over_tls(database: None, django: Path, tmp_path: Path) -> Iterator[GatewayOverTls]:
+    with GatewayOverTls(tmp_path, "body_bytes=200000", BEFFROI_DJANGO_SOCKET=str(django)) as gateway:
         yield gateway
 
 
-def test_everything_works_over_tls(over_tls: OverTls, scene: Scene) -> None:
+def test_everything_works_over_tls(over_tls: GatewayOverTls, scene: Scene) -> None:
     key = scene.key().text
     over_tls.await_key(key)
     assert told(over_tls) == "127.0.0.1|https|-|-"
@@ -224,7 +192,7 @@ def test_everything_works_over_tls(over_tls: OverTls, scene: Scene) -> None:
         assert wire.answer().status == 413
 
 
-def test_plain_http_at_a_tls_port_gets_nothing(over_tls: OverTls) -> None:
+def test_plain_http_at_a_tls_port_gets_nothing(over_tls: GatewayOverTls) -> None:
     with Wire(socket.create_connection(("127.0.0.1", over_tls.port))) as wire:
         wire.send(request("GET", "/health/live"))
         assert wire.is_cut()
