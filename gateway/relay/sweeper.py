@@ -23,11 +23,16 @@ from gateway.relay.ledger import NOTHING, Ledger, Settlement, priced
 logger = logging.getLogger("beffroi.sweeper")
 
 EVERY_S = 5
+FRESH_S = 2  # as far as clocks may differ
 BATCH = 500
 KEPT_REFUSALS = 1000  # a key, one by one (DESIGN)
 IDEMPOTENCY_MEMORY = "24 hours"
 TIDY_ROUNDS = 120  # tidied every ten minutes
 
+_FENCE = """
+    select case when clock_timestamp() < to_timestamp(%s)
+        then fence_silent_v1(make_interval(secs => %s), make_interval(secs => %s)) else 0 end
+"""
 _ORPHANS = "select request_id, price_version_id, checkpoint, age_ms from orphaned_holds_v1(%s)"
 _OURS = """
     select request_id, price_version_id, checkpoint, (extract(epoch from now() - admitted_at) * 1000)::int
@@ -77,12 +82,17 @@ class Sweeper:
             await self._line.call("select tidy_v1(%s, %s::interval)", (KEPT_REFUSALS, IDEMPOTENCY_MEMORY))
 
     async def _fence_silent(self) -> None:
-        """Fence who was silent while we were heard: PostgreSQL's own start says nothing where a standby took over."""
+        """Fence who was silent while we were heard: PostgreSQL's own start says nothing where a standby took over.
+
+        Where it stood still it would take up our question before anybody's heartbeat, so the question expires. Where we
+        stood still we are not well before our own heartbeat.
+        """
+        if not self._ledger.is_well:
+            self._well_since = math.inf
         if time.monotonic() - self._well_since < self._limits.silent_s:
             return
         fenced = await self._line.call(
-            "select fence_silent_v1(make_interval(secs => %s), make_interval(secs => %s))",
-            (self._limits.silent_s, self._limits.grace_s),
+            _FENCE, (self._ledger.now() + FRESH_S, self._limits.silent_s, self._limits.grace_s)
         )
         if fenced[0][0]:
             logger.warning("fenced %d silent incarnations", fenced[0][0])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,13 +92,21 @@ class OwnPostgres:
         self._cluster.wait_until_ready(lambda: process.poll() is None)
         forget_connections()
 
-    def stop(self) -> None:
-        """`pg_ctl stop -m immediate`: every session is cut, nothing is flushed, the next start recovers."""
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """`pg_ctl stop -m immediate`: every session is cut, nothing is flushed, the next start recovers.
+
+        SIGINT is the fast stop of a planned restart; SIGKILL ends the postmaster, and its children find out.
+        """
         process, self._process = self._process, None
-        if process is not None:
-            self.thaw()
-            process.send_signal(signal.SIGQUIT)
-            process.wait(20)
+        if process is None:
+            return
+        self.thaw()
+        process.send_signal(how)
+        process.wait(20)
+        deadline = time.monotonic() + 20
+        while self._pids():
+            assert time.monotonic() < deadline, "PostgreSQL's children outlive it"
+            time.sleep(0.02)
 
     def freeze(self) -> None:
         """Stop all its processes where they stand: connections stay open, and nobody answers."""
