@@ -15,7 +15,7 @@ _ID_MARGIN = "interval '1 hour'"
 # Around the instant in which a budget was made or removed, an admission under way may have seen it or not: a budget's
 # own time is taken before the commit, an admission's when its transaction begins, perhaps by another clock (2 s off).
 _EDGE = "interval '3 seconds'"
-_NOT_CHARGED = "('client_left_early', 'engine_failed', 'undelivered', 'unmetered')"
+_NOT_CHARGED = "('client_left_early', 'engine_failed', 'engine_refused', 'undelivered', 'unmetered')"
 
 _KEYS = "hour, tenant_id, project_id, key_id, model_id, mode"
 _QUANTITIES = [f"{meter}_quantity" for meter in METERS]

@@ -10,7 +10,7 @@ from gateway.relay.routing import Replica
 from gateway.relay.usage import Usage
 
 _FINISH_REASON = re.compile(r"[a-z_]{1,32}")
-_NOT_CHARGED = ("engine_failed", "client_left_early", "unmetered", "undelivered")
+_NOT_CHARGED = ("engine_failed", "engine_refused", "client_left_early", "unmetered", "undelivered")
 
 
 def status_of(plan: Plan, usage: Usage | None) -> str:
@@ -70,7 +70,7 @@ def settlement_of(
         replica=replica.name if replica else "",
         node=replica.node if replica else "",
         site=replica.site if replica else "",
-        ttft_ms=None if status == "engine_failed" else ttft_ms,
+        ttft_ms=None if status in ("engine_failed", "engine_refused") else ttft_ms,
         duration_ms=duration_ms,
         quantities=quantities,
         amounts=amounts,

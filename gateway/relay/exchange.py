@@ -90,7 +90,7 @@ class Exchange:
     async def _relay(self, plan: Plan) -> None:
         """Try replicas until one answers; then charge and end the answer. Raises Refusal when none does."""
         tried: list[Replica] = []
-        refusal = errors.no_replica(plan.model.name)
+        refusal, status = errors.no_replica(plan.model.name), "engine_failed"
         while len(tried) < self._gateway.limits.attempts:
             model = self._gateway.snapshot.models.get(plan.model.name, plan.model)  # its replicas may have changed
             replica = None if self._has_left else choose(model.replicas, tried, time.monotonic())
@@ -108,7 +108,7 @@ class Exchange:
                 return await self._end(plan, trouble)
             if self._status in (400, 413, 422):
                 replica.succeeded()
-                refusal = errors.from_engine(self._status, b"".join(self._parts))
+                refusal, status = errors.from_engine(self._status, b"".join(self._parts)), "engine_refused"
                 break
             replica.failed(time.monotonic(), self._gateway.limits)
             logger.warning("request %s: replica %s %s", self.request_id, replica.name, trouble)
@@ -119,7 +119,7 @@ class Exchange:
             else:
                 self._settle("client_left_early", CLIENT_LEFT, None)
             return None
-        self._settle("engine_failed", refusal.status, None)
+        self._settle(status, refusal.status, None)
         raise refusal
 
     async def _attempt(self, plan: Plan, replica: Replica) -> str:

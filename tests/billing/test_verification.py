@@ -189,7 +189,7 @@ def test_money_past_a_cap_is_found(scene: Scene, postgres: OwnPostgres) -> None:
     assert [(what, expected) for what, expected, _ in found] == [("spent and held", "at most 1")]
 
 
-@pytest.mark.parametrize("status", ["engine_failed", "client_left_early", "unmetered", "undelivered"])
+@pytest.mark.parametrize("status", ["engine_failed", "engine_refused", "client_left_early", "unmetered", "undelivered"])
 def test_money_for_a_request_that_costs_nothing_is_found(scene: Scene, postgres: OwnPostgres, status: str) -> None:
     cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
     found = found_after(

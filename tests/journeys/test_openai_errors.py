@@ -135,7 +135,7 @@ def test_a_bad_request_names_the_member(client: OpenAI, members: dict[str, Any],
 def test_what_an_engine_objects_to_is_a_bad_request(client: OpenAI, bill: Bill) -> None:
     error = refused(client, openai.BadRequestError, 400, "rejected_by_engine", extra_body={"simulate": {"stauts": 1}})
     assert "stauts" in error.message
-    bill.show_free(error.request_id, "engine_failed", 400)
+    bill.show_free(error.request_id, "engine_refused", 400)
 
 
 def test_a_repeated_idempotency_key_is_a_conflict(ask: Ask, beffroi: Installation, bill: Bill) -> None:

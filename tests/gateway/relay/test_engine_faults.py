@@ -56,7 +56,8 @@ def test_I2_c_no_success_from_any_engine_costs_nothing(
     if status == 503:
         assert int(answered.headers["retry-after"]) >= 1
     record = only_record_of(key.row)
-    assert (record.status, record.http_status, record.cost_nano_eur) == ("engine_failed", status, 0)
+    ended = "engine_refused" if code == "rejected_by_engine" else "engine_failed"
+    assert (record.status, record.http_status, record.cost_nano_eur) == (ended, status, 0)
     assert record.ttft_ms is None
     assert answered.headers["x-request-id"] == str(record.request_id)
     assert_exact(faulty.house, key.row)
