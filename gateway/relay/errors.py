@@ -323,7 +323,7 @@ def overloaded(seconds: float = 1) -> Refusal:
 
 
 def ledger_unavailable(seconds: float = 5) -> Refusal:
-    """503: the request could not be admitted in time, or its answer could not be charged (it is not billed)."""
+    """503: the request could not be admitted in time. An engine never saw it."""
     return _unavailable("ledger_unavailable", "Billing is unavailable for a moment. Nothing was charged.", seconds)
 
 
@@ -357,13 +357,12 @@ def internal_error() -> Refusal:
     )
 
 
-def settlement_delayed(request_id: str) -> Refusal:
-    """In-band: the answer is whole, but its charge is not durable yet."""
-    message = (
-        "The answer is complete, but its charge is not recorded yet. "
-        f"GET /api/usage/records?request_id={request_id} will show it."
-    )
-    return Refusal(503, "server_error", "settlement_delayed", None, message)
+def settlement_delayed(request_id: str, seconds: float = 5) -> Refusal:
+    """In-band, or 503 for an answer in one piece, which is then kept back and free, save that its charge was durable
+    and only the word of it is late or lost: nobody here can know.
+    """
+    found = f"GET /api/usage/records?request_id={request_id} will show what was charged."
+    return _unavailable("settlement_delayed", f"The charge of this answer was not confirmed in time. {found}", seconds)
 
 
 def stream_broken() -> Refusal:

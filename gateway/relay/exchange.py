@@ -208,7 +208,7 @@ class Exchange:
             cost = await self._charged(charge)
         except Exception:  # noqa: BLE001  # an answer that cannot be charged is not delivered (I1)
             self._make_undelivered()
-            self._refuse(errors.ledger_unavailable())
+            self._refuse(errors.settlement_delayed(str(self.request_id)))
             return
         headers = [(b"content-type", b"application/json"), *self._common_headers()]
         headers.append((b"x-beffroi-cost-nano-eur", b"%d" % cost))

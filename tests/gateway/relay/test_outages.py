@@ -189,7 +189,7 @@ def test_I1_a_whole_answer_that_cannot_be_charged_is_not_delivered_and_costs_not
     assert eventually(hasty.is_worked_on, 5)
     hasty.postgres.stop()
     answered = asked.answered()
-    assert (answered.status, error_of(answered)["code"]) == (503, "ledger_unavailable")
+    assert (answered.status, error_of(answered)["code"]) == (503, "settlement_delayed")
     hasty.postgres.start()
     record = only_record_of(key.row)
     assert (record.status, record.http_status, record.cost_nano_eur) == ("undelivered", 503, 0)
