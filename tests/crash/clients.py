@@ -232,7 +232,10 @@ def any_wish(dice: random.Random) -> Wish:
 def _faulty(dice: random.Random, stream: bool, extra: Mapping[str, object]) -> Wish:
     """An engine that fails as it is asked to."""
     fault, value = dice.choice(
-        [("zero_usage", True), ("no_usage", True), ("nonsense_usage", "huge"), ("close_after", 5), ("status", 500)]
-    )
+        [
+            ("zero_usage", True), ("no_usage", True), ("nonsense_usage", "huge"), ("close_after", 5), ("status", 500),
+            ("status", 400),
+        ]
+    )  # fmt: skip
     pace = _pace(dice.randint(6, 20), 40, **{fault: value})
     return Wish(CHAT, _chat(**pace, **extra), stream, fault=fault)

@@ -51,8 +51,9 @@ class HoldStory:
 
 @dataclass
 class Case:
-    """One request. `lost_at`: when its gateway was killed or stopped; `fresh`: tokens on the wire that a checkpoint
-    has to have counted by then (None where nothing can be said, as the database was away).
+    """One request. `fresh`: tokens on the wire that a checkpoint had to count before its gateway was killed or stopped
+    (None where nothing can be said, as the database was away); `was_disturbed`: whether the database, the way to it or
+    its gateway was struck meanwhile.
     """
 
     request_id: str
@@ -61,6 +62,7 @@ class Case:
     record: Record | None
     hold: HoldStory
     fresh: int | None = None
+    was_disturbed: bool = False
 
     def told(self) -> list[str]:
         """For a person who looks for what went wrong."""

@@ -79,24 +79,27 @@ _ENDED = frozenset({Saw.WHOLE, Saw.PART, Saw.NOTHING, Saw.ERROR})
 _DELAYED = frozenset({"settlement_delayed"})
 
 TABLE: dict[str, Row] = {
-    "completed": Row("a", final_usage, final_usage, _ENDED, _DELAYED),
+    "completed": Row("a", final_usage, final_usage, _ENDED | {Saw.REFUSED}, _DELAYED),
     "client_left": Row("b", seen_by_client, on_the_wire, frozenset({Saw.NOTHING, Saw.PART})),
     "engine_died": Row(
         "b", seen_by_client, on_the_wire, frozenset({Saw.NOTHING, Saw.PART, Saw.ERROR}), _DELAYED | {"engine_failed"}
     ),
     "engine_failed": Row(
         "c", nothing, nothing, frozenset({Saw.NOTHING, Saw.REFUSED, Saw.ERROR, Saw.PART}),
-        frozenset({"engine_failed", "no_replica", "ledger_unavailable", "internal_error"}),
+        frozenset({"engine_failed", "no_replica", "ledger_unavailable"}),
+    ),
+    "engine_refused": Row(
+        "c", nothing, nothing, frozenset({Saw.NOTHING, Saw.REFUSED, Saw.ERROR}), frozenset({"rejected_by_engine"})
     ),
     "gateway_lost": Row(
         "d", last_checkpoint, last_checkpoint, frozenset({Saw.NOTHING, Saw.PART, Saw.REFUSED, Saw.ERROR}),
-        _DELAYED | {"engine_failed"},
+        _DELAYED | {"engine_failed", "no_replica"},
     ),
-    "unmetered": Row("e", nothing, nothing, _ENDED, _DELAYED),
-    "zero_usage": Row("f", nothing, nothing, _ENDED, _DELAYED),
-    "clamped": Row("g", nothing, inside_the_hold, _ENDED, _DELAYED),
+    "unmetered": Row("e", nothing, nothing, _ENDED | {Saw.REFUSED}, _DELAYED),
+    "zero_usage": Row("f", nothing, nothing, _ENDED | {Saw.REFUSED}, _DELAYED),
+    "clamped": Row("g", nothing, inside_the_hold, _ENDED | {Saw.REFUSED}, _DELAYED),
     "client_left_early": Row("h", nothing, nothing, frozenset({Saw.NOTHING})),
-    "undelivered": Row("I1", nothing, nothing, frozenset({Saw.NOTHING, Saw.REFUSED})),
+    "undelivered": Row("I1", nothing, nothing, frozenset({Saw.NOTHING, Saw.REFUSED}), _DELAYED),
 }  # fmt: skip
 
 # A whole answer of an engine that was asked to report wrongly has this status and no other.
@@ -183,7 +186,7 @@ def _by_status(case: Case, record: Record) -> Iterator[tuple[str, str]]:
         return
     if told.saw not in row.client_may_have_seen:
         yield rule, f"its client saw: {told.saw} {told.error}"
-    if told.saw is Saw.ERROR and told.error not in row.errors_told:
+    if told.saw in (Saw.ERROR, Saw.REFUSED) and told.error not in row.errors_told:
         yield rule, f"its client was told {told.error}"
     if record.status in ("client_left", "client_left_early") and not (told.left or told.trouble):
         yield rule, "its client had not left"
@@ -198,7 +201,7 @@ def _by_client(case: Case, record: Record) -> Iterator[tuple[str, str]]:
         return
     if told.label != record.label:
         yield "I2 record", f"it is labelled {record.label}, its client's label is {told.label}"
-    if told.saw is Saw.REFUSED and record.cost:
+    if told.saw is Saw.REFUSED and record.cost and not (told.error in _DELAYED and case.was_disturbed):
         yield "I1 refused", f"its client was told {told.status} {told.error}, and {record.cost} nano-EUR were charged"
     if told.saw is not Saw.WHOLE:
         return

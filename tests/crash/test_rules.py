@@ -49,13 +49,14 @@ RIGHT = {
     "completed": lambda: history("completed", Saw.WHOLE, MADE),
     "client_left": lambda: history("client_left", Saw.PART, SEEN + 1),
     "engine_died": lambda: history("engine_died", Saw.ERROR, SEEN, error="engine_failed"),
-    "engine_failed": lambda: history("engine_failed", Saw.REFUSED, 0, 0),
+    "engine_failed": lambda: history("engine_failed", Saw.REFUSED, 0, 0, error="engine_failed"),
+    "engine_refused": lambda: history("engine_refused", Saw.REFUSED, 0, 0, error="rejected_by_engine"),
     "gateway_lost": lambda: history("gateway_lost", Saw.PART, CHECKPOINT),
     "unmetered": lambda: history("unmetered", Saw.WHOLE, 0, 0, fault="no_usage"),
     "zero_usage": lambda: history("zero_usage", Saw.WHOLE, 0, 0, fault="zero_usage"),
     "clamped": lambda: history("clamped", Saw.WHOLE, 25, fault="nonsense_usage"),
     "client_left_early": lambda: history("client_left_early", Saw.NOTHING, 0, 0),
-    "undelivered": lambda: history("undelivered", Saw.REFUSED, 0, 0),
+    "undelivered": lambda: history("undelivered", Saw.REFUSED, 0, 0, error="settlement_delayed"),
 }
 
 
@@ -92,6 +93,7 @@ def charged(completion: int, prompt: int = PROMPT) -> Change:
         ("engine_died", charged(SEEN - 1)),
         ("engine_died", charged(MADE + 1)),
         ("engine_failed", charged(1)),
+        ("engine_refused", charged(1)),
         ("gateway_lost", charged(CHECKPOINT - 1)),
         ("gateway_lost", charged(CHECKPOINT + 1)),
         ("unmetered", charged(1)),
@@ -157,10 +159,20 @@ def test_a_forged_answer_is_condemned(rule: str, change: Change) -> None:
     assert rule in broken_rules(case)
 
 
+def refused_and_charged(error: str, *, was_disturbed: bool) -> Case:
+    case = history("completed", Saw.REFUSED, MADE, error=error)
+    case.attempts = RIGHT["completed"]().attempts
+    case.was_disturbed = was_disturbed
+    return case
+
+
 def test_a_client_that_was_refused_may_not_be_charged() -> None:
-    case = RIGHT["undelivered"]()
-    charged(MADE)(case)
-    assert "I1 refused" in broken_rules(case)
+    assert "I1 refused" in broken_rules(refused_and_charged("engine_failed", was_disturbed=True))
+    assert "I1 refused" in broken_rules(refused_and_charged("settlement_delayed", was_disturbed=False))
+
+
+def test_where_the_word_of_a_commit_was_lost_a_withheld_answer_may_be_charged_if_its_client_was_told() -> None:
+    assert not broken_rules(refused_and_charged("settlement_delayed", was_disturbed=True))
 
 
 def test_a_lost_gateways_stream_is_charged_what_a_checkpoint_had_to_know() -> None:

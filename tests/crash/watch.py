@@ -107,7 +107,15 @@ class Watch:
         self._judged.add(request_id)
         told = self._client_of(request_id, record)
         story = self._stories.get(request_id, HoldStory())
-        case = Case(request_id, told, attempts, record, story, self._fresh(attempts, story, told))
+        case = Case(
+            request_id,
+            told,
+            attempts,
+            record,
+            story,
+            self._fresh(attempts, story, told),
+            self._was_disturbed(story, told),
+        )
         self.sums.add(case)
         found = violations_of(case, self._prices)
         for attempt in attempts:
@@ -133,6 +141,12 @@ class Watch:
             (attempt.tokens_before(by_engine[attempt.engine].size_at(lost - FRESH_S)) for attempt in attempts),
             default=0,
         )
+
+    def _was_disturbed(self, story: HoldStory, told: Transcript | None) -> bool:
+        """Whether a word of the ledger may have been lost on its way to the client's gateway."""
+        if told is None or story.life in self.lost_at:
+            return True
+        return any(begin < (told.ended_at or begin) and end > told.begun_at for begin, end in self.troubles)
 
     # ---- the ledger's log
     def _read_log(self, connection: psycopg.Connection[Any]) -> list[Violation]:

@@ -39,7 +39,7 @@ from tests.support.servers import servers
 SILENT_S, GRACE_S = 3.0, 4.5
 SCALED = (
     f"heartbeat_s=0.3,checkpoint_s=0.3,silent_s={SILENT_S},grace_s={GRACE_S},admit_wait_s=4,settle_wait_s=3,"
-    "keep_alive_s=1,silence_s=3,first_byte_s=4,connect_s=1,ejected_s=0.3,ejected_most_s=2"
+    "call_s=1.5,keep_alive_s=1,silence_s=3,first_byte_s=4,connect_s=1,ejected_s=0.3,ejected_most_s=2"
 )
 # Nobody strikes the steady gateway, so the sweeper that is to be struck has to be another's: its own comes later.
 LATE_SWEEPER = SCALED.replace(f"silent_s={SILENT_S}", f"silent_s={SILENT_S + 2}")
