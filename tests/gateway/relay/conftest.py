@@ -8,8 +8,9 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from identity.scopes import Scope
+from tests.gateway.relay.bills import house_served_by
 from tests.gateway.simulated_engine.process import EngineProcess
-from tests.support.gateway import GatewayProcess, serve
+from tests.support.gateway import GatewayProcess, running_gateway, serve
 from tests.support.ledger import HeldKey, House, make_house
 from tests.support.outage import OwnPostgres
 
@@ -74,3 +75,17 @@ def served_house(django_db_setup: None, django_db_blocker: DjangoDbBlocker, rela
 def scene(database: None, served_house: House, relay_gateway: GatewayProcess, relay_engine: EngineProcess) -> Scene:
     """The shared house, gateway and engine."""
     return Scene(served_house, relay_gateway, relay_engine)
+
+
+@pytest.fixture(scope="session")
+def impatient(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway that gives an engine a second, and rests a sick one for no time worth the name."""
+    limits = "first_byte_s=1,silence_s=1,ejected_s=0.01,ejected_most_s=2"
+    with running_gateway(tmp_path_factory.mktemp("impatient"), limits) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def faulty(scene: Scene, impatient: GatewayProcess) -> Scene:
+    """A house of its own behind the impatient gateway: its replica is judged by this test alone."""
+    return Scene(house_served_by(impatient, scene.engine), impatient, scene.engine)

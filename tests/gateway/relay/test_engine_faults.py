@@ -1,191 +1,170 @@
-"""Whatever an engine does, the client gets the right status and code, and the ledger stays exact (I2)."""
+"""Engines that die at any byte of an answer, or say it in any pieces: the client is told, the bill is exact (I2)."""
 
+import json
+import socket
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from tests.gateway.relay.bills import assert_exact, house_served_by, key_with_budget, only_record_of
+from billing.models import UsageRecord
+from tests.gateway.relay.bills import assert_exact, await_model, key_with_budget, only_record_of, record_of
 from tests.gateway.relay.conftest import Scene
-from tests.support.gateway import GatewayProcess, error_of, running_gateway
+from tests.gateway.relay.streams import chat_chunk, event, final_chunk, usage_of
+from tests.gateway.simulated_engine.process import Answered
+from tests.support.gateway import GatewayProcess, error_of, serve
+from tests.support.ledger import HeldKey, House, make_house
+from tests.support.wire import RecordingServer, Wire, read_request
 
-Fault = dict[str, Any]
-
-BEFORE_THE_FIRST_BYTE: list[tuple[Fault, int, str]] = [
-    ({"status": 400}, 400, "rejected_by_engine"),
-    ({"status": 422}, 400, "rejected_by_engine"),
-    ({"status": 401}, 503, "engine_misconfigured"),
-    ({"status": 404}, 503, "engine_misconfigured"),
-    ({"status": 429, "retry_after": 9}, 503, "overloaded"),
-    ({"status": 500}, 502, "engine_failed"),
-    ({"status": 503}, 503, "engine_unavailable"),
-    ({"status": 302}, 502, "engine_failed"),
-    ({"close_before": True}, 502, "engine_failed"),
-    ({"close_before": True, "reset": True}, 502, "engine_failed"),
-    ({"garbage": "http"}, 502, "engine_failed"),
-    ({"garbage": "json"}, 502, "engine_failed"),
-    ({"garbage": "empty"}, 502, "engine_failed"),
-    ({"hang_before": True}, 502, "engine_failed"),
+# Two choices, of which the second is one token behind; at the end a token that only the final usage counts, and
+# cached ones, which vLLM tells at the end only. Each event, and what is to be charged once it came whole.
+PROMPT = 9
+EVENTS: list[tuple[bytes, tuple[int, int, int]]] = [
+    (event(chat_chunk("", 0, usage=usage_of(PROMPT, 0))), (PROMPT, 0, 0)),
+    (event(chat_chunk("é🙂", 0, usage=usage_of(PROMPT, 1))), (PROMPT, 0, 1)),
+    (event(chat_chunk("", 1, usage=usage_of(PROMPT, 0))), (PROMPT, 0, 1)),
+    (event(chat_chunk("b", 0, usage=usage_of(PROMPT, 2))), (PROMPT, 0, 2)),
+    (event(chat_chunk('\n\ndata: [DONE]\n\n"usage":', 1, usage=usage_of(PROMPT, 1))), (PROMPT, 0, 3)),
+    (event(chat_chunk("", 0, "stop", usage=usage_of(PROMPT, 3))), (PROMPT, 0, 4)),
+    (event(chat_chunk("", 1, "stop", usage=usage_of(PROMPT, 2))), (PROMPT, 0, 5)),
+    (event(final_chunk(usage_of(PROMPT, 6, cached=4))), (PROMPT - 4, 4, 6)),
+    (event("[DONE]"), (PROMPT - 4, 4, 6)),
 ]
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+CHUNKS = [b"%x\r\n%b\r\n" % (len(data), data) for data, _ in EVENTS]
+STREAM = STREAM_HEAD + b"".join(CHUNKS) + b"0\r\n\r\n"
+# From which byte on an event was received: the line end behind its chunk is not needed.
+ENDS = [len(STREAM_HEAD) + sum(map(len, CHUNKS[: number + 1])) - 2 for number in range(len(CHUNKS))]
+FINAL_USAGE, DONE = len(EVENTS) - 1, len(EVENTS)  # so many events came
+
+BODY = json.dumps(
+    {
+        "id": "x",
+        "choices": [{"index": 0, "message": {"content": "é"}, "finish_reason": "stop"}],
+        "usage": usage_of(9, 2),
+    }
+).encode()
+WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+
+def end(wire: Wire) -> None:
+    """FIN."""
+    wire.socket.shutdown(socket.SHUT_RDWR)
+
+
+def reset(wire: Wire) -> None:
+    """RST."""
+    time.sleep(0.02)  # it may overtake what was sent
+    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.socket.close()
+
+
+@dataclass
+class Dying:
+    """An engine that dies at a byte of its answer. It answers each request so."""
+
+    at: int = 0
+    how: Callable[[Wire], None] = end
+
+    def serve(self, wire: Wire, seen: bytearray) -> None:
+        _, _, body = read_request(wire, seen)
+        answer = STREAM if json.loads(body).get("stream") else WHOLE
+        wire.send(answer[: self.at])
+        self.how(wire)
 
 
 @pytest.fixture(scope="module")
-def impatient(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """A gateway that gives an engine a second, and rests a sick one for no time worth the name."""
-    limits = "first_byte_s=1,silence_s=1,ejected_s=0.01,ejected_most_s=2"
-    with running_gateway(tmp_path_factory.mktemp("impatient"), limits) as gateway:
-        yield gateway
+def dying() -> Dying:
+    return Dying()
 
 
 @pytest.fixture
-def faulty(scene: Scene, impatient: GatewayProcess) -> Scene:
-    """A house of its own behind the impatient gateway: its replica is judged by this test alone."""
-    return Scene(house_served_by(impatient, scene.engine), impatient, scene.engine)
+def house(database: None, impatient: GatewayProcess, dying: Dying) -> Iterator[House]:
+    with RecordingServer.on_port(dying.serve) as engine:
+        house = make_house()
+        serve(house.model, engine)  # type: ignore[arg-type]  # it has a url and a key
+        await_model(impatient, house)
+        yield house
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize(("fault", "status", "code"), BEFORE_THE_FIRST_BYTE, ids=str)
-def test_I2_c_no_success_from_any_engine_costs_nothing(
-    faulty: Scene, fault: Fault, status: int, code: str, stream: bool
+@pytest.fixture
+def dying_key(house: House, impatient: GatewayProcess) -> HeldKey:
+    return key_with_budget(house, impatient)
+
+
+EACH_BYTE = settings(
+    max_examples=60, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+
+
+@EACH_BYTE
+@given(at=st.integers(0, len(STREAM)) | st.sampled_from(ENDS), how=st.sampled_from((end, reset)))
+@example(ENDS[0] - 1, end)
+@example(ENDS[FINAL_USAGE - 1] - 1, end)  # in the middle of the final usage
+@example(ENDS[FINAL_USAGE - 1], reset)  # behind it
+@example(ENDS[DONE - 1], end)  # [DONE], but not the end of the chunks
+def test_I2_a_b_c_an_engine_that_dies_at_any_byte_of_a_stream_is_paid_what_it_had_reported(
+    house: House, impatient: GatewayProcess, dying: Dying, dying_key: HeldKey, at: int, how: Callable[[Wire], None]
 ) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    answered = faulty.gateway.chat(faulty.model, key.text, stream=stream, max_tokens=9, simulate=fault)
-    assert (answered.status, error_of(answered)["code"]) == (status, code)
-    assert answered.headers["content-type"].startswith("application/json")
-    if status == 503:
-        assert int(answered.headers["retry-after"]) >= 1
-    record = only_record_of(key.row)
-    ended = "engine_refused" if code == "rejected_by_engine" else "engine_failed"
-    assert (record.status, record.http_status, record.cost_nano_eur) == (ended, status, 0)
-    assert record.ttft_ms is None
-    assert answered.headers["x-request-id"] == str(record.request_id)
-    assert_exact(faulty.house, key.row)
+    dying.at, dying.how = at, how
+    answered = impatient.chat(house.model.name, dying_key.text, stream=True, n=2, max_tokens=9)
+    record = record_of(answered.headers["x-request-id"])
+    came = sum(at >= place for place in ENDS)
+    assert outcome(answered, record) == expected(came)
+    assert_exact(house, dying_key.row)
 
 
-@pytest.mark.parametrize("fault", [{"garbage": "length"}, {"close_after": 10}, {"hang_after": 10}], ids=str)
-def test_I2_c_half_a_whole_answer_is_none(faulty: Scene, fault: Fault) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    answered = faulty.gateway.chat(faulty.model, key.text, max_tokens=9, simulate=fault)
-    assert (answered.status, error_of(answered)["code"]) == (502, "engine_failed")
-    assert only_record_of(key.row).cost_nano_eur == 0
-    assert_exact(faulty.house, key.row)
+def outcome(answered: Answered, record: UsageRecord) -> tuple[Any, ...]:
+    """Status, events with a choice, how it ended for the client; then the record's status and quantities."""
+    if answered.status != 200:
+        told: tuple[Any, ...] = (answered.status, 0, error_of(answered)["code"])
+    else:
+        last = "[DONE]" if answered.body.endswith(b"data: [DONE]\n\n") else answered.events[-1]["error"]["code"]
+        told = (answered.status, sum(bool(found.get("choices")) for found in answered.events), last)
+    return (*told, record.status, (record.input_quantity, record.cached_quantity, record.output_quantity))
 
 
-def test_I2_c_a_stream_of_nothing_is_no_answer(faulty: Scene) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    answered = faulty.gateway.chat(faulty.model, key.text, max_tokens=9, simulate={"garbage": "sse"}, stream=True)
-    assert (answered.status, error_of(answered)["code"]) == (502, "engine_failed")
-    assert only_record_of(key.row).status == "engine_failed"
-    assert_exact(faulty.house, key.row)
+def expected(came: int) -> tuple[Any, ...]:
+    """The same by the rule, once so many events came whole."""
+    if came == 0:
+        return 502, 0, "engine_failed", "engine_failed", (0, 0, 0)
+    shown = min(came, FINAL_USAGE - 1)
+    if came == DONE:
+        return 200, shown, "[DONE]", "completed", EVENTS[-1][1]
+    return 200, shown, "engine_failed", "engine_died", EVENTS[came - 1][1]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"close_after": 4},
-        {"close_after": 4, "reset": True},
-        {"hang_after": 4},
-        {"event_error_after": 4},
-    ],
-    ids=str,
-)
-def test_I2_b_an_engine_that_dies_mid_stream_is_charged_by_what_it_last_reported(faulty: Scene, fault: Fault) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    answered = faulty.gateway.chat(faulty.model, key.text, stream=True, max_tokens=50, simulate=fault)
-    assert answered.status == 200
-    assert b"[DONE]" not in answered.body
-    assert answered.events[-1]["error"]["code"] == "engine_failed"
-    record = only_record_of(key.row)
-    assert (record.status, record.http_status) == ("engine_died", 200)
-    assert 0 < record.output_quantity <= 4
-    assert record.input_quantity > 0
-    assert_exact(faulty.house, key.row)
-
-
-@pytest.mark.parametrize("choices", [1, 3])
-def test_I2_b_the_sum_over_the_choices_is_charged(faulty: Scene, choices: int) -> None:
-    """vLLM's usage of a chunk counts its choice only. The journal says what went on the wire."""
-    key = key_with_budget(faulty.house, faulty.gateway)
-    fault = {"close_after": 14, "output_tokens": 40}
-    faulty.gateway.chat(faulty.model, key.text, stream=True, n=choices, max_tokens=50, simulate=fault)
-    record = only_record_of(key.row)
-    sent = [line for line in faulty.engine.story(str(record.request_id)) if line["e"] == "k"]
-    wire = {line["c"]: line["k"] for line in sent}
-    assert len(wire) == choices
-    assert record.output_quantity == sum(wire.values())
-    assert_exact(faulty.house, key.row)
-
-
-@pytest.mark.parametrize("fault", [{"no_done": True}, {"no_usage": "continuous"}, {"no_usage": "final"}], ids=str)
-def test_I2_a_a_stream_that_brings_its_usage_in_another_way_is_complete(faulty: Scene, fault: Fault) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    answered = faulty.gateway.chat(faulty.model, key.text, stream=True, max_tokens=9, simulate=fault)
-    assert answered.body.endswith(b"data: [DONE]\n\n")
-    record = only_record_of(key.row)
-    assert (record.status, record.output_quantity) == ("completed", 9)
-    assert_exact(faulty.house, key.row)
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_I2_e_an_answer_without_usage_costs_nothing_and_its_replica_is_shut_after_three(
-    faulty: Scene, stream: bool
+@EACH_BYTE
+@given(at=st.integers(0, len(WHOLE)), how=st.sampled_from((end, reset)))
+@example(len(WHOLE), reset)
+@example(len(WHOLE) - 1, end)
+def test_I2_a_c_an_engine_that_dies_at_any_byte_of_a_whole_answer_is_paid_for_all_or_nothing(
+    house: House, impatient: GatewayProcess, dying: Dying, dying_key: HeldKey, at: int, how: Callable[[Wire], None]
 ) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    for _ in range(3):
-        answered = faulty.gateway.chat(faulty.model, key.text, stream=stream, max_tokens=5, simulate={"no_usage": True})
-        assert answered.status == 200
-    refused = faulty.gateway.chat(faulty.model, key.text, max_tokens=5)
-    assert (refused.status, error_of(refused)["code"]) == (503, "no_replica")
-    assert "unmetered" in faulty.gateway.log.read_text()
-    assert_exact(faulty.house, key.row)
+    dying.at, dying.how = at, how
+    answered = impatient.chat(house.model.name, dying_key.text, max_tokens=9)
+    record = record_of(answered.headers["x-request-id"])
+    if at == len(WHOLE):
+        assert (answered.status, answered.body, record.status, record.output_quantity) == (200, BODY, "completed", 2)
+    else:
+        assert (answered.status, error_of(answered)["code"]) == (502, "engine_failed")
+        assert (record.status, record.cost_nano_eur) == ("engine_failed", 0)
+    assert_exact(house, dying_key.row)
 
 
-def test_I2_e_a_shut_replica_is_tried_again_and_stays_when_it_reports(faulty: Scene) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    for _ in range(3):
-        faulty.gateway.chat(faulty.model, key.text, max_tokens=5, simulate={"no_usage": True})
-    time.sleep(2.1)
-    assert faulty.gateway.chat(faulty.model, key.text, max_tokens=5).status == 200
-    faulty.gateway.chat(faulty.model, key.text, max_tokens=5, simulate={"no_usage": True})
-    assert faulty.gateway.chat(faulty.model, key.text, max_tokens=5).status == 200
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_I2_f_an_explicit_0_is_believed_and_flagged(faulty: Scene, stream: bool) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    answered = faulty.gateway.chat(faulty.model, key.text, stream=stream, max_tokens=5, simulate={"zero_usage": True})
-    assert answered.status == 200
-    record = only_record_of(key.row)
-    assert (record.status, record.cost_nano_eur, record.input_quantity) == ("zero_usage", 0, 0)
-    assert "zero_usage" in faulty.gateway.log.read_text()
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("nonsense", ["huge", "negative", "strings", "float"])
-def test_I2_g_nonsense_is_clamped_to_the_hold_and_told(faulty: Scene, nonsense: str, stream: bool) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    answered = faulty.gateway.chat(
-        faulty.model, key.text, stream=stream, max_tokens=5, simulate={"nonsense_usage": nonsense}
-    )
-    assert answered.status == 200
-    record = only_record_of(key.row)
-    assert record.status in ("clamped", "zero_usage", "unmetered")
-    assert record.output_quantity <= 5
-    assert record.uncharged_nano_eur == 0
-    assert record.cost_nano_eur >= 0
-    if nonsense == "huge":
-        assert (record.status, record.output_quantity) == ("clamped", 5)
-    assert record.status in faulty.gateway.log.read_text()
-    assert_exact(faulty.house, key.row)
-
-
-@pytest.mark.parametrize("nonsense", ["nulls", "list"])
-def test_a_usage_that_says_nothing_is_none(faulty: Scene, nonsense: str) -> None:
-    key = key_with_budget(faulty.house, faulty.gateway)
-    faulty.gateway.chat(faulty.model, key.text, max_tokens=5, simulate={"nonsense_usage": nonsense})
-    record = only_record_of(key.row)
-    assert (record.status, record.cost_nano_eur) in {("unmetered", 0), ("zero_usage", 0), ("clamped", 0)}
+def test_I2_b_an_engine_that_falls_silent_within_an_event_is_given_up(
+    house: House, impatient: GatewayProcess, dying: Dying, dying_key: HeldKey
+) -> None:
+    dying.at, dying.how = ENDS[3] + 40, lambda wire: time.sleep(4)
+    answered = impatient.chat(house.model.name, dying_key.text, stream=True, n=2, max_tokens=9)
+    record = record_of(answered.headers["x-request-id"])
+    assert outcome(answered, record) == expected(4)
 
 
 def test_cached_and_reasoning_tokens_are_billed_on_their_own_meters(faulty: Scene) -> None:
