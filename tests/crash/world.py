@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from billing.models import Scope as Holder
 from console.supervisor.home import Home
 from console.supervisor.listening import free_port
 from console.supervisor.plan import worker_service
-from console.supervisor.processes import Command, python
+from console.supervisor.processes import ROOT, Command, python
 from console.supervisor.service import Service
 from gateway.pools.models import Replica
 from gateway.pools.registry import register_pool, register_replica, set_state
@@ -252,6 +254,14 @@ class World:
         """Gateways that run although they are fenced."""
         pids = self.pids(f"{ARMED} gateway") + self.pids(f"{STEADY} gateway")
         return [pid for pid in pids if self.are_fenced([pid])]
+
+    def verify_ledger(self) -> list[str]:
+        """What the product's own `manage.py verify_ledger` objects to."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), "verify_ledger"],
+            env=self._django_environment(0), capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        return [] if done.returncode == 0 else (done.stdout + done.stderr).splitlines()
 
     def thaw_all(self) -> None:
         """SIGCONT to everybody: whoever is not stopped takes no notice."""
