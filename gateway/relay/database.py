@@ -19,6 +19,8 @@ LOST = (
     psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError,
     psycopg.errors.ReadOnlySqlTransaction,  # after a failover: the server that we reached is the standby now
 )  # fmt: skip
+# Nothing was done, and the same call may succeed now.
+ONCE_MORE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 # A server whose machine is gone closes nothing: the kernel finds out within this, before a request gave up waiting.
 PROBES: dict[str, Any] = {
     "tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
@@ -54,7 +56,7 @@ class Line:
             finally:
                 overdue.cancel()
         except LOST as error:
-            if not isinstance(error, psycopg.errors.DeadlockDetected):
+            if not isinstance(error, ONCE_MORE):
                 await self.close()
             raise
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import psycopg
 
-from gateway.relay.database import FENCED, LOST
+from gateway.relay.database import FENCED, LOST, ONCE_MORE
 from gateway.relay.failures import log_failure
 
 logger = logging.getLogger("beffroi.ledger")
@@ -110,7 +110,7 @@ class GroupCommit(Generic[Item, Result]):
             items = [waiting.item for waiting in batch]
             try:
                 results = await self._execute(items, any(waiting.again for waiting in batch))
-            except psycopg.errors.DeadlockDetected:
+            except ONCE_MORE:
                 continue
             except LOST as error:
                 logger.warning("the database is away: %s; %d wait", type(error).__name__, len(batch) + len(self._queue))
