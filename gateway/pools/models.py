@@ -1,4 +1,4 @@
-"""Tables of the pools: which engines serve a model. Verbs in `gateway/pools/registry.py`."""
+"""Tables of the pools: which engines serve a model (verbs in `gateway/pools/registry.py`), and what they counted."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -59,3 +59,65 @@ class Replica(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class EngineSample(models.Model):
+    """An engine's own counters at a time between `asked_at` and `at`, in tokens since its process began (`began_at`).
+
+    Pool and replica by name, as usage records have them: samples outlive both. See `gateway/pools/counters.py`.
+    """
+
+    pool = models.CharField(max_length=100)
+    replica = models.CharField(max_length=100)
+    asked_at = models.DateTimeField()
+    at = models.DateTimeField()
+    began_at = models.DateTimeField(null=True)
+    prompt_tokens = models.BigIntegerField()
+    generation_tokens = models.BigIntegerField()
+    finished_prompt_tokens = models.BigIntegerField(null=True)
+    finished_generation_tokens = models.BigIntegerField(null=True)
+    extra_choices = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["pool", "replica", "at"], name="sample_by_replica"),
+            models.Index(fields=["at"], name="sample_by_time"),
+        ]
+
+
+class EngineProbe(models.Model):
+    """What a probe used of an engine: tokens that it counted and nobody pays."""
+
+    pool = models.CharField(max_length=100)
+    replica = models.CharField(max_length=100)
+    at = models.DateTimeField()
+    prompt_tokens = models.BigIntegerField()
+    generation_tokens = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="probe_by_time")]
+
+
+class Reconciliation(models.Model):
+    """A pool's tokens in a period, as charged and as its engines counted them; `causes` says what explains how much.
+
+    `unexplained` is what is left of engine less charged: above 0 nobody was charged for it, below 0 somebody was
+    charged for what no engine counted. Written by `gateway/pools/reconciliation.py`.
+    """
+
+    pool = models.CharField(max_length=100)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    charged_prompt_tokens = models.BigIntegerField()
+    engine_prompt_tokens = models.BigIntegerField()
+    unexplained_prompt_tokens = models.BigIntegerField()
+    charged_generation_tokens = models.BigIntegerField()
+    engine_generation_tokens = models.BigIntegerField()
+    unexplained_generation_tokens = models.BigIntegerField()
+    uncompared_tokens = models.BigIntegerField()
+    causes = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["pool", "starts_at", "ends_at"], name="period_is_reconciled_once_a_pool")
+        ]

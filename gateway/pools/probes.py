@@ -12,7 +12,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from gateway.pools.models import Replica
+from billing.clock import database_now
+from gateway.pools.models import EngineProbe, Replica
 from gateway.pools.registry import key_of, set_state
 from identity import audit, egress
 from identity.secret_box import SecretBoxError
@@ -38,6 +39,8 @@ class Engine:
 
     url: str
     api_key: str = field(default="", repr=False)
+    used: list[tuple[int, int]] = field(default_factory=list, repr=False, compare=False)
+    """Prompt and generated tokens of each answer so far that told its usage: the engine counts them, nobody pays."""
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         """A successful answer's body. Raises NotReady."""
@@ -64,7 +67,15 @@ class Engine:
 
     def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A successful answer's JSON object. Raises NotReady."""
-        return _object(self.call(method, path, body), path)
+        found = _object(self.call(method, path, body), path)
+        self.note(found.get("usage"))
+        return found
+
+    def note(self, usage: object) -> None:
+        """Remember what an answer used, where it says so."""
+        if isinstance(usage, dict) and type(prompt := usage.get("prompt_tokens")) is int:
+            generated = usage.get("completion_tokens")
+            self.used.append((prompt, generated if type(generated) is int else 0))
 
 
 def served_models(engine: Engine) -> dict[str, int | None]:
@@ -97,14 +108,24 @@ def probe_replica(replica: Replica) -> NotReady | None:
 
     One that was set to drain meanwhile stays as it is.
     """
-    window, missing = None, None
+    window, missing, used = None, None, []
     try:
         engine = Engine(replica.url, key_of(replica))
+        used = engine.used
         window = check_engine(engine, replica.pool.served_name, replica.pool.model.kind)
     except SecretBoxError:
         missing = NotReady("Its key cannot be decrypted: register it again.")
     except NotReady as error:
         missing = error
+    if used:
+        prompt_tokens, generation_tokens = map(sum, zip(*used, strict=True))
+        EngineProbe.objects.create(
+            pool=replica.pool.name,
+            replica=replica.name,
+            at=database_now(),
+            prompt_tokens=prompt_tokens,
+            generation_tokens=generation_tokens,
+        )
     with transaction.atomic():
         fresh = Replica.objects.select_for_update().exclude(state=Replica.State.DRAINING).filter(pk=replica.pk).first()
         if fresh is None:
@@ -151,6 +172,7 @@ def _check_chat(engine: Engine, served_name: str) -> None:
     events = _events(stream)
     if not any(not event.get("choices") and _is_usage(event.get("usage"), "completion_tokens") for event in events):
         raise NotReady("It reports no usage at the end of a stream (stream_options.include_usage).")
+    engine.note(next((event["usage"] for event in reversed(events) if event.get("usage")), None))
     said = [event for event in events if event.get("choices")]
     if not said or not all(_is_usage(event.get("usage"), "prompt_tokens") for event in said):
         raise NotReady("It reports no usage during a stream (stream_options.continuous_usage_stats).")

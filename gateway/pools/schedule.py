@@ -1,11 +1,23 @@
 """What the worker's clock starts for pools. Plain data: settings read it before Django is set up."""
 
 PROBE_EVERY_SECONDS = 30
+SAMPLE_EVERY_SECONDS = 60
+RECONCILE_EVERY_SECONDS = 600  # an hour is reconciled once, ten minutes after it ended at the latest
 # What was not begun when its successor is due is dropped: a worker that was away does not work off the past.
 BEAT_SCHEDULE = {
     "probe replicas that are not ready": {
         "task": "pools.probe_replicas",
         "schedule": PROBE_EVERY_SECONDS,
         "options": {"expires": PROBE_EVERY_SECONDS},
+    },
+    "sample the counters of engines": {
+        "task": "pools.sample_replicas",
+        "schedule": SAMPLE_EVERY_SECONDS,
+        "options": {"expires": SAMPLE_EVERY_SECONDS},
+    },
+    "reconcile hours that are over": {
+        "task": "pools.reconcile_hours",
+        "schedule": RECONCILE_EVERY_SECONDS,
+        "options": {"expires": RECONCILE_EVERY_SECONDS},
     },
 }

@@ -1,10 +1,23 @@
 """What the worker does for pools. A task may run twice, or late: it looks at the rows and writes what it found."""
 
+import logging
+from datetime import UTC, timedelta
+
 from celery import shared_task
 
-from gateway.pools.models import Replica
+from billing.clock import database_now
+from gateway.pools.counters import NoCounters, sample_replica
+from gateway.pools.models import Reconciliation, Replica
 from gateway.pools.probes import probe_replica
-from gateway.pools.schedule import PROBE_EVERY_SECONDS
+from gateway.pools.reconciliation import forget, reconcile_and_keep
+from gateway.pools.schedule import PROBE_EVERY_SECONDS, SAMPLE_EVERY_SECONDS
+
+logger = logging.getLogger("beffroi.pools")
+
+HOUR = timedelta(hours=1)
+# So long after its end an hour is compared: the samples that were under way have come, or never will.
+SETTLED = timedelta(minutes=2)
+HOURS_BACK = 24  # a worker that was away so long catches up
 
 
 @shared_task(name="pools.probe_replicas", ignore_result=True)  # type: ignore[untyped-decorator]
@@ -21,3 +34,37 @@ def probe_one(replica_id: int) -> None:
     replica = Replica.objects.filter(pk=replica_id).select_related("pool__model").first()
     if replica is not None:
         probe_replica(replica)
+
+
+@shared_task(name="pools.sample_replicas", ignore_result=True)  # type: ignore[untyped-decorator]
+def sample_replicas() -> None:
+    """Have the counters of every replica read, whatever its state: it may still end what it began."""
+    for replica_id in Replica.objects.values_list("pk", flat=True):
+        sample_one.apply_async((replica_id,), expires=SAMPLE_EVERY_SECONDS)
+
+
+@shared_task(name="pools.sample_replica", ignore_result=True)  # type: ignore[untyped-decorator]
+def sample_one(replica_id: int) -> None:
+    """Read a replica's counters, if there still is one. A sample that is missing is told with the hour."""
+    replica = Replica.objects.filter(pk=replica_id).select_related("pool").first()
+    if replica is None:
+        return
+    try:
+        sample_replica(replica)
+    except NoCounters as error:
+        logger.warning("no sample of %s in %s: %s", replica.name, replica.pool.name, error)
+
+
+@shared_task(name="pools.reconcile_hours", ignore_result=True)  # type: ignore[untyped-decorator]
+def reconcile_hours() -> None:
+    """Compare the hours that are over and were not compared yet; remove what is kept no longer."""
+    now = database_now()
+    last = (now - SETTLED).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    done = set(Reconciliation.objects.filter(ends_at__gt=last - HOURS_BACK * HOUR).values_list("ends_at", flat=True))
+    for hours in reversed(range(HOURS_BACK)):
+        until = last - hours * HOUR
+        if until not in done:
+            for result in reconcile_and_keep(until - HOUR, until):
+                if not result.is_tolerated:
+                    logger.error("tokens of %s in the hour before %s are unexplained", result.pool, until)
+    forget(now)

@@ -77,7 +77,7 @@ class Answer:
         if self.work.choices:
             self._count()
         elif reason == "stop":
-            self._count_end("stop", self.engine.loop.time(), self.work.parts)
+            self._count_end("stop", self.engine.loop.time(), self.work.prompt_tokens or [0])
         if self.journal:
             choices = self.work.choices
             self.journal.write(
@@ -95,11 +95,18 @@ class Answer:
             if choice.made > 1:
                 counters.gap.observe(max(0.0, now - self._first) / gaps, choice.made - 1)
             if choice.made == choice.total:
-                self._count_end("length" if choice.finish == "length" else "stop", now)
+                prompt = self.work.prompt_tokens[choice.prompt]
+                self._count_end("length" if choice.finish == "length" else "stop", now, [prompt], choice.made)
+        ended = [choice.prompt for choice in choices if choice.made == choice.total]
+        counters.sequences.observe(self.work.n, sum(ended.count(prompt) == self.work.n for prompt in set(ended)))
 
-    def _count_end(self, reason: str, now: float, requests: int = 1) -> None:
-        self.counters.finished[reason] += requests
-        self.counters.whole.observe(now - self._begun, requests)
+    def _count_end(self, reason: str, now: float, prompts: list[int], made: int = 0) -> None:
+        counters = self.counters
+        counters.finished[reason] += len(prompts)
+        counters.whole.observe(now - self._begun, len(prompts))
+        counters.answers.observe(made, len(prompts))
+        for prompt in prompts:
+            counters.prompts.observe(prompt)
 
     @property
     def reason(self) -> str:

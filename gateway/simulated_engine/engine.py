@@ -38,7 +38,8 @@ class Engine:
         self.counters = {model: metrics.Counters() for model in config.models}
         self.running: set[Running] = set()
         self.sleeping = False
-        self.created = int(time.time())
+        self.began_at = time.time()
+        self.created = int(self.began_at)
         self._dated = (0, b"")
 
     def interrupt_all(self) -> None:
@@ -68,4 +69,4 @@ class Engine:
             "num_requests_waiting": dict.fromkeys(running, 0.0),
             "kv_cache_usage_perc": {model: min(1.0, tokens / KV_TOKENS) for model, tokens in held.items()},
         }
-        return metrics.render(gauges, self.counters)
+        return metrics.render(self.began_at, gauges, self.counters)

@@ -7,11 +7,13 @@ from itertools import accumulate
 
 LATENCIES = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0)
 FIRST_TOKENS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0)
+TOKENS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0)
+SEQUENCES = (1.0, 2.0, 5.0, 10.0, 20.0)
 GAPS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
 
 
 class Histogram:
-    """How often a value (seconds) was at most each of some bounds."""
+    """How often a value (seconds, tokens) was at most each of some bounds."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -51,6 +53,12 @@ class Counters:
     first_token: Histogram = field(default_factory=lambda: Histogram(FIRST_TOKENS))
     gap: Histogram = field(default_factory=lambda: Histogram(GAPS))
     whole: Histogram = field(default_factory=lambda: Histogram(LATENCIES))
+    prompts: Histogram = field(default_factory=lambda: Histogram(TOKENS))
+    """Prompt tokens of each choice that came to its end; what `prompt` has more was aborted, or is under way."""
+    answers: Histogram = field(default_factory=lambda: Histogram(TOKENS))
+    """Tokens that those choices made."""
+    sequences: Histogram = field(default_factory=lambda: Histogram(SEQUENCES))
+    """How many choices were asked for, once a prompt all of whose choices came to their end."""
 
     @property
     def queue(self) -> Histogram:
@@ -71,13 +79,16 @@ HISTOGRAMS: dict[str, Callable[[Counters], Histogram]] = {
     "inter_token_latency_seconds": lambda counted: counted.gap,
     "request_queue_time_seconds": lambda counted: counted.queue,
     "e2e_request_latency_seconds": lambda counted: counted.whole,
+    "request_prompt_tokens": lambda counted: counted.prompts,
+    "request_generation_tokens": lambda counted: counted.answers,
+    "request_params_n": lambda counted: counted.sequences,
 }
 
 
-def render(gauges: dict[str, dict[str, float]], counters: dict[str, Counters]) -> str:
-    """The text: gauges (name to model to value) and the counters of each model."""
+def render(began_at: float, gauges: dict[str, dict[str, float]], counters: dict[str, Counters]) -> str:
+    """The text: when the process began (Unix seconds), gauges (name to model to value), each model's counters."""
     labels = {model: f'engine="0",model_name="{model}"' for model in counters}
-    lines: list[str] = []
+    lines = ["# TYPE process_start_time_seconds gauge", f"process_start_time_seconds {began_at}"]
     for name, values in gauges.items():
         lines.append(f"# TYPE vllm:{name} gauge")
         lines += [f"vllm:{name}{{{labels[model]}}} {value}" for model, value in values.items()]
