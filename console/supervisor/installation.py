@@ -63,6 +63,7 @@ class Installation:
             self._publish()
             say(announcement.welcome(self._address, self._demo))
             say(f"Logs are in {self._home.logs}. Ctrl-C stops everything.")
+            say(f"kill -HUP {os.getpid()} starts pages, worker and gateways anew, without a request that fails.")
             self._supervisor.watch(self._publish)
         except StopRequestedError as request:
             say(f"\n{request}: stopping; streams that run may finish. (Ctrl-C again: at once.)")

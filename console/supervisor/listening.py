@@ -1,7 +1,11 @@
-"""The one port of an installation. The supervisor holds it: gateways come and go without a refused connection."""
+"""The sockets of an installation: its one port, and Django's behind it.
+
+The supervisor holds them: gateways and Django come and go without a refused connection.
+"""
 
 import errno
 import socket
+from pathlib import Path
 
 # Connections that wait while all gateways are busy or starting again; Linux cuts it to net.core.somaxconn (4096).
 BACKLOG = 4096
@@ -38,6 +42,16 @@ def listen(reserved: socket.socket) -> None:
     except OSError as error:
         host, port = reserved.getsockname()[:2]
         raise PortError(_explain(host, port, error)) from error
+
+
+def listen_on_path(path: Path) -> socket.socket:
+    """A Unix socket that takes connections from now on, instead of one that an earlier start left."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(BACKLOG)
+    return listener
 
 
 def free_port() -> int:

@@ -8,11 +8,11 @@ from pathlib import Path
 from console.env import integer
 from console.supervisor.account import Account
 from console.supervisor.home import Home, Secrets
-from console.supervisor.listening import free_port
+from console.supervisor.listening import free_port, listen_on_path
 from console.supervisor.postgres import DATABASE, SUPERUSER, EmbeddedPostgres
 from console.supervisor.processes import python
-from console.supervisor.readiness import HealthCheck
-from console.supervisor.service import Alive, Pause, Service
+from console.supervisor.readiness import HealthCheck, ReadyPipe
+from console.supervisor.service import Alive, Pause, Renewal, Service
 from console.supervisor.valkey import EmbeddedValkey
 
 SIMULATED_ENGINES = 2  # two replicas of each model: enough to see one fail and the other answer
@@ -64,22 +64,32 @@ def simulated_engines(models: Mapping[str, str], key: str) -> tuple[list[Service
 
 def django_service(environment: Mapping[str, str]) -> Service:
     """Pages and the management API, on a Unix socket behind the gateways."""
-    path = environment["BEFFROI_DJANGO_SOCKET"]
-    options = ["--uds", path, "--lifespan", "off", "--log-level", "warning", "--no-access-log", "--no-server-header"]
-    # The gateway tells the client's address in headers of which Django's side knows what to believe.
-    options += ["--no-proxy-headers", "--timeout-graceful-shutdown", "10"]
-    command = python("-m", "uvicorn", "console.asgi:application", *options)
-    return Service("django", "django", command, 15, HealthCheck(Path(path), "/").wait_until_ready)
+    listener = listen_on_path(Path(environment["BEFFROI_DJANGO_SOCKET"]))
+    return _server("django", "django", "console.server", listener, 15)
 
 
 def gateway_services(listener: socket.socket) -> list[Service]:
     """The gateways: they share the listening socket, the kernel shares out the connections."""
-    host, port = listener.getsockname()[:2]
-    ready = HealthCheck((host, port), "/health/ready").wait_until_ready
-    descriptor = listener.fileno()
-    command = python("-m", "gateway.relay", "--fd", str(descriptor), pass_fds=[descriptor])
-    # Running streams may finish: the gateway itself cuts what takes longer than its own limit.
-    return [Service(f"gateway {number}", "gateway", command, 45, ready) for number in range(1, gateway_count() + 1)]
+    # Running streams may finish, and charges wait for the database: the gateway itself ends what takes too long.
+    return [
+        _server(f"gateway {number}", "gateway", "gateway.relay", listener, 105)
+        for number in range(1, gateway_count() + 1)
+    ]
+
+
+def _server(name: str, kind: str, module: str, listener: socket.socket, patience_seconds: float) -> Service:
+    """A process that serves on a socket of ours. It may be replaced by one that shares it."""
+    ready, descriptor = ReadyPipe(), os.dup(listener.fileno())
+    flags = ["--fd", str(descriptor), "--ready-fd", str(ready.writer)]
+    return Service(
+        name,
+        kind,
+        python("-m", module, *flags, pass_fds=[descriptor, ready.writer]),
+        patience_seconds,
+        ready.wait_until_ready,
+        ready.clear,
+        Renewal.BESIDE,
+    )
 
 
 def worker_service(home: Home) -> Service:
@@ -87,7 +97,8 @@ def worker_service(home: Home) -> Service:
     schedule = str(home.folder / "celery-schedule")
     options = ["--beat", "--schedule", schedule, "--pool", "threads", "--concurrency", "4", "--loglevel", "WARNING"]
     options += ["--without-gossip", "--without-mingle"]
-    return Service("worker", "worker", python("-m", "celery", "-A", "console", "worker", *options), 20)
+    command = python("-m", "celery", "-A", "console", "worker", *options)
+    return Service("worker", "worker", command, 20, renewal=Renewal.AFTER)
 
 
 def gateway_count() -> int:

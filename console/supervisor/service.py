@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 
 from console.supervisor.processes import Command, end_session, spawn
@@ -15,6 +16,14 @@ Pause = Callable[[float], None]
 LONGEST_BACK_OFF_SECONDS = 30.0
 # Having run this long it is healthy: its next end counts as the first.
 HEALTHY_SECONDS = 60.0
+
+
+class Renewal(Enum):
+    """How a service is started anew, as after an upgrade."""
+
+    NEVER = auto()  # it holds data, or work that nobody else has
+    AFTER = auto()  # once it has ended: two at the same time would be in each other's way
+    BESIDE = auto()  # its successor serves before it ends
 
 
 def at_once(is_alive: Alive, pause: Pause) -> None:
@@ -34,6 +43,7 @@ class Service:
     patience_seconds: float
     wait_until_ready: Callable[[Alive, Pause], None] = at_once
     before_start: Callable[[], object] = lambda: None
+    renewal: Renewal = Renewal.NEVER
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _started_at: float = field(default=0.0, init=False)
     _start_again_at: float = field(default=0.0, init=False)

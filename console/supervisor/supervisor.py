@@ -1,4 +1,4 @@
-"""Starts processes in their order, brings back the ones that die, stops all in the opposite order."""
+"""Starts processes in their order, brings back the ones that die, renews them in turn, stops all in reverse order."""
 
 import os
 import signal
@@ -6,16 +6,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from types import FrameType
 
 from console.supervisor import logs
 from console.supervisor.postgres import PostgresError
-from console.supervisor.processes import python, spawn, stop
+from console.supervisor.processes import end_session, python, spawn, stop
 from console.supervisor.readiness import NotReadyError
-from console.supervisor.service import Service
-from console.supervisor.terminal import complain, say
+from console.supervisor.service import Renewal, Service
+from console.supervisor.terminal import Terminal, complain, say
 from console.supervisor.valkey import ValkeyError
 
 TICK_SECONDS = 0.2  # how soon the end of a process, or Ctrl-C, is noticed
@@ -42,12 +43,24 @@ class Supervisor:
         self.environment = environment
         self._log_folder = log_folder
         self._services: list[Service] = []
+        self._leaving: list[tuple[Service, float]] = []  # replaced, with the time (monotonic) at which patience ends
+        self._newcomer: Service | None = None  # started to replace another, and not ready yet
         self._stop_requests: list[str] = []
+        self._is_renewal_asked = False
+        self._terminal = Terminal()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note_stop_request)
+        signal.signal(signal.SIGHUP, self._note_hang_up)
 
     def _note_stop_request(self, number: int, _frame: FrameType | None) -> None:
         self._stop_requests.append(signal.Signals(number).name)
+
+    def _note_hang_up(self, number: int, frame: FrameType | None) -> None:
+        """SIGHUP asks for a renewal, unless it says that our terminal was closed."""
+        if self._terminal.was_closed():
+            self._note_stop_request(number, frame)
+        else:
+            self._is_renewal_asked = True
 
     def pause(self, seconds: float) -> None:
         """Wait, but not when somebody wants us to stop. Raises: StopRequestedError."""
@@ -107,13 +120,57 @@ class Supervisor:
         """Bring back what dies, for ever; `on_change` after each start. Raises: StopRequestedError."""
         logs_due = time.monotonic()
         while True:
-            self.pause(TICK_SECONDS)
-            for service in self._services:
-                self._look_after(service, on_change)
+            self._pause_and_look_after(TICK_SECONDS, on_change)
+            if self._is_renewal_asked:
+                self._is_renewal_asked = False
+                self._renew(on_change)
             if time.monotonic() >= logs_due:
                 logs_due = time.monotonic() + LOG_CHECK_SECONDS
                 for log in self._log_folder.glob("*.log"):
                     logs.keep_small(log)
+
+    def _pause_and_look_after(self, seconds: float, on_change: Callable[[], None]) -> None:
+        self.pause(seconds)
+        for service in self._services:
+            self._look_after(service, on_change)
+        for service, deadline in self._leaving:
+            if service.is_alive() and time.monotonic() > deadline:
+                complain(f"  {service.name}: what it was at took too long; it was killed.")
+                end_session(_process_of(service))
+        self._leaving = [leaving for leaving in self._leaving if not leaving[0].has_ended()]
+
+    def _renew(self, on_change: Callable[[], None]) -> None:
+        """Start all that may be started anew, one after another. Raises: StopRequestedError."""
+        say("  Starting the pages, the worker and the gateways anew, one after another ...")
+        for place, service in enumerate(self._services):
+            if service.renewal is Renewal.BESIDE:
+                self._replace(place, on_change)
+            elif service.renewal is Renewal.AFTER:
+                self._stop_together([service], lambda: bool(self._stop_requests))
+                service.start(self.environment, self._log(service.name))
+                say(f"  {service.name} is new (process {service.pid}).")
+            on_change()
+        say("  Done.")
+
+    def _replace(self, place: int, on_change: Callable[[], None]) -> None:
+        """Put a successor in the place of a service once it serves; where it never does the old one stays."""
+        old = self._services[place]
+        self._newcomer = new = replace(old)
+        new.start(self.environment, self._log(new.name))
+        try:
+            new.wait_until_ready(new.is_alive, lambda seconds: self._pause_and_look_after(seconds, on_change))
+        except NotReadyError as error:
+            log = self._log(new.name)
+            complain(f"  {new.name} stays as it was: the new one was not ready: {error}. The end of {log}:")
+            complain(logs.last_lines(log, 5))
+            stop(_process_of(new), new.command.stop_signal, 0)
+        else:
+            self._services[place] = new
+            say(f"  {new.name} is new (process {new.pid}); the old one (process {old.pid}) finishes what it is at.")
+            if old.is_alive():
+                _process_of(old).send_signal(old.command.stop_signal)
+                self._leaving.append((old, time.monotonic() + old.patience_seconds))
+        self._newcomer = None
 
     def _look_after(self, service: Service, on_change: Callable[[], None]) -> None:
         process = service.process
@@ -142,6 +199,8 @@ class Supervisor:
     def stop_all(self) -> None:
         """Stop everything, last started first, each kind together. Asked a second time to stop, it waits no longer."""
         asked_before = len(self._stop_requests)
+        self._services += [service for service, _ in self._leaving] + ([self._newcomer] if self._newcomer else [])
+        self._leaving, self._newcomer = [], None
         while self._services:
             kind = self._services[-1].kind
             together = [service for service in self._services if service.kind == kind]

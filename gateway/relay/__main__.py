@@ -62,7 +62,7 @@ async def serve(gateway: Gateway, arguments: argparse.Namespace) -> None:
         ssl_certfile=arguments.tls_certificate,
         ssl_keyfile=arguments.tls_key,
     )
-    server = _Server(config, gateway)
+    server = _Server(config, gateway, arguments.ready_fd)
     asyncio.get_running_loop().set_exception_handler(_log_without_words)
     await gateway.start()
     await gateway.wait_until_ready()
@@ -75,11 +75,22 @@ async def serve(gateway: Gateway, arguments: argparse.Namespace) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which tells the gateway before it drains."""
+    """uvicorn's server, which tells its parent when it serves and the gateway before it drains."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, ready_fd: int | None) -> None:
         super().__init__(config)
-        self._gateway = gateway
+        self._gateway, self._ready_fd = gateway, ready_fd
+
+    async def main_loop(self) -> None:
+        telling = asyncio.create_task(self._tell_when_ready())
+        await super().main_loop()
+        telling.cancel()
+
+    async def _tell_when_ready(self) -> None:
+        while self._gateway.trouble:
+            await self._gateway.wait_until_ready()
+        if self._ready_fd is not None:
+            os.write(self._ready_fd, b".")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._gateway.is_draining = True
@@ -123,6 +134,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fd", type=int, help="an inherited listening socket")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--ready-fd", type=int, help="gets a byte as soon as requests can be served")
     parser.add_argument("--tls-certificate", help="PEM file of the certificate chain")
     parser.add_argument("--tls-key", help="PEM file of its key")
     return parser.parse_args()

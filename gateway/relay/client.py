@@ -68,7 +68,7 @@ class ClientConnection(asyncio.Protocol):
         self._current: HttpRequest | None = None
         self._holds = 0
         self._is_feeding = self._is_starting = self._is_slow = self._owes_continue = False
-        self._is_deaf = self._is_closing = self._is_draining = False
+        self._is_deaf = self._is_closing = self._is_draining = self._has_answered = False
         self._unsent = 0
         self._heard_at = self._free_since = self._sent_at = self._closes_at = time.monotonic()
 
@@ -276,6 +276,7 @@ class ClientConnection(asyncio.Protocol):
         self._continue()
 
     def _begin(self, request: HttpRequest) -> None:
+        self._has_answered = False
         try:
             handling = self._gateway.handle(self, request)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets an answer
@@ -294,13 +295,14 @@ class ClientConnection(asyncio.Protocol):
             self._reader.request.began_at = self._free_since
         if self.transport is None or request is None:
             return
-        if close or self._is_draining or not request.keeps_alive:
+        if close or not request.keeps_alive:
             self._close()
         else:
             self._next()
 
     def write(self, data: bytes) -> None:
         """Send bytes, if the client is still there."""
+        self._has_answered = True
         if self.transport is not None:
             self.transport.write(data)
 
@@ -308,7 +310,7 @@ class ClientConnection(asyncio.Protocol):
         """Send a whole answer and finish."""
         request = self._current
         framing = [] if status in (204, 304) else [(b"content-length", b"%d" % len(body))]
-        if (request is None or not request.keeps_alive or self._is_draining) and CLOSE not in headers:
+        if (request is None or not request.keeps_alive) and CLOSE not in headers:
             framing.append(CLOSE)
         is_head = request is not None and request.method == "HEAD"
         self.write(head(status, [*headers, *framing]) + (b"" if is_head else body))
@@ -384,15 +386,11 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """The server drains: finish what is under way or being sent.
-
-        A connection that idles may send one more request, which is answered with `Connection: close`: the client may be
-        sending it just now, and would get a reset.
-        """
+        """The server drains. A client that was not told so may send one more request: it would get a reset instead."""
         self._is_draining = True
         if self.transport is None:
             return
-        if self._current is not None:
+        if self._current is not None and not self._has_answered:
             self._current.keeps_alive = False
         self._free_since = time.monotonic()
         if self._tunnel is not None:

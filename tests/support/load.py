@@ -14,11 +14,12 @@ PATIENCE_S = 60
 
 @dataclass(frozen=True)
 class Told:
-    """What became of one request. `trouble`: "" for a whole answer of 200."""
+    """What became of one request. `trouble`: "" for the whole answer that was expected; `waited`: seconds to a head."""
 
+    what: str
     trouble: str
     request_id: str
-    seconds: float
+    waited: float
 
 
 Ask = Callable[[http.client.HTTPConnection], Told]
@@ -38,21 +39,27 @@ def page(path: str, key: str = "") -> Ask:
     return _asking("GET", path, None, {"authorization": f"Bearer {key}"} if key else {}, b"")
 
 
-def _asking(method: str, path: str, data: str | None, headers: dict[str, str], end: bytes) -> Ask:
+def form(path: str, status: int) -> Ask:
+    """A POST to Django, which may not be sent twice, and the status that it deserves."""
+    return _asking("POST", path, "a=b", {"content-type": "application/x-www-form-urlencoded"}, b"", status)
+
+
+def _asking(method: str, path: str, data: str | None, headers: dict[str, str], end: bytes, status: int = 200) -> Ask:
     def ask(connection: http.client.HTTPConnection) -> Told:
         began = time.monotonic()
-        request_id = ""
+        request_id, waited = "", 0.0
         try:
             connection.request(method, path, data, headers)
             response = connection.getresponse()
+            waited = time.monotonic() - began
             request_id = response.headers.get("x-request-id", "")
             content = response.read()
-            is_whole = response.status == 200 and content.rstrip(b"\n").endswith(end.rstrip(b"\n"))
+            is_whole = response.status == status and content.rstrip(b"\n").endswith(end.rstrip(b"\n"))
             trouble = "" if is_whole else f"{response.status} {content[-300:]!r}"
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             trouble = f"{type(error).__name__}: {error}"
-        return Told(trouble and f"{method} {path}: {trouble}", request_id, time.monotonic() - began)
+        return Told(f"{method} {path}", trouble, request_id, waited)
 
     return ask
 
@@ -79,7 +86,7 @@ class Load:
     @property
     def failures(self) -> list[str]:
         """What went wrong."""
-        return [told.trouble for told in self.told if told.trouble]
+        return [f"{told.what}: {told.trouble}" for told in self.told if told.trouble]
 
     @property
     def answered(self) -> set[str]:
@@ -95,7 +102,7 @@ class Load:
 
     def report(self, what: str) -> str:
         """The figures in one line."""
-        longest = max((told.seconds for told in self.told), default=0)
+        longest = max((told.waited for told in self.told), default=0)
         return f"{what}: {len(self.told)} requests, {len(self.failures)} failed, longest wait {longest:.1f} s"
 
     def __enter__(self) -> Self:

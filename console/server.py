@@ -1,0 +1,59 @@
+"""`python -m console.server --fd N --ready-fd M`: pages and the management API on a listening socket of our parent's.
+
+uvicorn does the work. Two processes may share the socket for a while, so that one replaces the other without a request
+that fails.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+
+import uvicorn
+
+# What was accepted when the stop came is read within this many seconds; uvicorn alone would close it unread.
+READ_S = 0.3
+# Pages that take longer than this many seconds are cut.
+FINISH_S = 10
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it takes requests and closes nothing that was just accepted."""
+
+    def __init__(self, config: uvicorn.Config, ready_fd: int) -> None:
+        super().__init__(config)
+        self._ready_fd = ready_fd
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then a byte for the parent that waits for us."""
+        await super().startup(sockets)
+        os.write(self._ready_fd, b".")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, once the requests on connections of the last moment are read."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(READ_S)
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m console.server", description="Pages and the management API.")
+    parser.add_argument("--fd", type=int, required=True, help="an inherited listening socket")
+    parser.add_argument("--ready-fd", type=int, required=True, help="gets a byte as soon as requests are taken")
+    arguments = parser.parse_args()
+    config = uvicorn.Config(
+        "console.asgi:application",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # the gateway writes them, and our own code knows which to believe
+        timeout_graceful_shutdown=FINISH_S,
+    )
+    Server(config, arguments.ready_fd).run(sockets=[socket.socket(fileno=arguments.fd)])
+
+
+if __name__ == "__main__":
+    main()
