@@ -25,7 +25,7 @@ from gateway.relay.ledger import Admission, Description, Ledger, Settlement
 
 LABEL = "bench-commits"
 """Marks the usage records that this makes."""
-WARM = 50
+WARM = 20
 
 Call = Callable[..., Awaitable[list[tuple[Any, ...]]]]
 

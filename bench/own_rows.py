@@ -22,29 +22,35 @@ BESIDE_S = 8.0
 
 
 def latency(session: Session) -> list[Line]:
-    """One connection: what each adds to the engine's own time, and what of ours is not the two commits."""
+    """One connection: what each adds to the engine's own time, and what of ours is not the two commits.
+
+    Short rounds, and the commits are taken off round by round: what a disk needs for one changes within seconds.
+    """
     of = "one connection"
     commits: list[Took] = []
-    results = session.in_turn(EVERYBODY, Work(connections=1), after_round=lambda: commits.append(_commits(session)))
+    results = session.in_turn(
+        EVERYBODY,
+        Work(connections=1, warm_s=0.3, window_s=1),
+        rounds=3 if session.is_quick else 9,
+        after_round=lambda: commits.append(_commits(session)),
+    )
     whole = results.medians(lambda outcome: outcome.latency.p50)
     added = {name: figure - whole[DIRECT] for name, figure in whole.items() if name != DIRECT}
-    both, admit, settle = (
-        statistics.median(getattr(took, name) for took in commits) for name in ("both", "admit", "settle")
-    )
-    less = {BEFFROI: added[BEFFROI] - both}
+    rounds = zip(results.outcomes[BEFFROI], results.outcomes[DIRECT], commits, strict=True)
+    less = statistics.median(ours.latency.p50 - direct.latency.p50 - took.both for ours, direct, took in rounds)
+    admit, settle = (statistics.median(getattr(took, name) for took in commits) for name in ("admit", "settle"))
+    what = f"less the two commits ({admit:.2f} + {settle:.2f} ms), ms"
     return [
         Line(of, "p50, ms", whole),
         Line(of, "added to direct's p50, ms", added),
-        Line(
-            of, f"less the two commits ({admit:.2f} + {settle:.2f} ms), ms", less, [Goal("at most", 0.6, less[BEFFROI])]
-        ),
+        Line(of, what, {BEFFROI: less}, [Goal("at most", 0.6, less)]),
     ]
 
 
 def _commits(session: Session) -> Took:
     """The ledger's two calls, by a process on the gateway's core."""
     installation = session.installations[BEFFROI]
-    count = 200 if session.is_quick else 500
+    count = 200
     with on(session.cores.gateway):
         done = subprocess.run(
             [sys.executable, "-m", "bench.commits", str(count)],

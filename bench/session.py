@@ -136,11 +136,17 @@ class Session:
             self.wrong += [f"{name}: {difference}" for difference in found]
 
     def in_turn(
-        self, names: tuple[str, ...], work: Work, most_rounds: int = 99, after_round: Callable[[], None] = lambda: None
+        self,
+        names: tuple[str, ...],
+        work: Work,
+        *,
+        most_rounds: int = 99,
+        rounds: int = 0,
+        after_round: Callable[[], None] = lambda: None,
     ) -> "Results":
-        """Visit each of them in each round."""
+        """Visit each of them in each round: as many rounds as were asked for, `most_rounds`, or exactly `rounds`."""
         results = Results({name: [] for name in names})
-        for number in range(min(self.rounds, most_rounds)):
+        for number in range(rounds or min(self.rounds, most_rounds)):
             for name in names:
                 outcome = self.measure(name, work)
                 if outcome is not None:

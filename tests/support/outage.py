@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -118,7 +118,8 @@ class OwnPostgres:
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in self._pids():
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # a worker of PostgreSQL's own may just have ended
+                os.kill(pid, number)
 
     def _pids(self) -> list[int]:
         """The postmaster and its children: those whose working folder is the cluster's."""
