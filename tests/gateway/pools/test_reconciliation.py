@@ -299,6 +299,16 @@ def test_the_worker_samples_every_replica_and_an_absent_one_is_no_error(
     assert EngineSample.objects.filter(pool=scene.replica.pool.name).count() == before + 1
 
 
+def test_the_command_takes_the_last_whole_hour_or_any_time_that_makes_sense(
+    database: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("reconcile", "--pool", unique("pool"))
+    call_command("reconcile", "--since", "2020-01-01T06:00", "--until", "2020-01-01T07:00Z")
+    assert capsys.readouterr().out == 2 * "No pool counted or charged anything then.\n"
+    with pytest.raises(CommandError, match="has to be before"):
+        call_command("reconcile", "--since", "2020-01-01T07:00", "--until", "2020-01-01T06:00")
+
+
 def test_an_hour_that_is_over_is_compared_once(database: None) -> None:
     pool, hour = unique("pool"), timedelta(hours=1)
     over = (database_now() - timedelta(minutes=2)).astimezone(UTC).replace(minute=0, second=0, microsecond=0) - hour
