@@ -13,7 +13,7 @@ from bench import rows
 from bench.accounts import environment_of
 from bench.commits import Took
 from bench.load import Work
-from bench.machine import on
+from bench.machine import on, taken
 from bench.session import BEFFROI, DIRECT, EVERYBODY, FOUR, POSTGRES, Session, say
 from bench.table import Goal, Line
 
@@ -43,6 +43,7 @@ def latency(session: Session) -> list[Line]:
     return [
         Line(of, "p50, ms", whole),
         Line(of, "added to direct's p50, ms", added),
+        Line(of, "CPU µs a request", rows.cpu(results, rows.requests)),
         Line(of, what, {BEFFROI: less}, [Goal("at most", 0.6, less)]),
     ]
 
@@ -82,6 +83,8 @@ def pages(session: Session) -> list[Line]:
     target = session.target(BEFFROI)
     assert target is not None  # it starts or the run ends
     client = pages_client.Work(target.port, target.key, PAGES_PER_S, BESIDE_S)
+    django = session.installations[BEFFROI].pids("django")
+    before = taken(django).cpu_s
     with on(session.cores.load):
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.pages"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
@@ -94,11 +97,13 @@ def pages(session: Session) -> list[Line]:
     assert process.stdout is not None
     saw = msgspec.json.decode(process.stdout.read(), type=pages_client.Saw)
     process.wait()
+    page_ms = 1000 * (taken(django).cpu_s - before) / max(1, saw.per_second * BESIDE_S)
     session.wrong += [f"usage records: {count} x {what}" for what, count in saw.faults.items()]
     gaps = {BEFFROI: outcome.gap.p99} if outcome else {}
     return [
         Line(of, "p99 of the longest gaps, ms", gaps, rows.below(gaps, 250)),
-        Line(of, f"pages/s ({saw.records} records each), of {PAGES_PER_S} asked for", {BEFFROI: saw.per_second}),
+        Line(of, f"pages/s of {saw.records} records, of {PAGES_PER_S} asked for", {BEFFROI: saw.per_second}),
+        Line(of, "Django's CPU, ms a page", {BEFFROI: page_ms}),
     ]
 
 
