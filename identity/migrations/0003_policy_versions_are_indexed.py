@@ -1,4 +1,4 @@
-"""Gateways poll for what was changed since a version: without an index every poll reads every key."""
+"""Gateways poll for what was changed since a version: without an index every poll reads every tenant."""
 
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
@@ -9,5 +9,4 @@ class Migration(migrations.Migration):
     dependencies = [("identity", "0002_rules")]
     operations = [
         AddIndexConcurrently("tenant", models.Index(fields=["policy_version"], name="tenant_by_policy_version")),
-        AddIndexConcurrently("apikey", models.Index(fields=["policy_version"], name="api_key_by_policy_version")),
     ]
