@@ -217,7 +217,7 @@ def any_wish(dice: random.Random) -> Wish:
             pace = _pace(dice.randint(1, 40), 40, cached_tokens=dice.choice((0, 3)))
             return Wish(CHAT, _chat(**pace, **extra), stream, leaves)
         case "long":
-            return Wish(CHAT, _chat(**_pace(dice.randint(60, 200), 20), **usage), stream=True)
+            return Wish(CHAT, _chat(**_pace(dice.randint(40, 120), 20), **usage), stream=True)
         case "choices":
             return Wish(CHAT, _chat(**_pace(dice.randint(3, 25), 30), n=3, **extra), stream, leaves)
         case "prompts":

@@ -68,7 +68,7 @@ class Watch:
         attempts = self._attempts()
         books = read_books(connection)
         self.held = books.held
-        found = [*books.violations, *self._read_log(connection), *_unknown(attempts, books), *self._orphans()]
+        found = [*books.violations, *self._read_log(connection), *unknown(attempts, books), *self.orphans()]
         over = [request_id for request_id in books.recorded - self._judged if self._is_over(request_id)]
         # Read once more: of what was recorded meanwhile the first reading may have missed the end.
         return found + self._judge_all(connection, over, self._attempts())
@@ -155,10 +155,13 @@ class Watch:
         for number, at, life, what, subject, told in rows:
             self._read.add(number)
             self._last = max(self._last, number)
-            self._take(at, life, what, str(subject), told)
-        return [wrong for row in rows for wrong in self._after_fence(*row)]
+            self.take(at, life, what, str(subject), told)
+        return [
+            wrong for _, at, life, what, subject, _ in rows for wrong in self.after_fence(at, life, what, str(subject))
+        ]
 
-    def _take(self, at: float, life: int, what: str, subject: str, told: dict[str, Any]) -> None:
+    def take(self, at: float, life: int, what: str, subject: str, told: dict[str, Any]) -> None:
+        """One row of the log; `subject` is a request or an incarnation."""
         if what == "began":
             self._life_of[subject] = life
         elif what == "fenced":
@@ -175,7 +178,7 @@ class Watch:
                 story.recorded.append(at)
                 story.settled_by = life
 
-    def _after_fence(self, _: int, at: float, life: int, what: str, subject: object, __: object) -> list[Violation]:
+    def after_fence(self, at: float, life: int, what: str, subject: str) -> list[Violation]:
         """I2: a fenced gateway changes nothing any more, and says nothing."""
         fenced = self.fenced_at.get(life)
         is_late = fenced is not None and at > fenced + CUT_S and what != "fenced"
@@ -183,7 +186,7 @@ class Watch:
             return [Violation("I2 fence", f"life {life}, fenced at {fenced}, wrote {what!r} of {subject} at {at}")]
         return []
 
-    def _orphans(self) -> list[Violation]:
+    def orphans(self) -> list[Violation]:
         """No hold without a live owner is older than three times the silence (60 s with the product's limits)."""
         now, found = time.time(), []
         since_trouble = max((end for _, end in self.troubles), default=0.0)
@@ -201,7 +204,7 @@ class Watch:
         return found
 
 
-def _unknown(attempts: dict[str, list[Attempt]], books: Books) -> list[Violation]:
+def unknown(attempts: dict[str, list[Attempt]], books: Books) -> list[Violation]:
     """At every instant what reached an engine is held or recorded."""
     missing = attempts.keys() - books.held.keys() - books.recorded
     return [
