@@ -9,8 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from billing.budgets import remove_budget
+from billing.models import Budget, UsageHour, UsageRecord
 from billing.models import Scope as Holder
-from billing.models import UsageHour, UsageRecord
 from billing.pricing import Prices, Quantities
 from billing.verification import verify
 from tests.billing.raw_ledger import RawLedger, request_of, settlement_of
@@ -246,6 +246,7 @@ def test_a_budget_made_while_requests_come_is_not_blamed_for_those_before_it(sce
 
 def test_a_removed_budget_counts_up_to_its_end(scene: Scene, postgres: OwnPostgres) -> None:
     remove_budget(budget=scene.budgets["key"], actor=TESTS)
+    assert Budget.objects.get(pk=scene.budgets["key"].pk).ended_at is not None
     scene.use(output=5)
     assert verify() == []
     found = found_after(
@@ -256,6 +257,26 @@ def test_a_removed_budget_counts_up_to_its_end(scene: Scene, postgres: OwnPostgr
     )
     cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
     assert found == [("spent", "0", str(cost))]
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "counts"),
+    [("0 hours", "1 hour", True), ("-3 hours", "0 hours", False), ("1 hour", "3 hours", False),
+     ("-90 minutes", "90 minutes", True), ("-30 minutes", "0 hours", False), ("1 hour", "90 minutes", False)],
+)  # fmt: skip
+def test_a_period_counts_from_its_first_hour_to_before_its_last(
+    scene: Scene, postgres: OwnPostgres, begins: str, ends: str, counts: bool
+) -> None:
+    found = found_after(
+        postgres,
+        "update billing_budget set created_at = '2020-01-01' where id = %(budget)s",
+        f"""update billing_budget_period set starts_at = hour + interval '{begins}', ends_at = hour + interval '{ends}'
+            from billing_usage_hour h where h.key_id = %(key)s and budget_id = %(budget)s""",
+        budget=scene.budgets["key"].pk,
+        key=scene.key.row.pk,
+    )
+    cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
+    assert found == ([] if counts else [("spent", "0", str(cost))])
 
 
 def test_the_command_tells_each_difference_and_fails(
