@@ -9,4 +9,7 @@ SQL = Path(__file__).parent / "sql"
 
 class Migration(migrations.Migration):
     dependencies = [("billing", "0002_ledger")]
-    operations = [migrations.RunSQL((SQL / name).read_text(), migrations.RunSQL.noop) for name in ("0003_admit.sql",)]
+    operations = [
+        migrations.RunSQL((SQL / name).read_text(), migrations.RunSQL.noop)
+        for name in ("0003_admit.sql", "0003_settle.sql", "0003_around.sql")
+    ]

@@ -153,10 +153,9 @@ class Books:
     hours: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
     idempotency: dict[tuple[int, str], tuple[str, datetime]] = field(default_factory=dict)
 
-    # Admission
-
     def admit(self, rows: list[Row], incarnation: Any, now: datetime) -> list[Answer]:
-        """Decide a batch, in its order."""
+        """Decide a batch: its answers in its order."""
+        rows = [row | {"position": position} for position, row in enumerate(rows)]
         keys = [self.keys[row["key_id"]] for row in rows if row["key_id"] in self.keys]
         self._open(keys, now)
         for key in keys:
@@ -164,7 +163,8 @@ class Books:
                 if window.ends_at <= now:
                     window.starts_at, window.ends_at = bounds(window.limit.window, key.tenant.zone, now)
                     window.used = 0
-        answers = [self._admit_one(row, incarnation, now) for row in rows]
+        turns = {row["position"]: self._admit_one(row, incarnation, now) for row in sorted(rows, key=_turn)}
+        answers = [turns[row["position"]] for row in rows]
         for row, answer in zip(rows, answers, strict=True):  # the standing told may also be that after the whole batch
             if answer.standing is not None:
                 for what, figures in self._standing(self.keys[row["key_id"]], now).items():
@@ -241,8 +241,6 @@ class Books:
             ]
         return {what: figures for what, figures in told.items() if figures}
 
-    # Settlement
-
     def settle(self, rows: list[Row], now: datetime) -> dict[str, tuple[str, int | None, int | None]]:
         """Charge a batch; verdict, cost and uncharged amount by request id."""
         answers: dict[str, tuple[str, int | None, int | None]] = {}
@@ -273,8 +271,6 @@ class Books:
         before = self.hours.get(group, [0] * len(HOURS))
         self.hours[group] = [sum_ + told[name] for sum_, name in zip(before, HOURS, strict=True)]
 
-    # What people do, and time
-
     def set_limit(self, budget: Budget, limit: int, now: datetime) -> None:
         """A budget's limit; the open period's cap sinks to it, no lower than what is spent or held."""
         budget.limit = limit
@@ -303,6 +299,11 @@ class Books:
 def _binds(thing: Budget | Limit, key: Key) -> bool:
     holders = {"tenant": key.tenant.id, "project": key.project, "key": key.id}
     return thing.is_active and thing.tenant is key.tenant and thing.scope_id == holders[thing.scope]
+
+
+def _turn(row: Row) -> tuple[Any, ...]:  # those with idempotency keys last, in the order of these
+    digest = row.get("idempotency")
+    return (1, row["key_id"], digest, row["position"]) if digest else (0, row["position"])
 
 
 def _objection(row: Row, key: Key) -> str | None:

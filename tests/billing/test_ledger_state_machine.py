@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from billing.models import Budget as BudgetRow
 from billing.pricing import METERS
 from gateway.relay.ids import new_request_id
-from tests.billing.ledger_model import Books, Key, Row
+from tests.billing.ledger_model import Books, Budget, Key, Limit, Row
 from tests.billing.ledger_world import World, tables_of
 from tests.billing.raw_ledger import RawLedger
 

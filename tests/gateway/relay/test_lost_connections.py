@@ -1,5 +1,6 @@
 """I2: connections to PostgreSQL that are cut at any moment: nothing is lost, and nothing counts twice."""
 
+import random
 import threading
 import time
 
@@ -28,12 +29,14 @@ def test_I2_lost_commit_answers_are_asked_for_again_and_move_nothing_twice(
     for thread in threads:
         thread.start()
     with psycopg.connect(gateway_database_url, autocommit=True) as gateway:
-        for _ in range(40):
-            gateway.execute(
+        cut, deadline = 0, time.monotonic() + 60
+        while cut < 40 or sum(len(told) for told in seen.values()) <= 10:
+            assert time.monotonic() < deadline
+            cut += gateway.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user"
                 " and application_name in ('beffroi admit', 'beffroi settle')"
-            )
-            time.sleep(0.05)
+            ).rowcount
+            time.sleep(random.uniform(0, 0.2))  # some calls have to come through, on a busy machine too
     stop.set()
     for thread in threads:
         thread.join(20)
@@ -44,7 +47,6 @@ def test_I2_lost_commit_answers_are_asked_for_again_and_move_nothing_twice(
         assert set(records) == {request_id for _, request_id in told}
         assert {record.status for record in records.values()} == {"completed"}
         assert_exact(scene.house, key.row)
-    assert sum(len(told) for told in seen.values()) > 10
 
 
 def test_the_snapshot_survives_its_connections(scene: Scene, gateway_database_url: str) -> None:
