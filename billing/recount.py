@@ -268,10 +268,14 @@ _IN_DETACHED_EDGES = """coalesce((
 
 # Where a budget was made or removed in the middle of a period, it counts from and up to then; and where requests of its
 # scope came at that very time, nobody can tell which side they were on: then the sum has to lie between the two. So it
-# is in the hour of such an instant, once only the sealed totals of the hours are left of a month.
+# is in the hour of such an instant, once only the sealed totals of the hours are left of a month. What was given back
+# is no longer spent: each refund says from which periods.
 SPENT = f"""
     with w as (
-        select p.id, p.budget_id, b.scope, b.scope_id, b.tenant_id, p.starts_at, p.spent_nano_eur as spent,
+        select p.id, p.budget_id, b.scope, b.scope_id, b.tenant_id, p.starts_at,
+            p.spent_nano_eur + coalesce((
+                select sum(f.amount_nano_eur) from billing_refunded_period f where f.period_id = p.id
+            ), 0) as spent,
             greatest(p.starts_at, b.created_at) as since,
             greatest(least(p.ends_at, b.ended_at), greatest(p.starts_at, b.created_at)) as until,
             b.created_at > p.starts_at - {_EDGE} as begins_late,
@@ -326,4 +330,11 @@ ENTRIES_ABOUT_NOTHING = f"""
     where e.request_id is not null and r.request_id is null and not exists (
         select from detached_month d where e.request_id >= {_first_id("d.month::timestamp at time zone 'UTC'")}
             and e.request_id < {_first_id("(d.month + interval '1 month') at time zone 'UTC'")})
+"""
+
+# What a period gave back, without a refund of at least as much.
+REFUNDED_FOR_NOTHING = """
+    select f.period_id, f.entry_id, f.amount_nano_eur, coalesce(e.amount_nano_eur, 0)
+    from billing_refunded_period f left join billing_ledger_entry e on e.id = f.entry_id and e.kind = 'refund'
+    where f.amount_nano_eur > coalesce(e.amount_nano_eur, 0)
 """

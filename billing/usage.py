@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Model, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour
 
-from billing.models import MeterPrice, Refusal, RefusalCount, UsageHour, UsageRecord
+from billing.models import LedgerEntry, MeterPrice, Refusal, RefusalCount, UsageHour, UsageRecord
 from billing.pricing import METERS, MissingPrice, Prices
 from models_catalog.models import LanguageModel
 
@@ -67,10 +67,13 @@ class MeterLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """Usage records, the newest first, and the prices they were billed at. `next` continues the list; None: its end."""
+    """Usage records, the newest first, the prices they were billed at, and what was given back of their cost (nano-EUR,
+    by request). `next` continues the list; None: its end.
+    """
 
     records: Sequence[UsageRecord]
     prices: Mapping[int, Prices]
+    refunds: Mapping[UUID, int]
     next: UUID | None
 
 
@@ -133,7 +136,16 @@ def records_page(reader: Reader, filters: Filters, *, after: UUID | None = None,
     rows = list(found.order_by("-request_id")[: size + 1])
     records = rows[:size]
     prices = prices_of_versions({record.price_version_id for record in records})
-    return RecordPage(records, prices, records[-1].request_id if len(rows) > size else None)
+    return RecordPage(
+        records, prices, _refunds_of(reader.tenant_id, records), records[-1].request_id if len(rows) > size else None
+    )
+
+
+def _refunds_of(tenant_id: int, records: Sequence[UsageRecord]) -> dict[UUID, int]:
+    """What the ledger gave back for answers that were withheld after their charge (`give_back_v1`)."""
+    keys = [f"withheld {record.request_id}" for record in records if not record.stream and record.cost_nano_eur]
+    found = LedgerEntry.objects.filter(tenant_id=tenant_id, idempotency_key__in=keys)
+    return {entry.request_id: entry.amount_nano_eur for entry in found if entry.request_id}
 
 
 def meter_lines(record: UsageRecord, prices: Prices) -> list[MeterLine]:

@@ -187,6 +187,8 @@ def _entries(cursor: Cursor) -> Iterator[Difference]:
         yield Difference("ledger entry", f"tenant {tenant}, {idempotency_key}", "once", f"{times} times")
     for entry, tenant, request_id in _rows(cursor, recount.ENTRIES_ABOUT_NOTHING):
         yield Difference("ledger entry", f"{entry} of tenant {tenant}", f"a record of request {request_id}", "none")
+    for period, entry, amount, refund in _rows(cursor, recount.REFUNDED_FOR_NOTHING):
+        yield Difference("refunded", f"period {period}, entry {entry}", f"at most {refund}", str(amount))
 
 
 _CHECKS: tuple[tuple[str, Callable[[Cursor], Iterator[Difference]]], ...] = (

@@ -60,7 +60,11 @@ class RecordsView(ApiView):
         page = records_page(reader, filters, after=given.get("cursor"), size=given["limit"])
         keys = key_names(caller.tenant.pk, {record.key_id for record in page.records})
         projects = project_names(caller.tenant.pk, {record.project_id for record in page.records})
-        shown = [_shown(record, page.prices[record.price_version_id], keys, projects) for record in page.records]
+        shown = [
+            _shown(record, page.prices[record.price_version_id], keys, projects)
+            | {"refunded_nano_eur": page.refunds.get(record.request_id, 0)}
+            for record in page.records
+        ]
         results = RecordSerializer(shown, many=True).data
         return Response({"results": results, "next": next_address(request, page.next)})
 

@@ -51,6 +51,9 @@ class RecordSerializer(serializers.Serializer[Any]):
     documents = serializers.IntegerField()
     images = serializers.IntegerField()
     cost_nano_eur = serializers.IntegerField(help_text="What was charged, in nano-EUR.")
+    refunded_nano_eur = serializers.IntegerField(
+        help_text="What of the cost was given back: the answer was withheld, its charge not being confirmed in time."
+    )
     uncharged_nano_eur = serializers.IntegerField(
         help_text="What it was worth beyond its reservation: our loss, not charged."
     )

@@ -5,7 +5,7 @@ import re
 from billing.pricing import METERS, Amounts, MissingPrice, Quantities
 from gateway.relay.admission import Plan
 from gateway.relay.fields import Endpoint
-from gateway.relay.ledger import NOTHING, Settlement, priced, quantities_of
+from gateway.relay.ledger import NOTHING, UNDELIVERED, Settlement, priced, quantities_of
 from gateway.relay.routing import Replica
 from gateway.relay.usage import Usage
 
@@ -75,6 +75,12 @@ def settlement_of(
         quantities=quantities,
         amounts=amounts,
     )
+
+
+def withhold(settlement: Settlement) -> None:
+    """Change a charge that waits: what is not delivered costs nothing, or is given back where it was charged (I1)."""
+    settlement.status, settlement.http_status = UNDELIVERED, 503
+    settlement.quantities, settlement.amounts = NOTHING, Amounts()
 
 
 def checkpoint_of(plan: Plan, replica: Replica, usage: Usage) -> dict[str, object]:

@@ -358,11 +358,12 @@ def internal_error() -> Refusal:
 
 
 def settlement_delayed(request_id: str, seconds: float = 5) -> Refusal:
-    """In-band, or 503 for an answer in one piece, which is then kept back and free, save that its charge was durable
-    and only the word of it is late or lost: nobody here can know.
+    """In-band, or 503 for an answer in one piece, which is then kept back and free: a charge that became durable all
+    the same, its word being late or lost, is given back.
     """
-    found = f"GET /api/usage/records?request_id={request_id} will show what was charged."
-    return _unavailable("settlement_delayed", f"The charge of this answer was not confirmed in time. {found}", seconds)
+    message = "The charge of this answer was not confirmed in time; if it was not streamed, it is free."
+    found = f"GET /api/usage/records?request_id={request_id} will show what was charged and given back."
+    return _unavailable("settlement_delayed", f"{message} {found}", seconds)
 
 
 def stream_broken() -> Refusal:

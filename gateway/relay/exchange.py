@@ -10,12 +10,11 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from billing.pricing import Amounts
 from gateway.relay import errors
 from gateway.relay.admission import Plan, admit, plan_request
 from gateway.relay.answer_headers import cors_headers, headers_of_answer
 from gateway.relay.answer_meter import Answer, read_answer
-from gateway.relay.charging import checkpoint_of, settlement_of, status_of
+from gateway.relay.charging import checkpoint_of, settlement_of, status_of, withhold
 from gateway.relay.engine_call import engine_head
 from gateway.relay.event_writer import EventWriter
 from gateway.relay.failures import log_failure
@@ -23,7 +22,7 @@ from gateway.relay.group_commit import LedgerUnavailable
 from gateway.relay.http_message import Header, HttpRequest
 from gateway.relay.ids import new_request_id
 from gateway.relay.input_bound import check_media
-from gateway.relay.ledger import NOTHING, Charge
+from gateway.relay.ledger import Charge
 from gateway.relay.request_body import Endpoint, parse_request
 from gateway.relay.routing import Replica, choose
 from gateway.relay.stream_meter import StreamMeter
@@ -51,7 +50,7 @@ class Exchange:
         self._plan: Plan | None = None
         self._is_settled = self._has_left = self._is_cut = self._is_relayed = self._was_silent = False
         self._events = EventWriter(client, request)
-        self._durable: asyncio.Future[Charge] | None = None  # the charge, while the answer waits for it
+        self._enough: asyncio.Future[None] | None = None  # that the answer waits no longer for its charge
         self._replica: Replica | None = None
         self._engine: UpstreamConnection | None = None
         self._outcome: asyncio.Future[str] | None = None  # of this attempt: "" for a whole answer, or what went wrong
@@ -207,7 +206,7 @@ class Exchange:
         try:
             cost = await self._charged(charge)
         except Exception:  # noqa: BLE001  # an answer that cannot be charged is not delivered (I1)
-            self._make_undelivered()
+            withhold(self._settlement)
             self._refuse(errors.settlement_delayed(str(self.request_id)))
             return
         headers = [(b"content-type", b"application/json"), *self._common_headers()]
@@ -222,12 +221,16 @@ class Exchange:
 
     async def _charged(self, charge: "asyncio.Future[Charge]") -> int:
         """The cost in nano-EUR once it is durable. Raises whatever says that it is not."""
-        self._durable = asyncio.shield(charge)
-        settled = await asyncio.wait_for(self._durable, self._gateway.limits.settle_wait_s)
-        if settled.cost_nano_eur is None:
-            logger.error("request %s: its hold is gone, and nothing was charged", self.request_id)
-            raise LedgerUnavailable("the hold is gone")
-        return settled.cost_nano_eur
+        self._enough = asyncio.get_running_loop().create_future()
+        await asyncio.wait(
+            (charge, self._enough), timeout=self._gateway.limits.settle_wait_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        cost = charge.result().cost_nano_eur if charge.done() else None
+        if cost is None:
+            why = "its hold is gone" if charge.done() else "it is late"
+            logger.error("request %s: its charge is not confirmed: %s", self.request_id, why)
+            raise LedgerUnavailable(why)
+        return cost
 
     def _judge(self, plan: Plan, usage: Usage | None) -> str:
         """The status of a whole answer; its replica is praised or blamed for it, and the operator told."""
@@ -260,11 +263,6 @@ class Exchange:
             duration_ms=round((time.monotonic() - began) * 1000),
         )
         return self._gateway.settle(self._settlement)
-
-    def _make_undelivered(self) -> None:
-        """Change the charge that still waits: what was not delivered costs nothing (I1)."""
-        self._settlement.status, self._settlement.http_status = "undelivered", 503
-        self._settlement.quantities, self._settlement.amounts = NOTHING, Amounts()
 
     # ---- Sink: the engine's answer
     def answer_began(self, status: int, headers: list[Header]) -> None:
@@ -329,8 +327,8 @@ class Exchange:
 
     def wait_no_longer(self) -> None:
         """The process ends before the charge is durable: end as if `settle_wait_s` were over."""
-        if self._durable is not None and not self._durable.done():
-            self._durable.set_exception(LedgerUnavailable("the gateway stops"))
+        if self._enough is not None and not self._enough.done():
+            self._enough.set_result(None)
 
     def _stop(self, trouble: str) -> None:
         if self._engine is not None:

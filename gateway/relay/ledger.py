@@ -26,6 +26,7 @@ from gateway.relay.usage import Usage
 logger = logging.getLogger("beffroi.ledger")
 MOST_REFUSALS = 2_000  # noted at a time
 NOTHING = Quantities()
+UNDELIVERED = "undelivered"
 NEVER = float("-inf")
 
 
@@ -249,7 +250,29 @@ class Ledger:
             (self.incarnation, _json([_settlement_row(settlement) for settlement in batch])),
         )
         charges = {row[0]: Charge(*row[1:]) for row in answers}
+        await self._give_back(batch, charges)
         return [charges[settlement.request_id] for settlement in batch]
+
+    async def _give_back(self, batch: list[Settlement], charges: Mapping[uuid.UUID, Charge]) -> None:
+        """Refund what was charged for answers that were withheld meanwhile: their commit hung, or its word was lost.
+
+        Where this call is lost too, the batch is settled again, which says once more what was charged. While it runs
+        further answers may be withheld whose charge is known here and not handed over yet.
+        """
+        asked: set[uuid.UUID] = set()
+        while (
+            owed := {
+                settlement.request_id
+                for settlement in batch
+                if settlement.status == UNDELIVERED and charges[settlement.request_id].cost_nano_eur
+            }
+            - asked
+        ):
+            asked |= owed
+            for request_id in owed:
+                cost = charges[request_id].cost_nano_eur
+                logger.error("request %s was withheld after its charge: giving %d nano-EUR back", request_id, cost)
+            await self._settle_line.call("select give_back_v1(%s, %s)", (self.incarnation, list(owed)))
 
 
 def quantities_of(endpoint: Endpoint, usage: Usage | None, documents: int) -> Quantities:

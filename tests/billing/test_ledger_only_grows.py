@@ -91,6 +91,7 @@ def test_I7_nobody_but_the_ledgers_functions_writes_its_tables(url: str, record_
         "billing_usage_record",
         "billing_usage_record_other",
         "billing_ledger_entry",
+        "billing_refunded_period",
         "billing_budget_period",
         "billing_hold",
         "billing_limit_window",
@@ -160,6 +161,7 @@ def test_I7_a_gateway_reads_no_bill_and_moves_no_money_but_by_inference(gateway_
         "orphaned_holds_v1",
         "refuse_v1",
         "tidy_v1",
+        "give_back_v1",
     }
 
 

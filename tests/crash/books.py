@@ -12,7 +12,8 @@ from tests.crash.rules import Violation
 # record alone, not from what its hold said.
 _BUDGETS = """
     select b.id, b.scope, p.spent_nano_eur, p.held_nano_eur, p.cap_nano_eur,
-        (select coalesce(sum(r.cost_nano_eur), 0) from billing_usage_record r
+        (select coalesce(-sum(f.amount_nano_eur), 0) from billing_refunded_period f where f.period_id = p.id)
+        + (select coalesce(sum(r.cost_nano_eur), 0) from billing_usage_record r
             where r.admitted_at >= p.starts_at and r.admitted_at < p.ends_at
             and b.scope_id = case b.scope when 'tenant' then r.tenant_id when 'project' then r.project_id
                 else r.key_id end),

@@ -59,6 +59,18 @@ def test_what_was_worth_more_than_its_hold_is_shown_as_uncharged(
     assert sum(line["amount_nano_eur"] for line in record["meters"]) == 13_500
 
 
+def test_what_was_given_back_of_a_withheld_answer_is_shown_with_it(
+    api: Api, house: House, key: HeldKey, gateway: LedgerGateway
+) -> None:
+    withheld, other = (gateway.complete(house, key.row) for _ in range(2))
+    gateway.connection.execute("select give_back_v1(%s, %s)", [gateway.incarnation, [withheld]])
+
+    records = api.get("/api/usage/records", key).json()["results"]
+
+    costs = {record["request_id"]: (record["cost_nano_eur"], record["refunded_nano_eur"]) for record in records}
+    assert costs == {str(withheld): (45_000, 45_000), str(other): (45_000, 0)}
+
+
 def test_a_key_reads_its_own_records_and_a_strong_one_those_of_the_tenant(
     api: Api, house: House, key: HeldKey, strangers_key: HeldKey, gateway: LedgerGateway
 ) -> None:
@@ -134,7 +146,7 @@ def test_a_page_takes_the_same_few_queries_however_long_it_is(
         with CaptureQueriesContext(connection) as queries:
             assert api.get("/api/usage/records", strong_key).status_code == 200
         counts.append(len(queries))
-    assert counts == [5, 5]  # the key, the records, their prices, the names of keys and of projects
+    assert counts == [6, 6]  # the key, the records, their prices and refunds, the names of keys and of projects
 
 
 def test_a_summary_adds_up_by_group_and_interval(
