@@ -48,6 +48,10 @@ _TENANTS = """
     from identity_tenant x left join billing_contract c on c.tenant_id = x.id and c.ends_at is null
 """
 
+_LAST_VERSION = """
+    select greatest(
+        0, (select max(policy_version) from identity_apikey), (select max(policy_version) from identity_tenant))
+"""
 _LISTEN = "listen beffroi_policy"
 
 
@@ -68,6 +72,13 @@ class _Order(NamedTuple):
     field: str
 
 
+class _Found(NamedTuple):
+    """What was read page by page: the ids in their order, and the highest version."""
+
+    ids: "array[int]"
+    version: int
+
+
 _BY_ID, _BY_VERSION = _Order("id", "id"), _Order("policy_version", "version")
 
 
@@ -81,7 +92,7 @@ class SnapshotReader:
         )
         self._busy = asyncio.Lock()
         self._catalog = CatalogReader(config, snapshot, self._line, self._busy)
-        self._last_version = 0
+        self._polled = 0  # the version up to which a poll or a whole reading has come; news do not move it
         self._may_have_missed = asyncio.Event()
         self.is_current = False  # what the snapshot does not have is not in the database either
 
@@ -101,9 +112,12 @@ class SnapshotReader:
 
     async def read_all(self) -> None:
         """Read every part; raises one of LOST."""
+        async with self._busy:
+            [[version]] = await self._line.call(_LAST_VERSION)
         await _in_pages(self._read_tenants, _BY_ID, 0)
         await self._read_all_keys()
         await self.read_catalog()
+        self._polled = version
         self._snapshot.loaded = True
 
     async def read_key(self, key_id: int) -> Key | None:
@@ -178,14 +192,15 @@ class SnapshotReader:
 
     async def _read_changes(self) -> None:
         """The poll: what was changed since, in case its notification was lost."""
-        since = self._last_version - OVERLAP
-        await _in_pages(self._read_tenants, _BY_VERSION, since)
-        await _in_pages(self._read_keys, _BY_VERSION, since)
+        since = self._polled - OVERLAP
+        tenants = await _in_pages(self._read_tenants, _BY_VERSION, since)
+        keys = await _in_pages(self._read_keys, _BY_VERSION, since)
+        self._polled = max(self._polled, tenants.version, keys.version)
         await self.read_catalog()
 
     async def _read_all_keys(self) -> None:
         """Read all keys, then drop those that are not there any more."""
-        there = await _in_pages(self._read_keys, _BY_ID, 0)
+        there = (await _in_pages(self._read_keys, _BY_ID, 0)).ids
         for number, ids in enumerate(self._snapshot.keys.ids()):
             gone = [key_id for key_id in ids if not _is_in(there, key_id)]
             if gone:  # or made since
@@ -204,7 +219,6 @@ class SnapshotReader:
             rows = [KeyRow._make(row) for row in await self._line.call(_KEYS + where, (parameter,))]
             for row in rows:
                 self._snapshot.keys.put(row)
-                self._last_version = max(self._last_version, row.version)
         return rows
 
     async def _read_tenants(self, where: str, parameter: object) -> list[Tenant]:
@@ -216,7 +230,6 @@ class SnapshotReader:
             ]
             for tenant in tenants:
                 self._snapshot.tenants[tenant.id] = tenant
-                self._last_version = max(self._last_version, tenant.version)
         return tenants
 
     def _cache_salt(self, tenant_id: int) -> str:
@@ -237,14 +250,15 @@ async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _in_pages(read: Callable[[str, int], Awaitable[Sequence[_Row]]], order: _Order, after: int) -> "array[int]":
-    """Read what comes after an id or version, a page at a time. Answers the ids, in the order of the pages."""
-    ids = array("q")
+async def _in_pages(read: Callable[[str, int], Awaitable[Sequence[_Row]]], order: _Order, after: int) -> _Found:
+    """Read what comes after an id or version, a page at a time."""
+    ids, version = array("q"), 0
     while True:
         rows = await read(f"where x.{order.column} > %s order by x.{order.column} limit {PAGE}", after)
         ids.extend(row.id for row in rows)
+        version = max([version, *(row.version for row in rows)])
         if len(rows) < PAGE:
-            return ids
+            return _Found(ids, version)
         after = getattr(rows[-1], order.field)
 
 

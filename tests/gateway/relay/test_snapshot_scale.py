@@ -20,7 +20,7 @@ from gateway.relay.config import Config, config_from_environment
 from gateway.relay.errors import Refusal
 from gateway.relay.http_message import HttpRequest
 from gateway.relay.snapshot import Snapshot
-from gateway.relay.snapshot_reader import SnapshotReader
+from gateway.relay.snapshot_reader import OVERLAP, SnapshotReader
 from identity.api_keys import revoke_api_key
 from identity.models import ApiKey, Project
 from tests.support.outage import OwnPostgres
@@ -29,6 +29,7 @@ from tests.support.people import TESTS, default_project, make_key, make_tenant
 pytestmark = pytest.mark.usefixtures("database")
 
 PATIENCE_S = 20
+REVOKED = "update identity_apikey set revoked_at = now(), policy_version = nextval('policy_version_seq') where id = %s"
 MANY = """
     insert into identity_apikey (tenant_id, project_id, name, lookup, digest, pepper_id, scopes, allowed_models,
         ip_ranges, origins, policy_version, created_at)
@@ -171,12 +172,22 @@ def test_a_change_without_its_news_is_found_by_the_poll(
     with Reading(config) as reading:
         assert reading.ask(text) == "ok"
         with without_news(postgres) as owner:
-            owner.execute(
-                "update identity_apikey set revoked_at = now(), policy_version = nextval('policy_version_seq')"
-                " where id = %s",
-                [key.pk],
-            )
+            owner.execute(REVOKED, [key.pk])
         await_that(lambda: reading.ask(text) == "api_key_revoked")
+
+
+def test_news_of_a_newer_change_hide_no_older_one_that_was_missed(
+    monkeypatch: pytest.MonkeyPatch, config: Config, postgres: OwnPostgres
+) -> None:
+    tenant = make_tenant()
+    (missed, missed_text), (heard, heard_text) = make_key(tenant), make_key(tenant)
+    with Reading(config) as reading:
+        with without_news(postgres) as owner:
+            owner.execute(REVOKED, [missed.pk])
+            owner.execute("select nextval('policy_version_seq') from generate_series(1, 3 * %s)", [OVERLAP])
+        revoke_by_sql(heard)
+        await_that(lambda: reading.ask(heard_text) == "api_key_revoked")
+        await_that(lambda: reading.ask(missed_text) == "api_key_revoked")
 
 
 def test_what_happened_while_nobody_listened_is_known_afterwards(
@@ -190,11 +201,7 @@ def test_what_happened_while_nobody_listened_is_known_afterwards(
         await_that(lambda: not reading.reader.is_current)
         postgres.start()
         with without_news(postgres) as owner:
-            owner.execute(
-                "update identity_apikey set revoked_at = now(), policy_version = nextval('policy_version_seq')"
-                " where id = %s",
-                [revoked.pk],
-            )
+            owner.execute(REVOKED, [revoked.pk])
             owner.execute("delete from identity_apikey where id = %s", [deleted.pk])
         await_that(lambda: reading.ask(revoked_text) == "api_key_revoked")
         await_that(lambda: reading.ask(deleted_text) == "invalid_api_key")
