@@ -117,7 +117,7 @@ class Run:
         self.outcome = Outcome()
         self.is_measuring = bool(work.each)
         self.is_ending = False
-        self.open = 0
+        self.open = self.right = 0
         self.all_closed = asyncio.Event()
         self.latencies: list[float] = []  # seconds
         self.gaps: list[float] = []
@@ -225,6 +225,7 @@ class Connection(asyncio.Protocol):
         except Wrong as error:
             run.fault(str(error), body[-300:])
         else:
+            run.right += 1
             if run.is_measuring:
                 run.outcome.requests += 1
                 run.latencies.append(now - self._began)
@@ -291,7 +292,7 @@ async def measure(work: Work) -> Outcome:
         _close_window(run, before, began)
     sampling.cancel()
     run.outcome.latency, run.outcome.gap = Spread.of(run.latencies), Spread.of(run.gaps)
-    if not run.outcome.requests:
+    if not run.right:
         run.fault("not one answer")
     return run.outcome
 
