@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.relay import keys
 from gateway.relay.keys import Key, KeyRow, KeyTable
+from identity.client_address import parse_networks
 
 LOOKUPS = [f"{letter * 9}{number}" for letter in "ab" for number in range(4)] + ["\0" * 10]
 POLICIES = [
@@ -70,7 +71,7 @@ def assert_same(table: KeyTable, model: dict[int, KeyRow]) -> None:
 
 def key_of(row: KeyRow) -> Key:
     scopes, models, ip_ranges, origins = msgspec.json.decode(row.policy)
-    policy = keys.KeyPolicy(frozenset(scopes), frozenset(models), keys.parse_networks(ip_ranges), frozenset(origins))
+    policy = keys.KeyPolicy(frozenset(scopes), frozenset(models), parse_networks(ip_ranges), frozenset(origins))
     return Key(*row[1:9], policy=policy)
 
 

@@ -114,7 +114,12 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def make_many(count: int) -> Project:
     project = default_project(make_tenant())
     with connection.cursor() as cursor:
-        values = {"tenant": project.tenant_id, "project": project.pk, "count": count, "salt": secrets.token_hex(4)}
+        values: dict[str, Any] = {
+            "tenant": project.tenant_id,
+            "project": project.pk,
+            "count": count,
+            "salt": secrets.token_hex(4),
+        }
         cursor.execute(MANY, values)
     return project
 
