@@ -99,13 +99,12 @@ def price_of(quantities: Quantities, prices: Prices) -> tuple[int, Amounts]:
     up to its meter less the rounded sum before it. Raises MissingPrice.
     """
     exact = cost = 0
-    amounts = []
+    amounts = [0] * len(METERS)
     for meter_index, quantity in enumerate(quantities):
-        before = cost
         if quantity:
             exact += quantity * prices.of(meter_index)
-            cost = _divide_half_even(exact)
-        amounts.append(cost - before)
+            before, cost = cost, _divide_half_even(exact)
+            amounts[meter_index] = cost - before
     return cost, Amounts._make(amounts)
 
 

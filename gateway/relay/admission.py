@@ -24,6 +24,7 @@ from gateway.relay.tightening import comes_free, fit_budget, fit_limit
 if TYPE_CHECKING:
     from gateway.relay.gateway import Gateway
 
+CHARACTERS_A_TOKEN = 4  # likely, where no engine said
 LABEL_CHARACTERS = 64
 # Every round makes the request cheaper or reads newer rows; a sane one needs three.
 ROUNDS = 6
@@ -49,6 +50,7 @@ class Plan:
     idempotency: str | None
     input_tokens: int
     output: int | None
+    prompts: int  # how many the request holds together
     was_count_asked: bool = False
     counted: int | None = None
     wanted: int | None = None
@@ -62,11 +64,6 @@ class Plan:
         return self.output is not None and self.output < (
             self.inference.max_output_asked or self.model.default_max_output
         )
-
-    @property
-    def prompts(self) -> int:
-        """How many prompts the request holds together."""
-        return max(1, self.inference.prompts)
 
     def bound(self, output: int | None) -> int:
         """The most that the request can cost with that output limit, in nano-EUR. Raises MissingPrice."""
@@ -106,7 +103,7 @@ def plan_request(
     if not model.replicas:
         raise errors.no_replica(model.name) if model.has_engines else errors.model_not_found(inference.model)
     output = None
-    if inference.is_generating:
+    if inference.endpoint.is_generating:
         output = min(inference.max_output_asked or model.default_max_output, model.facts.context_window)
     return Plan(
         request_id=request_id,
@@ -120,6 +117,7 @@ def plan_request(
         idempotency=hashlib.sha256(idempotency).hexdigest() if idempotency else None,
         input_tokens=input_bound(inference, model.facts),
         output=output,
+        prompts=len(inference.inputs) or 1,
     )
 
 
@@ -136,8 +134,7 @@ def find_model(gateway: "Gateway", caller: Caller, name: str) -> Model:
     model = gateway.snapshot.model(name, caller.tenant.id)
     if model is None:
         raise errors.model_not_found(name)
-    today = datetime.fromtimestamp(gateway.ledger.now(), UTC).date()
-    if model.is_retired(today):
+    if model.retired_on is not None and model.is_retired(datetime.fromtimestamp(gateway.ledger.now(), UTC).date()):
         raise errors.model_retired(name, str(model.retired_on), model.successor)
     if not may_call(caller, model, name):
         raise errors.model_not_allowed(name)
@@ -212,10 +209,17 @@ async def count_prompt(gateway: "Gateway", plan: Plan) -> bool:
 
 
 async def _leave_room(gateway: "Gateway", plan: Plan) -> None:
-    """Where prompt and output may not fit the window, count the prompt, then lower the output limit to what is left."""
+    """Where prompt and output may not fit the window, count the prompt, then lower the output limit to what is left.
+
+    Our own limit must fit, so that the bound of the prompt counts. A client's limit is its word: it is lowered where it
+    is likely not to fit, and where it does not after all, the engine says so.
+    """
     if plan.output is None:
         return
-    if plan.input_tokens // plan.prompts + plan.output > plan.model.facts.context_window:
+    prompt = plan.input_tokens // plan.prompts
+    if plan.inference.max_output_asked is not None:
+        prompt //= CHARACTERS_A_TOKEN
+    if prompt + plan.output > plan.model.facts.context_window:
         await count_prompt(gateway, plan)
         plan.fit_window()
 

@@ -38,6 +38,8 @@ def limit_headers(standing: Mapping[str, list[int]] | None) -> list[Header]:
 
 def lifecycle_headers(model: Model) -> list[Header]:
     """Deprecation (RFC 9745), Sunset (RFC 8594) and the successor's link, for a model on its way out (X3)."""
+    if model.deprecated_on is None:
+        return []
     successor = f"/v1/models/{quote(model.successor)}" if model.successor else ""
     found = deprecation_headers(model.deprecated_on, model.retired_on, f"/api/models/{quote(model.name)}", successor)
     return [(name.lower().encode(), value.encode()) for name, value in found]

@@ -10,17 +10,38 @@ from identity.key_format import matches, parse_key
 from identity.scopes import Scope
 
 
-def authenticate(request: HttpRequest, peer: str, snapshot: Snapshot, config: Config, now: float) -> Caller:
+class Verifier:
+    """Verifies the keys of one connection. The same one again, unchanged in the database, is not hashed again."""
+
+    __slots__ = ("_credential", "_digest", "_lookup")
+
+    def __init__(self) -> None:
+        self._credential = self._digest = b""
+        self._lookup = ""
+
+    def key_of(self, credential: bytes, snapshot: Snapshot, config: Config) -> Key:
+        """The key of an `authorization` header; raises Refusal."""
+        if credential == self._credential:
+            key = snapshot.keys.get(self._lookup)
+            if key is not None and key.digest == self._digest:
+                return key
+        parsed = parse_key(credential[7:].strip()) if credential[:7].lower() == b"bearer " else None
+        key = snapshot.keys.get(parsed.lookup) if parsed is not None else None
+        pepper = config.peppers.get(key.pepper_id) if key is not None else None
+        if parsed is None or key is None or pepper is None or not matches(parsed.secret, pepper, key.digest):
+            raise errors.key_invalid()
+        self._credential, self._lookup, self._digest = credential, parsed.lookup, key.digest
+        return key
+
+
+def authenticate(
+    request: HttpRequest, peer: str, verifier: Verifier, snapshot: Snapshot, config: Config, now: float
+) -> Caller:
     """The caller of an inference request; raises Refusal. `now`: Unix seconds; `peer`: the other end ("": unknown)."""
     credential = request.header(b"authorization")
     if credential is None:
         raise errors.key_missing()
-    parsed = parse_key(credential[7:].strip()) if credential[:7].lower() == b"bearer " else None
-    key = snapshot.keys.get(parsed.lookup) if parsed is not None else None
-    pepper = config.peppers.get(key.pepper_id) if key is not None else None
-    if parsed is None or key is None or pepper is None or not matches(parsed.secret, pepper, key.digest):
-        raise errors.key_invalid()
-    return authorize(request, peer, key, snapshot, config, now)
+    return authorize(request, peer, verifier.key_of(credential, snapshot, config), snapshot, config, now)
 
 
 def authorize(request: HttpRequest, peer: str, key: Key, snapshot: Snapshot, config: Config, now: float) -> Caller:

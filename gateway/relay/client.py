@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, cast
 
+from gateway.relay.authenticate import Verifier
 from gateway.relay.errors import Refusal, bad_request, body_too_large, internal_error, overloaded, request_timeout
 from gateway.relay.failures import log_failure
 from gateway.relay.http_message import CONTINUE, Header, HttpRequest, head
@@ -25,8 +26,6 @@ logger = logging.getLogger("beffroi.client")
 
 # Why nothing is read for now.
 PIPELINE, MEMORY, UPGRADE, TUNNEL = 1, 2, 4, 8
-# Read at once; a piece may hold many requests, and what comes behind them waits only between two pieces.
-PIECE = 16 * 1024
 AT_ONCE = struct.pack("ii", 1, 0)
 CLOSE: Header = (b"connection", b"close")
 
@@ -59,6 +58,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.peer = ""
         self.is_tls = self.is_passed_on = False
+        self.verifier = Verifier()
         self.handling: Handling | None = None
         self._tunnel: Tunnel | None = None
         self._reader = RequestReader(self, gateway.limits)
@@ -145,11 +145,11 @@ class ClientConnection(asyncio.Protocol):
     def _feed(self) -> None:
         if self._is_feeding:
             return
-        rest, self._unread, self._is_feeding = memoryview(self._unread), b"", True
+        rest: bytes | memoryview = self._unread
+        self._unread, self._is_feeding = b"", True
         while rest and not self._holds and not self._is_deaf:
-            piece, rest = rest[:PIECE], rest[PIECE:]
             try:
-                self._reader.feed(piece)
+                rest = self._reader.feed_piece(rest)
             except Refusal as refusal:
                 self._break(refusal)
             except Exception as error:  # noqa: BLE001  # a defect must not look like the client's

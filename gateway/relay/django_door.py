@@ -66,7 +66,9 @@ class DjangoExchange:
         """Send it, on a kept connection only where it may be sent again: Django may just be closing that one."""
         pool = self._gateway.django
         try:
-            connection, self._was_used = await pool.acquire() if self._may_repeat else (await pool.fresh(), False)
+            kept = pool.kept() if self._may_repeat else None
+            self._was_used = kept is not None
+            connection = kept or await pool.fresh()
         except OSError:
             self._refuse(AWAY)
             return

@@ -9,7 +9,7 @@ import msgspec
 
 from billing.pricing import METERS, MissingPrice, price_of
 from gateway.relay import errors
-from gateway.relay.admission import Plan, count_prompt, plan_request
+from gateway.relay.admission import CHARACTERS_A_TOKEN, Plan, count_prompt, plan_request
 from gateway.relay.failures import log_failure
 from gateway.relay.fields import Endpoint
 from gateway.relay.http_message import HttpRequest
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.relay.gateway import Gateway
 
 logger = logging.getLogger("beffroi.estimate")
-CHARACTERS_A_TOKEN = 4  # where no engine can say
 
 
 class EstimateExchange:

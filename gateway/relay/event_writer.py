@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 
 class EventWriter:
-    """`sent_at`: monotonic, the last bytes, at first the time of its making."""
+    """`is_begun`: the head was sent."""
+
+    __slots__ = ("_client", "_request", "_sent_at", "_was_sent", "is_begun")
 
     def __init__(self, client: "ClientConnection", request: HttpRequest) -> None:
         self._client, self._request = client, request
-        self.is_begun = False
-        self.sent_at = time.monotonic()
+        self.is_begun = self._was_sent = False
+        self._sent_at = time.monotonic()
 
     def begin(self, headers: list[Header]) -> None:
         """Send the head; `headers` besides those that say that it is a stream."""
@@ -28,8 +30,14 @@ class EventWriter:
 
     def send(self, events: bytes) -> None:
         """Send whole events."""
-        self.sent_at = time.monotonic()
+        self._was_sent = True
         self._client.write(events if self._request.is_http_10 else chunk(events))
+
+    def silence_s(self, now: float) -> float:
+        """Seconds since bytes were sent, as far as who asks now and then (`now`: monotonic) can tell."""
+        if self._was_sent:
+            self._sent_at, self._was_sent = now, False
+        return now - self._sent_at
 
     def end(self, *, whole: bool) -> None:
         """End the answer; after one that is not whole the connection is closed too."""

@@ -14,6 +14,7 @@ from gateway.relay import errors
 from gateway.relay.admission import Plan, admit, plan_request
 from gateway.relay.answer_headers import cors_headers, headers_of_answer
 from gateway.relay.answer_meter import Answer, read_answer
+from gateway.relay.charge_wait import ChargeWait
 from gateway.relay.charging import checkpoint_of, settlement_of, status_of, withhold
 from gateway.relay.engine_call import engine_head
 from gateway.relay.event_writer import EventWriter
@@ -46,11 +47,12 @@ class Exchange:
     ) -> None:
         self._gateway, self._client, self._request, self._endpoint = gateway, client, request, endpoint
         self.request_id = new_request_id()
+        self._id = str(self.request_id).encode()
         self.began_at = self._heard_at = time.monotonic()
+        self._was_heard = False  # since the last tick
         self._plan: Plan | None = None
         self._is_settled = self._has_left = self._is_cut = self._is_relayed = self._was_silent = False
         self._events = EventWriter(client, request)
-        self._enough: asyncio.Future[None] | None = None  # that the answer waits no longer for its charge
         self._replica: Replica | None = None
         self._engine: UpstreamConnection | None = None
         self._outcome: asyncio.Future[str] | None = None  # of this attempt: "" for a whole answer, or what went wrong
@@ -60,6 +62,7 @@ class Exchange:
         self._answer: Answer | None = None
         self._model_asked = ""
         self._first_token_at: float | None = None
+        self._wait: ChargeWait | None = None  # of the answer for its charge
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     # ---- the steps
@@ -89,7 +92,7 @@ class Exchange:
     async def _relay(self, plan: Plan) -> None:
         """Try replicas until one answers; then charge and end the answer. Raises Refusal when none does."""
         tried: list[Replica] = []
-        refusal, status = errors.no_replica(plan.model.name), "engine_failed"
+        refusal, status = None, "engine_failed"
         while len(tried) < self._gateway.limits.attempts:
             model = self._gateway.snapshot.models.get(plan.model.name, plan.model)  # its replicas may have changed
             replica = None if self._has_left else choose(model.replicas, tried, time.monotonic())
@@ -118,6 +121,7 @@ class Exchange:
             else:
                 self._settle("client_left_early", CLIENT_LEFT, None)
             return None
+        refusal = refusal or errors.no_replica(plan.model.name)
         self._settle(status, refusal.status, None)
         raise refusal
 
@@ -127,18 +131,15 @@ class Exchange:
         body = plan.inference.engine_body(
             served_name=replica.served_name,
             max_output=plan.output,
-            cache_salt=plan.caller.tenant.cache_salt if plan.inference.is_generating else None,
+            cache_salt=plan.caller.tenant.cache_salt if plan.inference.endpoint.is_generating else None,
         )
-        parts = (
-            engine_head(replica, plan.inference.endpoint.engine_path, len(body), str(self.request_id).encode()),
-            body,
-        )
+        parts = [engine_head(replica, plan.inference.endpoint.engine_path, sum(map(len, body)), self._id), *body]
         pool = self._gateway.pool_of(replica)
         replica.began()
         try:
-            connection, was_used = await pool.acquire()
-            trouble = await self._ask(plan, connection, parts)
-            if was_used and trouble and self._status == 0 and not (self._is_over or self._was_silent):
+            kept = pool.kept()
+            trouble = await self._ask(plan, kept or await pool.fresh(), parts)
+            if kept is not None and trouble and self._status == 0 and not (self._is_over or self._was_silent):
                 # A kept connection that the engine closed just then: nothing of the request was begun.
                 trouble = await self._ask(plan, await pool.fresh(), parts)
             return trouble
@@ -147,7 +148,7 @@ class Exchange:
         finally:
             replica.ended()
 
-    async def _ask(self, plan: Plan, connection: UpstreamConnection, parts: tuple[bytes, ...]) -> str:
+    async def _ask(self, plan: Plan, connection: UpstreamConnection, parts: list[bytes]) -> str:
         assert self._replica is not None
         if self._is_over:
             self._gateway.pool_of(self._replica).give_back(connection)
@@ -161,7 +162,7 @@ class Exchange:
                 hide_usage=not inference.include_usage,
                 sequences=inference.sequences,
                 continuous=inference.continuous_usage,
-                prompts=max(1, inference.prompts),
+                prompts=plan.prompts,
             )
             if inference.stream
             else None
@@ -221,10 +222,8 @@ class Exchange:
 
     async def _charged(self, charge: "asyncio.Future[Charge]") -> int:
         """The cost in nano-EUR once it is durable. Raises whatever says that it is not."""
-        self._enough = asyncio.get_running_loop().create_future()
-        await asyncio.wait(
-            (charge, self._enough), timeout=self._gateway.limits.settle_wait_s, return_when=asyncio.FIRST_COMPLETED
-        )
+        self._wait = ChargeWait(charge, time.monotonic() + self._gateway.limits.settle_wait_s)
+        await self._wait
         cost = charge.result().cost_nano_eur if charge.done() else None
         if cost is None:
             why = "its hold is gone" if charge.done() else "it is late"
@@ -270,21 +269,21 @@ class Exchange:
         self._heard_at = time.monotonic()
         if self._meter is None:
             self._first_token_at = self._heard_at
-        content_type = next((value for name, value in headers if name == b"content-type"), b"")
-        self._is_stream_answer = (
-            status == 200 and self._meter is not None and content_type.startswith(b"text/event-stream")
-        )
+        elif status == 200:
+            content_type = next((value for name, value in headers if name == b"content-type"), b"")
+            self._is_stream_answer = content_type.startswith(b"text/event-stream")
 
     def answer_data(self, data: bytes) -> None:
-        self._heard_at = time.monotonic()
-        if self._is_stream_answer and self._meter is not None:
-            events = self._meter.feed(data)
+        self._was_heard = True
+        meter = self._meter
+        if self._is_stream_answer and meter is not None:
+            events = meter.feed(data)
             if events:
                 self._send(events)
                 self._is_relayed = True
-                if self._first_token_at is None and self._meter.first_content:
-                    self._first_token_at = self._heard_at
-            if self._meter.error is not None:
+                if self._first_token_at is None and meter.first_content:
+                    self._first_token_at = time.monotonic()
+            if meter.error is not None:
                 self._stop("failed in-band or sent what is no event")
             return
         self._size += len(data)
@@ -327,8 +326,8 @@ class Exchange:
 
     def wait_no_longer(self) -> None:
         """The process ends before the charge is durable: end as if `settle_wait_s` were over."""
-        if self._enough is not None and not self._enough.done():
-            self._enough.set_result(None)
+        if self._wait is not None:
+            self._wait.end()
 
     def _stop(self, trouble: str) -> None:
         if self._engine is not None:
@@ -353,14 +352,18 @@ class Exchange:
                 self._engine.resume(self)
 
     def tick(self, now: float) -> None:
-        """Once a second: give up a silent engine, keep a silent stream alive."""
+        """Once a second: give up a silent engine, keep a silent stream alive (to time each chunk would cost more)."""
+        if self._was_heard:
+            self._heard_at, self._was_heard = now, False
         if self._engine is not None:
             limits = self._gateway.limits
             if now - self._heard_at > (limits.silence_s if self._is_relayed else limits.first_byte_s):
                 self._status, self._was_silent = 0, True
                 self._stop("was silent for too long")
+        if self._wait is not None:
+            self._wait.check_time(now)
         is_waiting = self._plan is not None and self._plan.inference.stream and not self._has_left
-        is_silent = now - self._events.sent_at > self._gateway.limits.keep_alive_s
+        is_silent = self._events.silence_s(now) > self._gateway.limits.keep_alive_s
         if is_waiting and is_silent and self._client.handling is self:
             self._send(KEEP_ALIVE)
 
@@ -375,8 +378,10 @@ class Exchange:
     # ---- writing
     def _common_headers(self) -> list[Header]:
         caller, plan = self._request.caller, self._plan
-        headers = [(b"x-request-id", str(self.request_id).encode()), *cors_headers(caller.origin if caller else None)]
-        return headers + (headers_of_answer(plan) if plan is not None else [])
+        headers: list[Header] = [(b"x-request-id", self._id)]
+        if caller is not None and caller.origin is not None:
+            headers += cors_headers(caller.origin)
+        return headers + headers_of_answer(plan) if plan is not None else headers
 
     def _send(self, events: bytes) -> None:
         if not self._events.is_begun:

@@ -33,6 +33,7 @@ class Endpoint(Enum):
         self.paths = paths
         self.kind = kind
         self.engine_path = engine_path
+        self.is_generating = kind == "chat"  # its answer is made of output tokens
 
     @property
     def path(self) -> str:

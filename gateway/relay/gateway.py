@@ -155,7 +155,9 @@ class Gateway:
             if not self.snapshot.loaded:
                 raise errors.starting()
             request.body_limit, request.memory = self.limits.body_bytes, self._memory
-            request.caller = authenticate(request, client.peer, self.snapshot, self.config, self.ledger.now())
+            request.caller = authenticate(
+                request, client.peer, client.verifier, self.snapshot, self.config, self.ledger.now()
+            )
             if request.method == "POST":
                 check_content(request)
         except errors.Refusal as refusal:

@@ -22,15 +22,16 @@ HOP_BY_HOP = frozenset(
 
 @dataclass(slots=True)
 class HttpRequest:
-    """One request. Header names are in lower case; `target` is in origin form, `path` is it without the query, decoded.
-    Whoever asks and why it may not be answered are known once its head is complete (`Gateway.examine`). `began_at` in
-    monotonic seconds; `held` bytes of it are counted against `memory`."""
+    """One request. Header names are in lower case; `fields` has the first of each name; `target` is in origin form,
+    `path` is it without the query, decoded. Whoever asks and why it may not be answered are known once its head is
+    complete (`Gateway.examine`). `began_at` in monotonic seconds; `held` bytes of it are counted against `memory`."""
 
     began_at: float = 0
     method: str = ""
     target: bytes = b""
     path: str = ""
     headers: list[Header] = field(default_factory=list)
+    fields: dict[bytes, bytes] = field(default_factory=dict)
     parts: list[bytes] = field(default_factory=list)
     has_body: bool = False
     announced_size: int = 0  # what its content-length says; 0 without one
@@ -54,10 +55,11 @@ class HttpRequest:
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first header of that name (lower case)."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        return self.fields.get(name)
+
+    def count(self, name: bytes) -> int:
+        """How many headers have that name (lower case)."""
+        return [key for key, _ in self.headers].count(name)
 
     def all_of(self, name: bytes) -> list[str]:
         """The values of every header of that name, in order."""
@@ -66,11 +68,8 @@ class HttpRequest:
 
 def head(status: int, headers: "list[Header] | tuple[Header, ...]") -> bytes:
     """A response head."""
-    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-    for name, value in headers:
-        lines += (name, b": ", value, b"\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return b"%b%b\r\n" % (line, b"".join([b"%b: %b\r\n" % header for header in headers]))
 
 
 def chunk(data: bytes) -> bytes:

@@ -37,7 +37,10 @@ def input_bound(request: InferenceRequest, facts: ModelFacts) -> int:
     """
     if request.is_unbounded:
         return facts.context_window * request.prompts
-    return sum([_prompt_bound(prompt, facts) for prompt in request.inputs])
+    bound = 0
+    for prompt in request.inputs:
+        bound += _prompt_bound(prompt, facts)
+    return bound
 
 
 def check_media(request: InferenceRequest, allowed_hosts: frozenset[str]) -> None:

@@ -24,6 +24,8 @@ MAX_OUTPUT = 2**31 - 1
 """The largest output limit that is a number and not a mistake."""
 MAX_MODEL_NAME = 200
 """Characters of a model's name, as the catalog has it."""
+LARGE = 64 * 1024
+"""Bytes of a body from which copying it costs more than sending it in parts."""
 MAX_NUMBER = 64
 """Characters of a number: longer ones are no request's and break parsers."""
 
@@ -67,17 +69,18 @@ class InferenceRequest:
     @property
     def is_generating(self) -> bool:
         """Whether the answer is made of output tokens."""
-        return self.endpoint is Endpoint.CHAT or self.endpoint is Endpoint.COMPLETIONS
+        return self.endpoint.is_generating
 
-    def engine_body(self, *, served_name: str, max_output: int | None, cache_salt: str | None) -> bytes:
-        """The body for an engine.
+    def engine_body(self, *, served_name: str, max_output: int | None, cache_salt: str | None) -> list[bytes]:
+        """The body for an engine, in parts: a large one is not put together.
 
         `max_output` (tokens a sequence) is what is held: needed where something is generated.
         """
         parts = [b'{"model":', msgspec.json.encode(served_name)]
         for name, value in self.members.items():
-            parts += (b',"', name.encode(), b'":', value)
-        if self.is_generating:
+            parts.append(b',"%b":' % name.encode())
+            parts.append(value)
+        if self.endpoint.is_generating:
             if max_output is None or max_output < 1:
                 raise ValueError("an output limit is needed: it is what the ledger holds")
             parts.append(b',"max_tokens":%d' % max_output)
@@ -90,7 +93,7 @@ class InferenceRequest:
         if cache_salt:
             parts += (b',"cache_salt":', msgspec.json.encode(cache_salt))
         parts.append(b"}")
-        return b"".join(parts)
+        return parts if sum(map(len, parts)) > LARGE else [b"".join(parts)]
 
     def tokenize_body(self, served_name: str) -> bytes | None:
         """The body for an engine's /tokenize; None where that would count something else than the prompt.
@@ -128,7 +131,7 @@ def parse_request(endpoint: Endpoint, body: bytes) -> InferenceRequest:
         endpoint = Endpoint.CHAT
     kept, is_unbounded = _sorted_out(given, FIELDS[endpoint])
     request = InferenceRequest(endpoint, _model(given), False, False, None, 1, 0, kept, is_unbounded=is_unbounded)  # noqa: FBT003
-    if request.is_generating:
+    if endpoint.is_generating:
         _read_generation(request, given)
     _read_prompts(request)
     return request
@@ -212,7 +215,7 @@ def _read_prompts(request: InferenceRequest) -> None:
     else:
         request.inputs = pairs(_required(members, "query"), _required(members, "documents"))
         request.documents = request.prompts
-    if request.is_generating:
+    if request.endpoint.is_generating:
         request.sequences = request.choices * request.prompts
 
 

@@ -20,25 +20,28 @@ def check_head(request: HttpRequest, version: str) -> None:
         raise bad_request("its version is neither HTTP/1.1 nor HTTP/1.0")
     if request.method == "CONNECT":
         raise method_not_allowed("CONNECT", ", ".join(METHODS))
-    hosts: list[bytes] = []
-    codings: list[bytes] = []
-    for name, value in request.headers:  # once, for all that is decided by
-        if name == b"host":
-            hosts.append(value)
-        elif name == b"content-length":
-            request.announced_size = int(value)  # llhttp let pass one, of digits
-        elif name == b"transfer-encoding":
-            codings.append(value.lower())
-        elif name == b"expect" and not request.is_http_10:
-            _expect(request, value)
-    if len(hosts) != 1 and not (request.is_http_10 and not hosts):
+    fields = request.fields
+    host = fields.get(b"host")
+    if not (host is None and request.is_http_10) and request.count(b"host") != 1:
         raise bad_request("it needs exactly one 'host' header")
-    if codings and (request.is_http_10 or codings != [b"chunked"]):
-        raise bad_request("'chunked' is the only transfer-encoding that is understood, and only in HTTP/1.1")
-    request.has_body = bool(codings or request.announced_size)
-    request.target = _origin_form(request.target, hosts)
-    path = request.target.split(b"?", 1)[0].decode("latin-1")
+    if b"content-length" in fields:
+        request.announced_size = int(fields[b"content-length"])  # llhttp let pass one, of digits
+    if b"transfer-encoding" in fields:
+        _check_coding(request)
+    if b"expect" in fields and not request.is_http_10:
+        _expect(request, fields[b"expect"])
+    request.has_body = bool(request.announced_size) or b"transfer-encoding" in fields
+    target = request.target
+    if target[:1] != b"/" or b"#" in target:
+        request.target = target = _origin_form(target, host)
+    path = target.split(b"?", 1)[0].decode("latin-1")
     request.path = unquote(path) if "%" in path else path
+
+
+def _check_coding(request: HttpRequest) -> None:
+    coding = request.fields[b"transfer-encoding"]
+    if request.is_http_10 or request.count(b"transfer-encoding") != 1 or coding.lower() != b"chunked":
+        raise bad_request("'chunked' is the only transfer-encoding that is understood, and only in HTTP/1.1")
 
 
 def _expect(request: HttpRequest, expected: bytes) -> None:
@@ -75,12 +78,12 @@ def without_upgrade(request: HttpRequest) -> bytes:
     return b"".join(lines) + b"\r\n"
 
 
-def _origin_form(target: bytes, hosts: list[bytes]) -> bytes:
+def _origin_form(target: bytes, host: bytes | None) -> bytes:
     """The target as a path and query; an absolute one (RFC 9112, 3.2.2) has to name the host that the head names."""
     if not target.startswith(b"/"):
         scheme, _, rest = target.partition(b"://")
         authority, slash, path = rest.partition(b"/")
-        if scheme.lower() not in (b"http", b"https") or hosts[:1] != [authority]:
+        if scheme.lower() not in (b"http", b"https") or host != authority:
             raise bad_request("its target is neither a path nor an address of the host that it names")
         target = slash + path or b"/"
     if b"#" in target:

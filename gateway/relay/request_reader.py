@@ -1,14 +1,17 @@
 """A client's bytes, in whatever pieces, to requests. No I/O."""
 
 import time
+from itertools import chain
 from typing import Protocol
 
 import httptools
 
 from gateway.relay.errors import bad_request, headers_too_large, uri_too_long
-from gateway.relay.http_message import HttpRequest
+from gateway.relay.http_message import Header, HttpRequest
 from gateway.relay.limits import Limits
 from gateway.relay.request_head import check_head, is_websocket, without_upgrade
+
+PIECE = 16 * 1024  # it may hold many requests, and what comes behind them waits only between two pieces
 
 
 class Listener(Protocol):
@@ -32,10 +35,22 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self.request: HttpRequest | None = None
         self.after_upgrade = b""  # what came behind a request that asks for another protocol
-        self._fields = self._head_size = self._idle_bytes = 0
-        self._is_in_head = self._is_over = self._ignores_upgrade = False
+        self._headers: list[Header] = []
+        self._idle_bytes = 0
+        self._is_over = self._ignores_upgrade = False
 
-    def feed(self, data: memoryview) -> None:
+    def feed_piece(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Read a piece, which is as long as the body it belongs to or PIECE; answers what is left. Raises Refusal."""
+        request = self.request
+        most = PIECE if request is None else max(PIECE, request.announced_size - request.body_size)
+        if len(data) <= most:
+            self.feed(data)
+            return b""
+        view = memoryview(data)
+        self.feed(view[:most])
+        return view[most:]
+
+    def feed(self, data: bytes | memoryview) -> None:
         """Read on. Raises Refusal; after that, and after a connection's last request, nothing more can be read."""
         self._idle_bytes += len(data)
         while data and not self._is_over:
@@ -44,7 +59,7 @@ class RequestReader:
         if self._idle_bytes > self._limits.header_bytes + self._limits.uri_bytes and not self._is_over:
             raise headers_too_large(self._limits.header_bytes)
 
-    def _parse(self, data: memoryview) -> memoryview:
+    def _parse(self, data: bytes | memoryview) -> bytes | memoryview:
         """Read the data; answers what is left of it behind an ignored offer to change the protocol."""
         try:
             self._parser.feed_data(data)
@@ -67,13 +82,12 @@ class RequestReader:
         head = without_upgrade(self.request)
         self._ignores_upgrade = False
         self._parser = httptools.HttpRequestParser(self)
-        self._parse(memoryview(head))
+        self._parse(head)
 
     # ---- httptools' callbacks
     def on_message_begin(self) -> None:
         self.request = HttpRequest(began_at=time.monotonic())
-        self._fields = self._head_size = 0
-        self._is_in_head = True
+        self._headers = []
 
     def on_url(self, url: bytes) -> None:
         assert self.request is not None
@@ -82,18 +96,18 @@ class RequestReader:
             raise uri_too_long(self._limits.uri_bytes)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._head_size += len(name) + len(value)
-        if self._head_size > self._limits.header_bytes or self._fields > self._limits.headers:
+        self._headers.append((name.lower(), value))
+        if len(self._headers) > self._limits.headers:
             raise headers_too_large(self._limits.header_bytes)
-        if self._is_in_head:  # a trailer may not say who asks, or from where
-            assert self.request is not None
-            self.request.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         request = self.request
         assert request is not None
-        self._is_in_head, self._idle_bytes = False, 0
+        self._idle_bytes = 0
+        request.headers, self._headers = self._headers, []  # a trailer may not say who asks, or from where
+        if sum(map(len, chain.from_iterable(request.headers))) > self._limits.header_bytes:
+            raise headers_too_large(self._limits.header_bytes)
+        request.fields = dict(reversed(request.headers))
         request.method = self._parser.get_method().decode("latin-1")
         version = self._parser.get_http_version()
         request.is_http_10 = version == "1.0"

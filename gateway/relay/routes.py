@@ -28,6 +28,8 @@ def is_preflight(request: HttpRequest) -> bool:
 def check_route(request: HttpRequest) -> None:
     """Whether there is something at this path, for this method. Raises Refusal (404, 405)."""
     path = request.path
+    if request.method == "POST" and path in ENDPOINTS:
+        return
     if not is_inference(path):
         allowed: tuple[str, ...] = METHODS
     elif path in ENDPOINTS or path == ESTIMATE:
@@ -42,11 +44,11 @@ def check_route(request: HttpRequest) -> None:
 
 def check_content(request: HttpRequest) -> None:
     """Bodies are JSON, not content-encoded (DESIGN, step 3). Raises Refusal (415)."""
-    encoding = request.header(b"content-encoding")
+    encoding = request.fields.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
         raise errors.content_encoding_refused()
-    content_type = request.header(b"content-type")
-    if content_type is None:
+    content_type = request.fields.get(b"content-type")
+    if content_type is None or content_type == b"application/json":
         return
     media_type, *parameters = (part.strip() for part in content_type.decode("latin-1").lower().split(";"))
     charsets = [

@@ -7,11 +7,13 @@ from gateway.relay.limits import Limits
 
 
 class Replica:
-    """One engine endpoint as this process sees it. Times are monotonic seconds; `place` is host, port, whether TLS."""
+    """One engine endpoint as this process sees it. Times are monotonic seconds; `place` is host, port, whether TLS;
+    `head` what every request to it says."""
 
     __slots__ = (
         "api_key",
         "failures",
+        "head",
         "id",
         "name",
         "node",
@@ -35,6 +37,8 @@ class Replica:
         parts = urlsplit(url)
         is_tls = parts.scheme == "https"
         self.place = (parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls)
+        credential = f"authorization: Bearer {api_key}\r\n" if api_key else ""
+        self.head = f"host: {parts.netloc}\r\ncontent-type: application/json\r\n{credential}".encode()
         self.outstanding = self.turns = self.failures = self.unmetered = 0
         self.rests_until = self.shut_until = 0.0
 
@@ -77,6 +81,8 @@ def choose(replicas: Sequence[Replica], tried: Collection[Replica], now: float) 
     Where all rest, the one that may come back first is tried: a request is worth a probe. Not so one that is shut,
     because what it answers cannot be billed. None when none is left.
     """
+    if len(replicas) == 1 and not tried and replicas[0].shut_until <= now:
+        return replicas[0]
     left = [replica for replica in replicas if replica.shut_until <= now and replica not in tried]
     well = [replica for replica in left if replica.rests_until <= now]
     if well:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, cast
 
 import httptools
@@ -66,7 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def send(
-        self, sink: Sink, parts: tuple[bytes, ...], *, is_head: bool = False, upgraded: Upgraded | None = None
+        self, sink: Sink, parts: Sequence[bytes], *, is_head: bool = False, upgraded: Upgraded | None = None
     ) -> None:
         """Send a request, head and body; its answer goes to `sink`. `is_head`: it has the method HEAD.
 
@@ -219,13 +219,17 @@ class Pool:
         self._connect, self._limits = connect, limits
         self._idle: list[UpstreamConnection] = []
 
-    async def acquire(self) -> tuple[UpstreamConnection, bool]:
-        """An open connection, and whether it was used before: the other side may be closing it. Raises OSError."""
+    def kept(self) -> UpstreamConnection | None:
+        """An open connection that was used before, if there is one: the other side may be closing it."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
-                return connection, True
-        return await self.fresh(), False
+                return connection
+        return None
+
+    async def acquire(self) -> UpstreamConnection:
+        """An open connection. Raises OSError."""
+        return self.kept() or await self.fresh()
 
     async def fresh(self) -> UpstreamConnection:
         """A new connection. Raises OSError, also when the target does not answer in time."""

@@ -32,8 +32,9 @@ def with_member(endpoint: Endpoint, name: str, value: bytes) -> bytes:
 
 def engine_members(endpoint: Endpoint, body: bytes) -> dict[str, Any]:
     request = parse_request(endpoint, body)
+    limit = 5 if request.is_generating else None
     members: dict[str, Any] = json.loads(
-        request.engine_body(served_name="s", max_output=5 if request.is_generating else None, cache_salt=None)
+        b"".join(request.engine_body(served_name="s", max_output=limit, cache_salt=None))
     )
     return members
 

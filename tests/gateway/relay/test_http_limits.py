@@ -160,7 +160,7 @@ def hold_memory(gateway: GatewayProcess, key: str, kib: int) -> Wire:
 def test_past_the_memory_of_the_process_clients_wait_and_then_get_503(
     small: GatewayProcess, key: str, scene: Scene
 ) -> None:
-    holders = [hold_memory(small, key, 200) for _ in range(3)]
+    holders = [hold_memory(small, key, 250) for _ in range(2)]
     try:
         with Wire(small.connect()) as wire:
             body = chat_body(scene.model, "x" * 100_000, max_tokens=1)

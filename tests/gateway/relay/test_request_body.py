@@ -27,7 +27,7 @@ def parse(body: Any, endpoint: Endpoint = Endpoint.CHAT) -> InferenceRequest:
 
 def sent(request: InferenceRequest, max_output: int | None = 7, cache_salt: str | None = None) -> Any:
     limit = max_output if request.is_generating else None
-    return json.loads(request.engine_body(served_name="served", max_output=limit, cache_salt=cache_salt))
+    return json.loads(b"".join(request.engine_body(served_name="served", max_output=limit, cache_salt=cache_salt)))
 
 
 def test_the_corpus_has_at_least_200_bodies() -> None:
@@ -67,7 +67,7 @@ def test_an_engine_gets_our_limits_and_nothing_else_that_could_change_them(odd: 
 def test_values_reach_the_engine_byte_for_byte() -> None:
     odd = b'{"temperature": 1.0E-0 , "x":{"b":1,"b":2}, "model":"m",'
     odd += b'"messages":[ {"role":"user","content":"\\u00e9\\/\xc3\xa9"}]}'
-    body = parse_request(Endpoint.CHAT, odd).engine_body(served_name="s", max_output=1, cache_salt=None)
+    body = b"".join(parse_request(Endpoint.CHAT, odd).engine_body(served_name="s", max_output=1, cache_salt=None))
     for value in (
         b'"temperature":1.0E-0,',
         b'"x":{"b":1,"b":2},',

@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 
 from gateway.relay import snapshot_reader
-from gateway.relay.authenticate import authenticate
+from gateway.relay.authenticate import Verifier, authenticate
 from gateway.relay.config import Config, config_from_environment
 from gateway.relay.errors import Refusal
 from gateway.relay.http_message import HttpRequest
@@ -62,9 +62,9 @@ class Reading:
 
     def ask(self, text: str) -> str:
         """ "ok", or the code with which the key is refused."""
-        request = HttpRequest(headers=[(b"authorization", f"Bearer {text}".encode())])
+        request = HttpRequest(fields={b"authorization": f"Bearer {text}".encode()})
         try:
-            authenticate(request, "192.0.2.1", self.snapshot, self.config, time.time())
+            authenticate(request, "192.0.2.1", Verifier(), self.snapshot, self.config, time.time())
         except Refusal as refusal:
             return str(refusal.code)
         return "ok"
