@@ -157,16 +157,14 @@ class Exchange:
         self._answer = self._first_token_at = None
         self._is_stream_answer = self._was_silent = False
         inference = plan.inference
-        self._meter = (
-            StreamMeter(
+        self._meter = None
+        if inference.stream:
+            self._meter = StreamMeter(
                 hide_usage=not inference.include_usage,
                 sequences=inference.sequences,
                 continuous=inference.continuous_usage,
                 prompts=plan.prompts,
             )
-            if inference.stream
-            else None
-        )
         self._outcome = asyncio.get_running_loop().create_future()
         self._engine = connection
         self._heard_at = time.monotonic()
