@@ -52,8 +52,8 @@ class HoldStory:
 @dataclass
 class Case:
     """One request. `fresh`: tokens on the wire that a checkpoint had to count before its gateway was killed or stopped
-    (None where nothing can be said, as the database was away); `was_disturbed`: whether the database, the way to it or
-    its gateway was struck meanwhile.
+    (None where nothing can be said, as the database was away); `was_unconfirmed`: whether its gateway waited for the
+    word of its charge as long as it may, or was struck itself.
     """
 
     request_id: str
@@ -62,7 +62,7 @@ class Case:
     record: Record | None
     hold: HoldStory
     fresh: int | None = None
-    was_disturbed: bool = False
+    was_unconfirmed: bool = False
 
     def told(self) -> list[str]:
         """For a person who looks for what went wrong."""

@@ -23,6 +23,7 @@ class Attempt:
     progress: list[tuple[int, int, int]] = field(default_factory=list)
     usage: dict[str, Any] | None = None
     ended: str = ""
+    ended_at: float = 0.0
 
     @property
     def tokens_on_wire(self) -> int:
@@ -103,7 +104,7 @@ class Journal:
         elif kind == "usage":
             attempt.usage = line
         elif kind == "end":
-            attempt.ended = line["reason"]
+            attempt.ended, attempt.ended_at = line["reason"], line["t"]
 
 
 def by_request(journals: list[Journal]) -> dict[str, list[Attempt]]:

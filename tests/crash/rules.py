@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from billing.pricing import Prices, price_of
-from tests.crash.clients import Saw
+from tests.crash.clients import Saw, Transcript
 from tests.crash.evidence import Case, Record
 
 CLOCK_S = 0.05  # a row's time is that of its transaction's beginning, a client's that of its reading
@@ -93,7 +93,7 @@ TABLE: dict[str, Row] = {
     ),
     "gateway_lost": Row(
         "d", last_checkpoint, last_checkpoint, frozenset({Saw.NOTHING, Saw.PART, Saw.REFUSED, Saw.ERROR}),
-        _DELAYED | {"engine_failed", "no_replica"},
+        _DELAYED | {"engine_failed", "no_replica", "ledger_unavailable"},
     ),
     "unmetered": Row("e", nothing, nothing, _ENDED | {Saw.REFUSED}, _DELAYED),
     "zero_usage": Row("f", nothing, nothing, _ENDED | {Saw.REFUSED}, _DELAYED),
@@ -182,12 +182,19 @@ def _by_status(case: Case, record: Record) -> Iterator[tuple[str, str]]:
         yield rule, "output without a prompt was charged"
     if record.status == "gateway_lost" and case.fresh is not None and charged.completion < case.fresh:
         yield rule, f"{case.fresh} tokens were on the wire before its last checkpoint was due, {charged} are charged"
-    if told is None:
-        return
+    if told is not None:
+        yield from _as_seen(case, record, row, told)
+
+
+def _as_seen(case: Case, record: Record, row: Row, told: Transcript) -> Iterator[tuple[str, str]]:
+    """What the client of a request of this status may have seen, and been told."""
+    rule = f"I2 ({row.letter}) {record.status}"
     if told.saw not in row.client_may_have_seen:
         yield rule, f"its client saw: {told.saw} {told.error}"
     if told.saw in (Saw.ERROR, Saw.REFUSED) and told.error not in row.errors_told:
         yield rule, f"its client was told {told.error}"
+    if told.error == "ledger_unavailable" and case.attempts:
+        yield "I1 hold before engine", "its client was told that it was not admitted, and an engine began it"
     if record.status in ("client_left", "client_left_early") and not (told.left or told.trouble):
         yield rule, "its client had not left"
     if record.status == "engine_failed" and told.all_tokens:
@@ -201,7 +208,7 @@ def _by_client(case: Case, record: Record) -> Iterator[tuple[str, str]]:
         return
     if told.label != record.label:
         yield "I2 record", f"it is labelled {record.label}, its client's label is {told.label}"
-    if told.saw is Saw.REFUSED and record.cost and not (told.error in _DELAYED and case.was_disturbed):
+    if told.saw is Saw.REFUSED and record.cost and not (told.error in _DELAYED and case.was_unconfirmed):
         yield "I1 refused", f"its client was told {told.status} {told.error}, and {record.cost} nano-EUR were charged"
     if told.saw is not Saw.WHOLE:
         return

@@ -159,20 +159,27 @@ def test_a_forged_answer_is_condemned(rule: str, change: Change) -> None:
     assert rule in broken_rules(case)
 
 
-def refused_and_charged(error: str, *, was_disturbed: bool) -> Case:
+def refused_and_charged(error: str, *, was_unconfirmed: bool) -> Case:
     case = history("completed", Saw.REFUSED, MADE, error=error)
     case.attempts = RIGHT["completed"]().attempts
-    case.was_disturbed = was_disturbed
+    case.was_unconfirmed = was_unconfirmed
     return case
 
 
 def test_a_client_that_was_refused_may_not_be_charged() -> None:
-    assert "I1 refused" in broken_rules(refused_and_charged("engine_failed", was_disturbed=True))
-    assert "I1 refused" in broken_rules(refused_and_charged("settlement_delayed", was_disturbed=False))
+    assert "I1 refused" in broken_rules(refused_and_charged("engine_failed", was_unconfirmed=True))
+    assert "I1 refused" in broken_rules(refused_and_charged("settlement_delayed", was_unconfirmed=False))
 
 
 def test_where_the_word_of_a_commit_was_lost_a_withheld_answer_may_be_charged_if_its_client_was_told() -> None:
-    assert not broken_rules(refused_and_charged("settlement_delayed", was_disturbed=True))
+    assert not broken_rules(refused_and_charged("settlement_delayed", was_unconfirmed=True))
+
+
+def test_what_was_not_admitted_may_not_reach_an_engine() -> None:
+    case = history("engine_failed", Saw.REFUSED, 0, 0, error="ledger_unavailable")
+    assert "I1 hold before engine" in broken_rules(case)
+    case.attempts = []
+    assert not broken_rules(case)
 
 
 def test_a_lost_gateways_stream_is_charged_what_a_checkpoint_had_to_know() -> None:

@@ -14,7 +14,8 @@ from tests.crash.clients import Transcript
 from tests.crash.evidence import Case, HoldStory, Record, checkpoint_quantities, read_records
 from tests.crash.journals import Attempt, Journal, by_request
 from tests.crash.keeper import Keeper
-from tests.crash.rules import Violation, violations_of
+from tests.crash.rules import CLOCK_S, Violation, violations_of
+from tests.crash.world import SETTLE_WAIT_S
 
 LOOK_BACK = 5_000  # rows of the log that are read again, for those that became visible late
 FRESH_S = 2.0  # a running stream's usage is in its hold after this: six intervals, on a busy machine
@@ -114,7 +115,7 @@ class Watch:
             record,
             story,
             self._fresh(attempts, story, told),
-            self._was_disturbed(story, told),
+            self._was_unconfirmed(attempts, story, told),
         )
         self.sums.add(case)
         found = violations_of(case, self._prices)
@@ -142,11 +143,12 @@ class Watch:
             default=0,
         )
 
-    def _was_disturbed(self, story: HoldStory, told: Transcript | None) -> bool:
-        """Whether a word of the ledger may have been lost on its way to the client's gateway."""
-        if told is None or story.life in self.lost_at:
+    def _was_unconfirmed(self, attempts: list[Attempt], story: HoldStory, told: Transcript | None) -> bool:
+        """Whether the word of a charge may have been lost: its gateway was struck, or waited for it in vain."""
+        if told is None or told.ended_at is None or story.life in self.lost_at:
             return True
-        return any(begin < (told.ended_at or begin) and end > told.begun_at for begin, end in self.troubles)
+        ended = max((attempt.ended_at for attempt in attempts), default=0.0)
+        return told.ended_at - ended > SETTLE_WAIT_S - CLOCK_S
 
     # ---- the ledger's log
     def _read_log(self, connection: psycopg.Connection[Any]) -> list[Violation]:

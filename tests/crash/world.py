@@ -38,9 +38,9 @@ from tests.support.people import TESTS
 from tests.support.servers import servers
 
 # The product's own limits (I1, I2), an eighth of them or so: a round is to last seconds.
-SILENT_S, GRACE_S = 3.0, 4.5
+SILENT_S, GRACE_S, SETTLE_WAIT_S = 3.0, 4.5, 3.0
 SCALED = (
-    f"heartbeat_s=0.3,checkpoint_s=0.3,silent_s={SILENT_S},grace_s={GRACE_S},admit_wait_s=4,settle_wait_s=3,"
+    f"heartbeat_s=0.3,checkpoint_s=0.3,silent_s={SILENT_S},grace_s={GRACE_S},admit_wait_s=4,settle_wait_s={SETTLE_WAIT_S},"
     "call_s=1.5,keep_alive_s=1,silence_s=3,first_byte_s=4,connect_s=1,ejected_s=0.3,ejected_most_s=2"
 )
 # Nobody strikes the steady gateway, so the sweeper that is to be struck has to be another's: its own comes later.
