@@ -46,6 +46,7 @@ def main() -> None:
     config = uvicorn.Config(
         "console.asgi:application",
         lifespan="off",
+        log_config=None,  # Django's settings say how, and what not
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from console import env
 from gateway.pools import schedule as pools_schedule
+from gateway.relay.limits import Limits
 from identity.client_address import parse_networks
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -133,6 +134,9 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # bytes; the management API takes small JSON, inference never comes here
+# Nothing is written to temporary files: a prompt sent to a wrong address would be (I5). As much as the gateway lets by.
+FILE_UPLOAD_MAX_MEMORY_SIZE = Limits().page_body_bytes
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -158,11 +162,17 @@ CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE}
 # Whole months for which usage records stay in the ledger after their own; then the sealed totals may stand in for them.
 USAGE_RETENTION_MONTHS = env.integer("BEFFROI_USAGE_RETENTION_MONTHS", 13, minimum=1, maximum=240)
 
-# To stderr, which the supervisor (or systemd, or a container) keeps. The format has no place for a request or its body.
+# To stderr, which the supervisor (or systemd, or a container) keeps, and without a word of any request (I5).
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "class": "console.log_lines.WordlessFormatter",
+            "format": "{asctime} {levelname} {name} {message}",
+            "style": "{",
+        },
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     # Django's own handlers would mail the error report of a request, variables included.

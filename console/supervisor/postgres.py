@@ -61,6 +61,7 @@ class EmbeddedPostgres:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "log_min_error_statement": "panic",  # a statement's values are nobody's business in a log
+            "log_error_verbosity": "terse",  # neither are those in the details of an error
             "log_line_prefix": "%m [%p] ",
         }
         if not self.durable:

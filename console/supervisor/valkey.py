@@ -36,6 +36,7 @@ class EmbeddedValkey:
             "port": "0",
             "unixsocket": str(self.socket_path),
             "unixsocketperm": "700",
+            "dir": str(self.socket_path.parent),  # a dump that lay in the folder of the start would be loaded
             "save": "",
             "appendonly": "no",
             "maxmemory": MAX_MEMORY,

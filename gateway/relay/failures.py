@@ -9,8 +9,10 @@ import traceback
 
 def log_failure(logger: logging.Logger, what: str, error: BaseException) -> None:
     """Log the kind of an error and the lines that it came through, without its message."""
+    logger.error("%s: %s at %s", what, type(error).__name__, places_of(error))
+
+
+def places_of(error: BaseException) -> str:
+    """The lines that an error came through, the innermost first."""
     frames = traceback.extract_tb(error.__traceback__)
-    places = " < ".join(
-        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames)
-    )
-    logger.error("%s: %s at %s", what, type(error).__name__, places)
+    return " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames))
