@@ -93,7 +93,13 @@ def _database(url: str) -> dict[str, Any]:
     # 8 connections a process: with 2 processes of ours and the ledger's own, far below PostgreSQL's usual limit of 100.
     # Waiting longer than 10 s for one means that the database is in trouble: say so instead of piling up.
     pool = {"min_size": 0, "max_size": 8, "timeout": 10, "max_idle": 300}
-    return {"ENGINE": "django.db.backends.postgresql", **settings, "OPTIONS": {**parts, "pool": pool}}
+    # Checked before each use: after a restart of PostgreSQL all kept ones are dead, and as many pages would fail.
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **settings,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {**parts, "pool": pool},
+    }
 
 
 DATABASES = {"default": _database(env.secret("DATABASE_URL"))}
@@ -155,6 +161,7 @@ CELERY_TASK_IGNORE_RESULT = True  # what a task found out is in PostgreSQL, neve
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # it waits for its broker as long as it takes
 CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE}

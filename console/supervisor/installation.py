@@ -10,6 +10,7 @@ from console.supervisor import announcement, listening, plan
 from console.supervisor.account import AccountError, server_account
 from console.supervisor.announcement import Demo
 from console.supervisor.environment import MARK, home_of, is_embedded
+from console.supervisor.given_servers import tell_of_broker, wait_for_database
 from console.supervisor.home import Home, HomeError, load_secrets
 from console.supervisor.leftovers import end_leftovers
 from console.supervisor.postgres import PostgresError
@@ -111,9 +112,13 @@ class Installation:
                 if account:
                     self._home.let_in(account)
                 self._supervisor.start(plan.postgres_service(self._home, secrets, account))
+        else:
+            wait_for_database(self._environment["DATABASE_OWNER_URL"], self._supervisor.pause)
         if is_embedded(self._environment["VALKEY_URL"], self._home):
             with step("Starting Valkey"):
                 self._supervisor.start(plan.valkey_service(self._home))
+        else:
+            tell_of_broker(self._environment["VALKEY_URL"])
 
     def _prepare_database(self) -> None:
         with step("Bringing the tables up to date"):

@@ -1,7 +1,9 @@
 """What Django answers when no view could: problems under /api/, short pages elsewhere."""
 
+import sys
 from http import HTTPStatus
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
@@ -10,6 +12,7 @@ _DETAILS = {
     HTTPStatus.FORBIDDEN: ("forbidden", "This is not allowed."),
     HTTPStatus.NOT_FOUND: ("not_found", "There is no such address."),
     HTTPStatus.INTERNAL_SERVER_ERROR: ("server_error", "Something went wrong on our side."),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("unavailable", "The database is away for a moment. Try again shortly."),
 }
 
 
@@ -29,8 +32,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500."""
-    return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+    """500, or 503 where only the database is away. Called while the exception is handled."""
+    if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+    answer = _answer(request, HTTPStatus.SERVICE_UNAVAILABLE)
+    answer["Retry-After"] = "5"
+    return answer
 
 
 def _answer(request: HttpRequest, status: HTTPStatus) -> HttpResponse:

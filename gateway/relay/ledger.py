@@ -116,6 +116,7 @@ class Ledger:
 
     async def begin(self) -> None:
         """Begin this incarnation, waiting for the database as long as it takes."""
+        told = ""
         while not self.begun:
             try:
                 await self._call_with_clock(
@@ -125,7 +126,10 @@ class Ledger:
             except psycopg.errors.UniqueViolation:
                 self.begun = True  # the answer to the first try was lost
             except (psycopg.Error, *LOST) as error:
-                logger.warning("waiting for the database: %s", type(error).__name__)
+                why = " ".join(str(error).split()) or type(error).__name__  # there is no content in it yet
+                if why != told:
+                    logger.warning("waiting for the database: %s", why)
+                    told = why
                 await asyncio.sleep(0.5)
 
     @property

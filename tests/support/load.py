@@ -39,6 +39,12 @@ def page(path: str, key: str = "") -> Ask:
     return _asking("GET", path, None, {"authorization": f"Bearer {key}"} if key else {}, b"")
 
 
+def new_key(key: str) -> Ask:
+    """A POST that writes: a key with the powers of an inference key, made by one that may manage keys."""
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    return _asking("POST", "/api/keys", '{"name": "made under load", "scopes": ["inference"]}', headers, b"}", 201)
+
+
 def form(path: str, status: int) -> Ask:
     """A POST to Django, which may not be sent twice, and the status that it deserves."""
     return _asking("POST", path, "a=b", {"content-type": "application/x-www-form-urlencoded"}, b"", status)
@@ -102,8 +108,9 @@ class Load:
 
     def report(self, what: str) -> str:
         """The figures in one line."""
-        longest = max((told.waited for told in self.told), default=0)
-        return f"{what}: {len(self.told)} requests, {len(self.failures)} failed, longest wait {longest:.1f} s"
+        longest = max(self.told, key=lambda told: told.waited)
+        waited = f"longest wait {longest.waited:.1f} s ({longest.what})"
+        return f"{what}: {len(self.told)} requests, {len(self.failures)} failed, {waited}"
 
     def __enter__(self) -> Self:
         for thread in self._threads:

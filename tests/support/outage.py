@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -22,9 +22,10 @@ from tests.support.servers import DATABASE, PREFIX, ROOT, hold_lock
 
 
 class OwnPostgres:
-    """A cluster with our tables in it."""
+    """A cluster with our tables in it; `until`: by app, the migration after which no further one is applied."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: Mapping[str, str] | None = None) -> None:
+        self._until = until or {}
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self._lock = hold_lock(self.folder)
         account = server_account()
@@ -68,11 +69,28 @@ class OwnPostgres:
             )  # a start after a crash in one second instead of four
         self.start()
         self._cluster.prepare(DATABASE, self._passwords)
-        subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity=0"],
-            env=os.environ | self.environment, check=True, timeout=120,
-        )  # fmt: skip
+        if self._until:
+            self._migrate_until()
+        else:
+            self.migrate()
         return self
+
+    def migrate(self) -> None:
+        """`manage.py migrate`, to the last one."""
+        command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity=0"]
+        subprocess.run(command, env=os.environ | self.environment, check=True, timeout=120)
+
+    def _migrate_until(self) -> None:
+        program = (
+            "import django; django.setup()\n"
+            "from django.core.management import call_command\n"
+            f"until = {dict(self._until)!r}\n"
+            "for app in [*until, 'contenttypes', 'auth', 'sessions']:\n"
+            "    call_command('migrate', app, *filter(None, [until.get(app)]), verbosity=0)\n"
+        )
+        environment = self.environment | {"DATABASE_URL": self.environment["DATABASE_OWNER_URL"]}
+        command = [sys.executable, "-c", program]
+        subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True, timeout=120)
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -46,7 +46,7 @@ class Command(migrate.Command):
 
 
 def _prepare(connection: BaseDatabaseWrapper) -> None:
-    """Be the only one, have two seconds of patience for each lock, and clear away what an earlier try left half-built."""
+    """Be the only one, with two seconds of patience for each lock, without what an earlier try left half-built."""
     with connection.cursor() as cursor:
         cursor.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'")
         cursor.execute("select pg_advisory_lock(%s)", [ONE_AT_A_TIME])

@@ -1,0 +1,54 @@
+"""Servers that we are given and do not start: as after a power cut they may come up after us. Then we wait."""
+
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import psycopg
+
+from console.supervisor.terminal import say
+
+PAUSE_SECONDS = 1.0
+CONNECT_SECONDS = 5
+VALKEY_PORT, AMQP_PORT = 6379, 5672
+
+
+def wait_for_database(url: str, pause: Callable[[float], None]) -> None:
+    """Return once the database lets us in, saying what keeps it from that whenever that changes."""
+    told = ""
+    while why := _why_not(url):
+        if why != told:
+            say(f"  Waiting for the database of DATABASE_URL: {why}")
+            told = why
+        pause(PAUSE_SECONDS)
+    if told:
+        say("  The database answers.")
+
+
+def _why_not(url: str) -> str:
+    try:
+        psycopg.connect(url, connect_timeout=CONNECT_SECONDS).close()
+    except psycopg.OperationalError as error:
+        return " ".join(str(error).split())  # libpq's words, which name no password
+    return ""
+
+
+def tell_of_broker(url: str) -> None:
+    """Say so where the broker is away: nobody waits for it but the worker, which does so by itself."""
+    if not _listens(url):
+        say("  Nobody answers at VALKEY_URL: probes and other background work begin as soon as it does.")
+
+
+def _listens(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        if parts.hostname:
+            place = (parts.hostname, parts.port or (AMQP_PORT if parts.scheme.startswith("amqp") else VALKEY_PORT))
+            socket.create_connection(place, timeout=CONNECT_SECONDS).close()
+        else:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(CONNECT_SECONDS)
+                connection.connect(parts.path)
+    except OSError:
+        return False
+    return True
