@@ -18,7 +18,7 @@ from tests.crash.rules import CLOCK_S, Violation, violations_of
 from tests.crash.world import SETTLE_WAIT_S
 
 LOOK_BACK = 5_000  # rows of the log that are read again, for those that became visible late
-FRESH_S = 2.0  # a running stream's usage is in its hold after this: six intervals, on a busy machine
+FRESH_S = 1.0  # three heartbeats, and a busy gateway may yet have to read what an engine sent
 SWEPT_WITHIN = 3.0  # of the silence: 60 s for the product's 20 s
 SLACK_S = 3.0
 CUT_S = 0.02  # between a row's clock and the fence that waited for its transaction
@@ -56,6 +56,7 @@ class Watch:
         self._read: set[int] = set()
         self._last = 0
         self._life_of: dict[str, int] = {}  # by incarnation
+        self._beats: dict[int, float] = {}  # the last heartbeat of each life
         self.fenced_at: dict[int, float] = {}  # Unix seconds, by life
         self.lost_at: dict[int, float] = {}  # when the campaign killed or stopped it
         self.troubles: list[tuple[float, float]] = []  # of PostgreSQL: from, to
@@ -70,6 +71,7 @@ class Watch:
         books = read_books(connection)
         self.held = books.held
         found = [*books.violations, *self._read_log(connection), *unknown(attempts, books), *self.orphans()]
+        self._beats = self._heartbeats(connection)
         over = [request_id for request_id in books.recorded - self._judged if self._is_over(request_id)]
         # Read once more: of what was recorded meanwhile the first reading may have missed the end.
         return found + self._judge_all(connection, over, self._attempts())
@@ -131,15 +133,20 @@ class Watch:
         return self._by_id.get(request_id)
 
     def _fresh(self, attempts: list[Attempt], story: HoldStory, told: Transcript | None) -> int | None:
-        """(d) What a checkpoint had to count: on the wire well before the gateway was lost, the database being well."""
-        lost = self.lost_at.get(story.life)
-        if lost is None or told is None or told.wish.fault:
+        """(d) What a checkpoint had to count of a lost gateway's stream, the database being well.
+
+        A gateway writes one after each heartbeat, so the last heartbeat but one was followed by one. Measured from
+        there, a busy machine on which both come late proves nothing against the gateway.
+        """
+        beat, lost = self._beats.get(story.life), self.lost_at.get(story.life)
+        if beat is None or lost is None or told is None or told.wish.fault:
             return None
-        if any(begin < lost and end > lost - FRESH_S - 1 for begin, end in self.troubles):
+        due = beat - FRESH_S
+        if any(begin < lost and end > due - FRESH_S for begin, end in self.troubles):
             return None
         by_engine = {journal.engine: journal for journal in self._journals}
         return max(
-            (attempt.tokens_before(by_engine[attempt.engine].size_at(lost - FRESH_S)) for attempt in attempts),
+            (attempt.tokens_before(by_engine[attempt.engine].size_at(due)) for attempt in attempts),
             default=0,
         )
 
@@ -151,6 +158,13 @@ class Watch:
         return told.ended_at - ended > SETTLE_WAIT_S - CLOCK_S
 
     # ---- the ledger's log
+    def _heartbeats(self, connection: psycopg.Connection[Any]) -> dict[int, float]:
+        rows = connection.execute(
+            "select id, extract(epoch from heartbeat_at)::float8 from billing_incarnation"
+        ).fetchall()
+        connection.rollback()
+        return {self._life_of[str(row[0])]: row[1] for row in rows if str(row[0]) in self._life_of}
+
     def _read_log(self, connection: psycopg.Connection[Any]) -> list[Violation]:
         rows = [row for row in log_since(connection, self._last - LOOK_BACK) if row[0] not in self._read]
         connection.rollback()
