@@ -31,7 +31,7 @@ def latency(session: Session) -> list[Line]:
     results = session.in_turn(
         EVERYBODY,
         Work(connections=1, warm_s=0.3, window_s=1),
-        rounds=3 if session.is_quick else 9,
+        rounds=2 if session.is_quick else 9,
         after_round=lambda: commits.append(_commits(session)),
     )
     whole = results.medians(lambda outcome: outcome.latency.p50)
@@ -68,8 +68,8 @@ def four(session: Session) -> list[Line]:
     """Four gateway processes beside one."""
     lines = []
     for connections, words in ((64, "64 connections in all"), (256, "64 connections a process")):
-        results = session.in_turn((FOUR,), Work(connections=connections), most_rounds=3)
-        one = session.in_turn((BEFFROI,), Work(connections=64), most_rounds=3)
+        one = session.in_turn((BEFFROI,), Work(connections=64), most_rounds=2)
+        results = session.in_turn((FOUR,), Work(connections=connections), most_rounds=2)
         prices = rows.cpu(one, rows.requests) | rows.cpu(results, rows.requests)
         goal = [Goal("1.2x that of one", 1.2 * prices[BEFFROI], prices[FOUR])]
         figures = {BEFFROI: f"{prices[FOUR]:.3g} (one process: {prices[BEFFROI]:.3g})"}

@@ -59,7 +59,7 @@ def unpaced(session: Session) -> list[Line]:
 def big(session: Session) -> list[Line]:
     """Prompts of 400 KB."""
     of = "400 KB prompts, 16 connections"
-    results = session.in_turn(EVERYBODY, Work(connections=16, prompt_bytes=400 * 1024))
+    results = session.in_turn(EVERYBODY, Work(connections=16, prompt_bytes=400 * 1024), most_rounds=3)
     prices = cpu(results, requests)
     return [
         Line(of, "CPU µs a request", prices, at_most("vllm-router's", prices, ROUTER, 1)),

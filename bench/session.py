@@ -29,6 +29,7 @@ EVERYBODY = (DIRECT, NGINX, ROUTER, BEFFROI)
 # glibc would give the memory of each large body back to the kernel and fetch it again: for the engine and the client,
 # whose speed is nobody's merit, that only hides the differences between those who are measured.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+MANY = 99
 KEY = "bench-key-of-the-rivals"
 
 
@@ -140,11 +141,12 @@ class Session:
         names: tuple[str, ...],
         work: Work,
         *,
-        most_rounds: int = 99,
+        most_rounds: int = MANY,
         rounds: int = 0,
         after_round: Callable[[], None] = lambda: None,
     ) -> "Results":
-        """Visit each of them in each round: as many rounds as were asked for, `most_rounds`, or exactly `rounds`."""
+        """Visit each of them in each round: as many as were asked for, at most `most_rounds` (quick: one), or `rounds`."""
+        most_rounds = min(most_rounds, 1) if self.is_quick and most_rounds < MANY else most_rounds
         results = Results({name: [] for name in names})
         for number in range(rounds or min(self.rounds, most_rounds)):
             for name in names:
