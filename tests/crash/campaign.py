@@ -144,10 +144,10 @@ class Campaign:
         self.result.violations += found
 
     async def _finish(self) -> None:
-        """Wait until nothing is held, then judge what is left."""
+        """Wait until nothing is held and everything given back, then judge what is left."""
         deadline = time.monotonic() + SWEPT_AT_THE_END_S
         self._note(await self._look())
-        while self._watch.held and time.monotonic() < deadline:
+        while (self._watch.held or self._watch.owed) and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
             self._note(await self._look())
         assert self._connection is not None

@@ -53,7 +53,8 @@ class HoldStory:
 class Case:
     """One request. `fresh`: tokens on the wire that a checkpoint had to count before its gateway was killed or stopped
     (None where nothing can be said, as the database was away); `was_unconfirmed`: whether its gateway waited for the
-    word of its charge as long as it may, or was struck itself.
+    word of its charge as long as it may, or was struck itself; `was_lost`: whether that gateway was struck or fenced;
+    `refunded`: nano-EUR that were given back.
     """
 
     request_id: str
@@ -63,6 +64,8 @@ class Case:
     hold: HoldStory
     fresh: int | None = None
     was_unconfirmed: bool = False
+    was_lost: bool = False
+    refunded: int = 0
 
     def told(self) -> list[str]:
         """For a person who looks for what went wrong."""
@@ -89,6 +92,12 @@ def read_records(connection: psycopg.Connection[Any], request_ids: Iterable[str]
     return {
         str(row[0]): Record(str(row[0]), row[1], row[2], row[3], Quantities(*row[4:11]), *row[11:15]) for row in rows
     }
+
+
+def read_refunds(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """Nano-EUR given back, by request."""
+    query = "select request_id, sum(amount_nano_eur)::bigint from billing_ledger_entry where kind = 'refund' group by 1"
+    return {str(row[0]): row[1] for row in connection.execute(query)}
 
 
 def checkpoint_quantities(told: dict[str, Any]) -> Quantities:

@@ -43,6 +43,7 @@ def _sums(result: Result) -> Iterator[str]:
     yield f"{'all':18} {sums.records.total():8} {made:19} {charged:15} {made - charged:11}"
     seen = ", ".join(f"{count} {what}" for what, count in sums.saw.most_common())
     yield f"{len(watch.transcripts)} requests of clients, who saw: {seen}"
+    yield f"{watch.sums.refunds} withheld answers whose charge was given back"
     yield f"the oldest hold without a live owner: {watch.oldest_orphan_s:.1f} s"
     for told in result.long_streams:
         assert told.ended_at is not None

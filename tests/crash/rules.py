@@ -208,8 +208,7 @@ def _by_client(case: Case, record: Record) -> Iterator[tuple[str, str]]:
         return
     if told.label != record.label:
         yield "I2 record", f"it is labelled {record.label}, its client's label is {told.label}"
-    if told.saw is Saw.REFUSED and record.cost and not (told.error in _DELAYED and case.was_unconfirmed):
-        yield "I1 refused", f"its client was told {told.status} {told.error}, and {record.cost} nano-EUR were charged"
+    yield from _withheld(case, record, told)
     if told.saw is not Saw.WHOLE:
         return
     wanted = STATUS_OF_FAULT.get(told.wish.fault, "completed")
@@ -221,6 +220,20 @@ def _by_client(case: Case, record: Record) -> Iterator[tuple[str, str]]:
         shown = Tokens(told.usage["prompt_tokens"], told.usage.get("completion_tokens", 0))
         if shown != (record.prompt, record.completion):
             yield "I2 whole", f"its client was shown {shown}"
+
+
+def _withheld(case: Case, record: Record, told: Transcript) -> Iterator[tuple[str, str]]:
+    """I1: what is not delivered is free; it is withheld only where nobody knew of its charge in time.
+
+    A gateway gives back what was charged for an answer that it withheld; one that is lost meanwhile cannot.
+    """
+    paid = record.cost - case.refunded
+    if told.saw is Saw.REFUSED and paid and not (case.was_lost and told.error in _DELAYED):
+        yield "I1 refused", f"its client was told {told.status} {told.error}, and paid {paid} nano-EUR"
+    if told.saw is Saw.REFUSED and told.error in _DELAYED and not case.was_unconfirmed:
+        yield "I1 withheld", "the answer was withheld before its charge was late"
+    if case.refunded and (told.saw not in (Saw.REFUSED, Saw.NOTHING) or case.refunded != record.cost):
+        yield "I1 refund", f"{case.refunded} of {record.cost} nano-EUR were given back to a client who saw {told.saw}"
 
 
 def _money(case: Case, record: Record, prices: Prices) -> Iterator[tuple[str, str]]:

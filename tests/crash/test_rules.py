@@ -45,6 +45,12 @@ def history(status: str, saw: Saw, completion: int, prompt: int = PROMPT, fault:
     return Case(REQUEST, told, [attempt], record(status, completion, prompt), story)
 
 
+def undelivered() -> Case:
+    case = history("undelivered", Saw.REFUSED, 0, 0, error="settlement_delayed")
+    case.was_unconfirmed = True
+    return case
+
+
 RIGHT = {
     "completed": lambda: history("completed", Saw.WHOLE, MADE),
     "client_left": lambda: history("client_left", Saw.PART, SEEN + 1),
@@ -56,7 +62,7 @@ RIGHT = {
     "zero_usage": lambda: history("zero_usage", Saw.WHOLE, 0, 0, fault="zero_usage"),
     "clamped": lambda: history("clamped", Saw.WHOLE, 25, fault="nonsense_usage"),
     "client_left_early": lambda: history("client_left_early", Saw.NOTHING, 0, 0),
-    "undelivered": lambda: history("undelivered", Saw.REFUSED, 0, 0, error="settlement_delayed"),
+    "undelivered": undelivered,
 }
 
 
@@ -159,20 +165,35 @@ def test_a_forged_answer_is_condemned(rule: str, change: Change) -> None:
     assert rule in broken_rules(case)
 
 
-def refused_and_charged(error: str, *, was_unconfirmed: bool) -> Case:
+def withheld(error: str = "settlement_delayed", *, was_unconfirmed: bool = True, gives_back: bool = True) -> Case:
     case = history("completed", Saw.REFUSED, MADE, error=error)
     case.attempts = RIGHT["completed"]().attempts
     case.was_unconfirmed = was_unconfirmed
+    if gives_back and case.record is not None:
+        case.refunded = case.record.cost
     return case
 
 
-def test_a_client_that_was_refused_may_not_be_charged() -> None:
-    assert "I1 refused" in broken_rules(refused_and_charged("engine_failed", was_unconfirmed=True))
-    assert "I1 refused" in broken_rules(refused_and_charged("settlement_delayed", was_unconfirmed=False))
+def test_a_charge_of_an_answer_that_was_withheld_is_given_back() -> None:
+    assert not broken_rules(withheld())
+    assert broken_rules(withheld(gives_back=False)) == {"I1 refused"}
+    assert "I1 refused" in broken_rules(withheld("engine_failed", gives_back=False))
 
 
-def test_where_the_word_of_a_commit_was_lost_a_withheld_answer_may_be_charged_if_its_client_was_told() -> None:
-    assert not broken_rules(refused_and_charged("settlement_delayed", was_unconfirmed=True))
+def test_a_gateway_that_is_lost_cannot_give_back() -> None:
+    case = withheld(gives_back=False)
+    case.was_lost = True
+    assert not broken_rules(case)
+
+
+def test_an_answer_is_withheld_only_when_its_charge_is_late() -> None:
+    assert broken_rules(withheld(was_unconfirmed=False)) == {"I1 withheld"}
+
+
+def test_nothing_is_given_back_for_an_answer_that_was_delivered() -> None:
+    case = RIGHT["completed"]()
+    case.refunded = 1
+    assert broken_rules(case) == {"I1 refund"}
 
 
 def test_what_was_not_admitted_may_not_reach_an_engine() -> None:

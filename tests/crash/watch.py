@@ -10,8 +10,8 @@ import psycopg
 from billing.pricing import Prices
 from tests.crash.audit import log_since
 from tests.crash.books import Books, read_books
-from tests.crash.clients import Transcript
-from tests.crash.evidence import Case, HoldStory, Record, checkpoint_quantities, read_records
+from tests.crash.clients import Saw, Transcript
+from tests.crash.evidence import Case, HoldStory, Record, checkpoint_quantities, read_records, read_refunds
 from tests.crash.journals import Attempt, Journal, by_request
 from tests.crash.keeper import Keeper
 from tests.crash.rules import CLOCK_S, Violation, violations_of
@@ -32,9 +32,11 @@ class Sums:
     made: Counter[str] = field(default_factory=Counter)
     charged: Counter[str] = field(default_factory=Counter)
     saw: Counter[str] = field(default_factory=Counter)
+    refunds: int = 0
 
     def add(self, case: Case) -> None:
         """Count a request that was judged."""
+        self.refunds += bool(case.refunded)
         if case.record is not None:
             status = case.record.status
             self.records[status] += 1
@@ -56,6 +58,8 @@ class Watch:
         self._read: set[int] = set()
         self._last = 0
         self._life_of: dict[str, int] = {}  # by incarnation
+        self._refunds: dict[str, int] = {}
+        self.owed: set[str] = set()  # withheld, charged, and not given back so far
         self._beats: dict[int, float] = {}  # the last heartbeat of each life
         self.fenced_at: dict[int, float] = {}  # Unix seconds, by life
         self.lost_at: dict[int, float] = {}  # when the campaign killed or stopped it
@@ -74,7 +78,7 @@ class Watch:
         self._beats = self._heartbeats(connection)
         over = [request_id for request_id in books.recorded - self._judged if self._is_over(request_id)]
         # Read once more: of what was recorded meanwhile the first reading may have missed the end.
-        return found + self._judge_all(connection, over, self._attempts())
+        return found + self._judge_all(connection, over, self._attempts(), may_wait=True)
 
     def look_last(self, connection: psycopg.Connection[Any]) -> list[Violation]:
         """Everything is over: what has no record, or no client, is judged too."""
@@ -84,7 +88,7 @@ class Watch:
         self._by_id = {told.request_id: told for told in self.transcripts.values() if told.request_id}
         left = (self._by_id.keys() | attempts.keys() | self._stories.keys()) - self._judged
         self.sums.saw.update(told.saw.value for told in self.transcripts.values())
-        return found + self._judge_all(connection, sorted(left), attempts)
+        return found + self._judge_all(connection, sorted(left), attempts, may_wait=False)
 
     def _attempts(self) -> dict[str, list[Attempt]]:
         for journal in self._journals:
@@ -97,17 +101,24 @@ class Watch:
 
     # ---- judging
     def _judge_all(
-        self, connection: psycopg.Connection[Any], request_ids: list[str], attempts: dict[str, list[Attempt]]
+        self,
+        connection: psycopg.Connection[Any],
+        request_ids: list[str],
+        attempts: dict[str, list[Attempt]],
+        *,
+        may_wait: bool,
     ) -> list[Violation]:
         records = read_records(connection, request_ids)
+        self._refunds = read_refunds(connection)
         connection.rollback()
         found = []
         for request_id in request_ids:
-            found += self._judge(request_id, attempts.get(request_id, []), records.get(request_id))
+            found += self._judge(request_id, attempts.get(request_id, []), records.get(request_id), may_wait=may_wait)
         return found
 
-    def _judge(self, request_id: str, attempts: list[Attempt], record: Record | None) -> list[Violation]:
-        self._judged.add(request_id)
+    def _judge(
+        self, request_id: str, attempts: list[Attempt], record: Record | None, *, may_wait: bool
+    ) -> list[Violation]:
         told = self._client_of(request_id, record)
         story = self._stories.get(request_id, HoldStory())
         case = Case(
@@ -118,7 +129,14 @@ class Watch:
             story,
             self._fresh(attempts, story, told),
             self._was_unconfirmed(attempts, story, told),
+            story.life in self.lost_at or story.life in self.fenced_at,
+            self._refunds.get(request_id, 0),
         )
+        if may_wait and _is_owed(case):
+            self.owed.add(request_id)
+            return []
+        self.owed.discard(request_id)
+        self._judged.add(request_id)
         self.sums.add(case)
         found = violations_of(case, self._prices)
         for attempt in attempts:
@@ -218,6 +236,12 @@ class Watch:
                     Violation("I2 orphan", f"{request_id} is held for {age:.1f} s by life {life}, which ended")
                 )
         return found
+
+
+def _is_owed(case: Case) -> bool:
+    """Whether money may yet be given back: its gateway does that in its own time."""
+    refused = case.transcript is not None and case.transcript.saw is Saw.REFUSED
+    return refused and not case.was_lost and case.record is not None and case.record.cost != case.refunded
 
 
 def unknown(attempts: dict[str, list[Attempt]], books: Books) -> list[Violation]:

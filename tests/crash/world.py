@@ -2,15 +2,12 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -67,8 +64,11 @@ class World:
 
     def __init__(self, limits: str = SCALED, *, has_pages: bool = True) -> None:
         self.limits, self.has_pages = limits, has_pages
-        self.folder = Path(tempfile.mkdtemp(prefix="beffroi-crash-", dir="/tmp"))
         self.postgres = OwnPostgres()
+        self.folder = (
+            self.postgres.folder / "campaign"
+        )  # that one is removed even after a kill -9 of us, by the next run
+        self.folder.mkdir()
         self.keeper = Keeper(self.folder)
         self.trigger = Trigger(self.folder)
         self.proxy = PostgresProxy(self.postgres._cluster.sockets, self.folder / "proxy")
@@ -100,7 +100,6 @@ class World:
         for listening in self._listening:
             listening.close()
         self.postgres.__exit__(None, None, None)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     # ---- the start
     def _start(self) -> None:
