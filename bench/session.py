@@ -145,7 +145,7 @@ class Session:
         rounds: int = 0,
         after_round: Callable[[], None] = lambda: None,
     ) -> "Results":
-        """Visit each of them in each round: as many as were asked for, at most `most_rounds` (quick: one), or `rounds`."""
+        """Visit each of them in each round: as many as asked for, at most `most_rounds` (quick: one), or `rounds`."""
         most_rounds = min(most_rounds, 1) if self.is_quick and most_rounds < MANY else most_rounds
         results = Results({name: [] for name in names})
         for number in range(rounds or min(self.rounds, most_rounds)):
