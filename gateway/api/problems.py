@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 
@@ -86,6 +87,11 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
             return problem(error.status_code, codes if isinstance(codes, str) else "error", str(error.detail))
         case TooManyRows():
             return problem(400, "too_many_rows", _sentence(error))
+        case OperationalError() | InterfaceError():
+            logger.warning("%s: the database is away", type(context["view"]).__name__)
+            away = problem(503, "unavailable", "The database is away for a moment. Try again shortly.")
+            away["Retry-After"] = "5"
+            return away
     logger.error("%s failed", type(context["view"]).__name__, exc_info=error)
     return problem(500, "server_error", "Something went wrong on our side.")
 

@@ -58,16 +58,21 @@ class Installation:
 
     def start(self) -> None:
         """Start and wait until demo.json says that all is ready; what the terminal said is the message of a failure."""
-        last = self._published_at()
-        self.terminal.unlink(missing_ok=True)
-        # It gets a SIGTERM should these tests be killed.
-        self.process = spawn(python("manage.py", "up"), self.environment, self.terminal)
+        last = self.launch()
         wait_for(
             lambda: self._published_at() not in (0, last) or self.process.poll() is not None, self.said, START_SECONDS
         )
         assert self.process.poll() is None, self.said()
         # demo.json comes first, the words for people after it.
         wait_for(lambda: "Ctrl-C stops everything" in self.terminal.read_text(), self.said)
+
+    def launch(self) -> int:
+        """Start, and wait for nothing. Returns: when the start before this one was ready, 0 if there was none."""
+        last = self._published_at()
+        self.terminal.unlink(missing_ok=True)
+        # It gets a SIGTERM should these tests be killed.
+        self.process = spawn(python("manage.py", "up"), self.environment, self.terminal)
+        return last
 
     def end(self) -> None:
         """Stop as Ctrl-C does and remove everything."""
