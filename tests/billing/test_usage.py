@@ -64,6 +64,24 @@ def test_a_page_of_records_is_read_from_an_index_in_its_order(database: None, ke
     assert len(scans) <= 3
 
 
+def test_what_did_not_complete_has_an_index_of_its_own_in_every_partition(
+    database: None, owner_database_url: str
+) -> None:
+    rows = usage._records(Reader(10**12), Filters(status="engine_died")).order_by("-request_id")[:101]
+    query, parameters = rows.query.sql_with_params()
+    with psycopg.connect(owner_database_url) as owner:
+        owner.execute("drop index usage_record_by_tenant; set local enable_seqscan = off")  # empty, both are as good
+        [[plans]] = owner.execute(f"explain (format json) {query}", parameters).fetchall()
+        owner.rollback()
+        [[ours]] = owner.execute(
+            "select array_agg(relname::text) from pg_inherits join pg_class on oid = inhrelid"
+            " where inhparent = 'usage_record_not_completed'::regclass"
+        ).fetchall()
+    used = {node["Index Name"] for node in nodes(plans[0]["Plan"]) if "Index Name" in node}
+    assert used
+    assert used <= set(ours)
+
+
 def test_one_request_is_found_by_its_id_alone(database: None) -> None:
     rows = usage._records(Reader(1), Filters(request_id=new_request_id())).order_by("-request_id")[:2]
     scans = [node for node in nodes(plan_of(rows)) if "Index Cond" in node]
