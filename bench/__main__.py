@@ -2,6 +2,7 @@
 
 import argparse
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ def main() -> int:
     """Measure, print the table; 1 when an answer was wrong."""
     arguments = _arguments()
     allow_many_files()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that installations are stopped and removed
     began = time.monotonic()
     rounds = arguments.rounds or (2 if arguments.quick else 5)
     table = Table()
