@@ -30,8 +30,8 @@ UNDELIVERED = "undelivered"
 NEVER = float("-inf")
 
 
-class Description(msgspec.Struct, frozen=True):
-    """What the usage record will say of a request besides its figures."""
+class Description(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the usage record will say of a request besides its figures. What is left out the ledger knows."""
 
     model: str
     alias: str
@@ -45,8 +45,11 @@ class Description(msgspec.Struct, frozen=True):
     door: str = "api"
 
 
-class Admission(msgspec.Struct):
-    """A request for a hold: `billing_request` in SQL. `amount` in nano-EUR is the most that the request can cost."""
+class Admission(msgspec.Struct, omit_defaults=True):
+    """A request for a hold, as `admit_v1` reads it. `amount` in nano-EUR is the most that the request can cost.
+
+    `replay`: it may have been asked for before; then the ledger looks further back.
+    """
 
     request_id: uuid.UUID
     key_id: int
@@ -60,6 +63,7 @@ class Admission(msgspec.Struct):
     output_tokens: int
     idempotency: str | None
     description: Description
+    replay: bool | None = None
 
 
 class Verdict(NamedTuple):
@@ -70,7 +74,7 @@ class Verdict(NamedTuple):
 
 
 class Settlement(msgspec.Struct):
-    """The end of a request: `billing_settlement` in SQL, quantities and amounts by meter added in `_settlement_row`."""
+    """The end of a request: `billing_ended` in SQL; quantities and amounts are lists in the order of the meters."""
 
     request_id: uuid.UUID
     status: str
@@ -235,15 +239,11 @@ class Ledger:
         self.clock.compare(rows[0][0].timestamp(), self._beaten_at - asked_at)
 
     async def _admit(self, batch: list[Admission], again: bool) -> list[Verdict]:  # noqa: FBT001  # as GroupCommit calls
-        rows = []
-        for position, admission in enumerate(batch):
-            row = msgspec.structs.asdict(admission)
-            row["position"] = position
-            if again:
-                row["replay"] = True
-            rows.append(row)
+        if again:
+            for admission in batch:
+                admission.replay = True
         answers = await self._admit_line.call(
-            "select request_id, verdict, detail from admit_v1(%s, %s::jsonb)", (self.incarnation, _json(rows))
+            "select request_id, verdict, detail from admit_v1(%s, %s::jsonb)", (self.incarnation, _json(batch))
         )
         verdicts = {request_id: Verdict(verdict, detail) for request_id, verdict, detail in answers}
         return [verdicts[admission.request_id] for admission in batch]
@@ -251,7 +251,7 @@ class Ledger:
     async def _settle(self, batch: list[Settlement], again: bool) -> list[Charge]:  # noqa: FBT001  # as above
         answers = await self._settle_line.call(
             "select request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1(%s, %s::jsonb)",
-            (self.incarnation, _json([_settlement_row(settlement) for settlement in batch])),
+            (self.incarnation, _json(batch)),
         )
         charges = {row[0]: Charge(*row[1:]) for row in answers}
         await self._give_back(batch, charges)
@@ -291,15 +291,6 @@ def quantities_of(endpoint: Endpoint, usage: Usage | None, documents: int) -> Qu
 def priced(quantities: Quantities, prices: Prices) -> Amounts:
     """The amounts by meter that add up to the price exactly (I4)."""
     return price_of(quantities, prices)[1]
-
-
-def _settlement_row(settlement: Settlement) -> dict[str, object]:
-    row = msgspec.structs.asdict(settlement)
-    for meter, quantity in row.pop("quantities")._asdict().items():
-        row[f"{meter}_quantity"] = quantity
-    for meter, amount in row.pop("amounts")._asdict().items():
-        row[f"{meter}_nano_eur"] = amount
-    return row
 
 
 def _json(value: Mapping[str, object] | Iterable[object]) -> str:

@@ -16,6 +16,7 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
 QUANTITIES = tuple(f"{meter}_quantity" for meter in METERS)
 HOURS = ("requests", "failed_requests", *QUANTITIES, "cost_nano_eur", "uncharged_nano_eur")
+DEFAULTS = {"parent_id": None, "door": "api", "guardrail": "", "label": ""}
 
 
 @dataclass
@@ -383,7 +384,7 @@ def _record(hold: Hold, row: Row, now: datetime) -> Row:
     asked = hold.row
     return {
         **{name: value for name, value in row.items() if name != "request_id"},
-        "parent_id": None,
+        **DEFAULTS,
         **asked["description"],
         "tenant_id": hold.key.tenant.id,
         "project_id": hold.key.project,

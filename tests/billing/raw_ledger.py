@@ -71,17 +71,26 @@ def settlement_of(house: House, request_id: str | UUID, quantities: Quantities =
     return row | changes
 
 
+def as_lists(settlement: Row) -> Row:
+    """A settlement as this release's relay sends it: quantities and amounts in the order of the meters."""
+    row = {name: value for name, value in settlement.items() if not name.endswith(("_quantity", "_nano_eur"))}
+    row["quantities"] = [settlement[f"{meter}_quantity"] for meter in METERS]
+    row["amounts"] = [settlement[f"{meter}_nano_eur"] for meter in METERS]
+    return row
+
+
 @dataclass
 class RawLedger:
-    """One incarnation on a connection of its own."""
+    """One incarnation on a connection of its own. `is_old`: it writes settlements as the last release's relay does."""
 
     connection: psycopg.Connection[tuple[Any, ...]]
     incarnation: UUID = field(default_factory=uuid4)
+    is_old: bool = False
 
     @classmethod
-    def open(cls, gateway_database_url: str) -> "RawLedger":
+    def open(cls, gateway_database_url: str, *, is_old: bool = False) -> "RawLedger":
         """A new connection and a new incarnation."""
-        ledger = cls(psycopg.connect(gateway_database_url, autocommit=True))
+        ledger = cls(psycopg.connect(gateway_database_url, autocommit=True), is_old=is_old)
         ledger.connection.execute("select begin_incarnation_v1(%s, 'test', 1)", [ledger.incarnation])
         return ledger
 
@@ -111,9 +120,10 @@ class RawLedger:
 
     def settle_at(self, *settlements: Row) -> tuple[datetime, dict[str, Told]]:
         """A batch of charges: when, by the database's clock, then verdict, cost and uncharged amount by request id."""
+        batch = settlements if self.is_old else [as_lists(settlement) for settlement in settlements]
         rows = self.connection.execute(
             "select now(), request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1(%s, %s::jsonb)",
-            [self.incarnation, json.dumps(settlements)],
+            [self.incarnation, json.dumps(batch)],
         ).fetchall()
         return rows[0][0], {str(row[1]): (row[2], row[3], row[4]) for row in rows}
 

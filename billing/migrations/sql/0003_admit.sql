@@ -14,23 +14,22 @@ begin
     end if;
 end $$;
 
--- A request of a batch. `is_plain`: nothing is known of it and nothing but room stands in its way, so that it may be held together with
--- others. `objection`: why it may not even be weighed.
+-- A request of a batch with the path of its key: what it is bound by. `objection`: why it may not even be weighed. `is_plain`: nothing is known
+-- of it and only room can stand in its way, so that it may be held together with others.
 create type billing_asked as (
-    position int, request_id uuid, key_id bigint, model_id bigint, mode text, price_version_id bigint, amount bigint, tokens bigint,
-    output_tokens bigint, idempotency text, description jsonb, objection text, is_plain boolean
+    request_id uuid, key_id bigint, model_id bigint, mode text, price_version_id bigint, amount bigint, tokens bigint, output_tokens bigint,
+    idempotency text, description jsonb, tenant_id bigint, project_id bigint, owner uuid, contract_id bigint,
+    period_ids bigint[], limit_ids bigint[], objection text, is_plain boolean
 );
 
 -- Decides one request after its rows are locked, and holds for it where it may go. The slow, crowded way: exact, one by one.
-create function billing_decide_v2(p_incarnation uuid, p_request billing_asked, p_path billing_path, out verdict text, out detail jsonb)
+create function billing_decide_v2(p_incarnation uuid, p_request billing_asked, out verdict text, out detail jsonb)
 language plpgsql as $$
 begin
     -- What an earlier call did stays done, whatever changed since: its answer may have been lost.
-    if p_path.key_id is null then
-        verdict := 'key_unknown';
-    elsif exists (select from billing_hold where request_id = p_request.request_id) then
+    if exists (select from billing_hold where request_id = p_request.request_id) then
         verdict := 'admitted';
-        detail := billing_standing_v1(p_path.limit_ids);
+        detail := billing_standing_v1(p_request.limit_ids);
     elsif exists (select from billing_usage_record where request_id = p_request.request_id) then
         verdict := 'settled';
     else
@@ -52,7 +51,7 @@ begin
             'resets_at', case when b.period <> 'once' then bp.ends_at end)
         into verdict, detail
         from billing_budget_period bp join billing_budget b on b.id = bp.budget_id
-        where bp.id = any(p_path.period_ids) and bp.spent_nano_eur + bp.held_nano_eur + p_request.amount > bp.cap_nano_eur
+        where bp.id = any(p_request.period_ids) and bp.spent_nano_eur + bp.held_nano_eur + p_request.amount > bp.cap_nano_eur
         order by bp.cap_nano_eur - bp.spent_nano_eur - bp.held_nano_eur limit 1;
     if found then
         return;
@@ -65,7 +64,7 @@ begin
         cross join lateral (
             select case l.what when 'tokens' then p_request.tokens when 'output_tokens' then p_request.output_tokens else 1 end as taken
         ) taken
-        where w.limit_id = any(p_path.limit_ids) and w.used + taken.taken > l.amount
+        where w.limit_id = any(p_request.limit_ids) and w.used + taken.taken > l.amount
         order by w.ends_at desc limit 1;
     if found then
         return;
@@ -79,90 +78,102 @@ begin
             return;
         end if;
     end if;
-    update billing_budget_period set held_nano_eur = held_nano_eur + p_request.amount where id = any(p_path.period_ids);
+    update billing_budget_period set held_nano_eur = held_nano_eur + p_request.amount where id = any(p_request.period_ids);
     update billing_limit_window w
         set used = used + case l.what when 'tokens' then p_request.tokens when 'output_tokens' then p_request.output_tokens else 1 end
-        from billing_limit l where l.id = w.limit_id and w.limit_id = any(p_path.limit_ids);
+        from billing_limit l where l.id = w.limit_id and w.limit_id = any(p_request.limit_ids);
     insert into billing_hold (request_id, incarnation, tenant_id, project_id, key_id, model_id, price_version_id, contract_id,
         period_ids, limit_ids, amount_nano_eur, tokens, output_tokens, admitted_at, description)
-    values (p_request.request_id, p_incarnation, p_path.tenant_id, p_path.project_id, p_path.key_id, p_request.model_id,
-        p_request.price_version_id, p_path.contract_id, p_path.period_ids, p_path.limit_ids, p_request.amount, p_request.tokens,
-        p_request.output_tokens, now(), p_request.description || jsonb_build_object('owner', p_path.owner, 'mode', p_request.mode));
+    values (p_request.request_id, p_incarnation, p_request.tenant_id, p_request.project_id, p_request.key_id, p_request.model_id,
+        p_request.price_version_id, p_request.contract_id, p_request.period_ids, p_request.limit_ids, p_request.amount, p_request.tokens,
+        p_request.output_tokens, now(), p_request.description || jsonb_build_object('owner', p_request.owner, 'mode', p_request.mode));
     verdict := 'admitted';
-    detail := billing_standing_v1(p_path.limit_ids);
+    detail := billing_standing_v1(p_request.limit_ids);
 end $$;
 
--- The keys that meet a budget or a limit which has no room for all of the batch. The rows are locked by the caller.
-create function billing_crowded_v2(p_requests billing_asked[], p_paths billing_path[]) returns bigint[] language plpgsql as $$
-begin
-    return array(
-        with asking as materialized (
-            select p.key_id, p.period_ids, p.limit_ids, r.requests, r.amount, r.tokens, r.output_tokens from (
-                select key_id, count(*) as requests, sum(amount) as amount, sum(tokens) as tokens, sum(output_tokens) as output_tokens
-                from unnest(p_requests) where objection is null group by key_id
-            ) r join unnest(p_paths) p on p.key_id = r.key_id
-        ), full_periods as materialized (
-            select bp.id from (
-                select u.id, sum(a.amount) as amount from asking a cross join unnest(a.period_ids) u (id) group by u.id
-            ) n join billing_budget_period bp on bp.id = n.id
-            where bp.spent_nano_eur + bp.held_nano_eur + n.amount > bp.cap_nano_eur
-        ), full_limits as materialized (
-            select l.id from (
-                select u.id, sum(a.requests) as requests, sum(a.tokens) as tokens, sum(a.output_tokens) as output_tokens
-                from asking a cross join unnest(a.limit_ids) u (id) group by u.id
-            ) n join billing_limit l on l.id = n.id join billing_limit_window w on w.limit_id = n.id
-            where w.used + case l.what when 'tokens' then n.tokens when 'output_tokens' then n.output_tokens else n.requests end > l.amount
-        )
-        select a.key_id from asking a
-        where exists (select from full_periods) and a.period_ids && array(select id from full_periods)
-            or exists (select from full_limits) and a.limit_ids && array(select id from full_limits)
-    );
-end $$;
-
--- Holds for the plain requests of a batch at once. All of them have room. One row each: the id and the standing.
-create function billing_hold_all_v2(p_incarnation uuid, p_requests billing_asked[], p_paths billing_path[])
-returns table (request_id uuid, verdict text, detail jsonb) language plpgsql as $$
+-- Holds for the plain requests of a batch at once, where there is room for the whole batch: one row each. No row, and nothing moved, where
+-- there is not. The budget periods and limit windows are locked by the caller.
+create function billing_hold_all_v2(p_incarnation uuid, p_requests billing_asked[], p_periods bigint[], p_limits bigint[])
+returns table (request_id uuid, verdict text, detail jsonb) language plpgsql set enable_nestloop = off as $$
 #variable_conflict use_column
 begin
-    return query with plain as materialized (
-        select * from unnest(p_requests) where is_plain
-    ), asking as materialized (
-        select p.key_id, p.period_ids, p.limit_ids, r.requests, r.amount, r.tokens, r.output_tokens from (
-            select key_id, count(*) as requests, sum(amount) as amount, sum(tokens) as tokens, sum(output_tokens) as output_tokens
-            from plain group by key_id
-        ) r join unnest(p_paths) p on p.key_id = r.key_id
-    ), held as (
-        update billing_budget_period bp set held_nano_eur = bp.held_nano_eur + n.amount from (
-            select u.id, sum(a.amount) as amount from asking a cross join unnest(a.period_ids) u (id) group by u.id
-        ) n where bp.id = n.id
-    ), counted as (
-        update billing_limit_window w
-        set used = w.used + case l.what when 'tokens' then n.tokens when 'output_tokens' then n.output_tokens else n.requests end
+    return query with asking as materialized (
+        select * from unnest(p_requests) where objection is null
+    ), money as materialized (
+        select u.id, sum(a.amount) as amount, coalesce(sum(a.amount) filter (where a.is_plain), 0) as held
+        from asking a cross join unnest(a.period_ids) u (id) group by u.id
+    ), room as materialized (
+        select n.id, l.what, l.amount as allowed,
+            case l.what when 'tokens' then n.tokens when 'output_tokens' then n.output_tokens else n.requests end as taken,
+            case l.what when 'tokens' then n.held_tokens when 'output_tokens' then n.held_output_tokens else n.held_requests end as held
         from (
-            select u.id, sum(a.requests) as requests, sum(a.tokens) as tokens, sum(a.output_tokens) as output_tokens
+            select u.id, count(*) as requests, sum(a.tokens) as tokens, sum(a.output_tokens) as output_tokens,
+                count(*) filter (where a.is_plain) as held_requests,
+                coalesce(sum(a.tokens) filter (where a.is_plain), 0) as held_tokens,
+                coalesce(sum(a.output_tokens) filter (where a.is_plain), 0) as held_output_tokens
             from asking a cross join unnest(a.limit_ids) u (id) group by u.id
-        ) n join billing_limit l on l.id = n.id
-        where w.limit_id = n.id
-        returning w.limit_id, l.what, array[greatest(l.amount - w.used, 0), l.amount,
-            case when w.ends_at < timestamptz '8000-01-01 00:00Z' then ceil(extract(epoch from w.ends_at - now()))::bigint end] as figures
+        ) n join billing_limit l on l.id = n.id and l.id = any(p_limits)
+    ), fits as materialized (
+        select not exists (
+            select from money n join billing_budget_period bp on bp.id = n.id and bp.id = any(p_periods)
+            where bp.spent_nano_eur + bp.held_nano_eur + n.amount > bp.cap_nano_eur
+        ) and not exists (
+            select from room n join billing_limit_window w on w.limit_id = n.id and w.limit_id = any(p_limits) where w.used + n.taken > n.allowed
+        ) as yes
+    ), held as (
+        update billing_budget_period bp set held_nano_eur = bp.held_nano_eur + n.held
+        from money n where bp.id = n.id and bp.id = any(p_periods) and (select yes from fits)
+    ), counted as (
+        update billing_limit_window w set used = w.used + n.held
+        from room n where w.limit_id = n.id and w.limit_id = any(p_limits) and (select yes from fits)
+        returning w.limit_id, n.what, array[greatest(n.allowed - w.used, 0), n.allowed, ceil(extract(epoch from w.ends_at - now()))] as figures
     ), kept as (
         insert into billing_hold (request_id, incarnation, tenant_id, project_id, key_id, model_id, price_version_id, contract_id,
             period_ids, limit_ids, amount_nano_eur, tokens, output_tokens, admitted_at, description)
-        select r.request_id, p_incarnation, p.tenant_id, p.project_id, p.key_id, r.model_id, r.price_version_id, p.contract_id,
-            p.period_ids, p.limit_ids, r.amount, r.tokens, r.output_tokens, now(),
-            r.description || jsonb_build_object('owner', p.owner, 'mode', r.mode)
-        from plain r join unnest(p_paths) p on p.key_id = r.key_id order by r.position
-    ), tightest as (
-        select a.key_id, min(c.figures) filter (where c.what = 'requests') as requests, min(c.figures) filter (where c.what = 'tokens') as tokens
-        from asking a cross join unnest(a.limit_ids) u (id) join counted c on c.limit_id = u.id
-        where c.what in ('requests', 'tokens') group by a.key_id
+        select a.request_id, p_incarnation, a.tenant_id, a.project_id, a.key_id, a.model_id, a.price_version_id, a.contract_id,
+            a.period_ids, a.limit_ids, a.amount, a.tokens, a.output_tokens, now(),
+            a.description || jsonb_build_object('owner', a.owner, 'mode', a.mode)
+        from asking a where a.is_plain and (select yes from fits)
+    ), standing as materialized (
+        select t.key_id, jsonb_strip_nulls(jsonb_build_object(
+            'requests', case when t.requests is not null then jsonb_build_array(t.requests[2], t.requests[1], t.requests[3]) end,
+            'tokens', case when t.tokens is not null then jsonb_build_array(t.tokens[2], t.tokens[1], t.tokens[3]) end)) as standing
+        from (
+            select a.key_id, min(c.figures) filter (where c.what = 'requests') as requests,
+                min(c.figures) filter (where c.what = 'tokens') as tokens
+            from asking a cross join unnest(a.limit_ids) u (id) join counted c on c.limit_id = u.id
+            where c.what in ('requests', 'tokens') group by a.key_id
+        ) t
     )
-    select r.request_id, 'admitted', s.standing from plain r left join (
-        select key_id, jsonb_strip_nulls(jsonb_build_object(
-            'requests', case when requests is not null then jsonb_build_array(requests[2], requests[1], requests[3]) end,
-            'tokens', case when tokens is not null then jsonb_build_array(tokens[2], tokens[1], tokens[3]) end)) as standing
-        from tightest
-    ) s on s.key_id = r.key_id;
+    select a.request_id, 'admitted', s.standing from asking a left join standing s on s.key_id = a.key_id
+    where a.is_plain and (select yes from fits);
+end $$;
+
+-- The batch again, without `is_plain` for those who meet a budget or a limit that has no room for all: they are decided one by one.
+create function billing_without_crowd_v2(p_requests billing_asked[]) returns billing_asked[] language plpgsql as $$
+declare
+    v_periods bigint[];
+    v_limits bigint[];
+begin
+    v_periods := array(
+        select n.id from (
+            select u.id, sum(r.amount) as amount from unnest(p_requests) r cross join unnest(r.period_ids) u (id)
+            where r.objection is null group by u.id
+        ) n join billing_budget_period bp on bp.id = n.id where bp.spent_nano_eur + bp.held_nano_eur + n.amount > bp.cap_nano_eur
+    );
+    v_limits := array(
+        select n.id from (
+            select u.id, count(*) as requests, sum(r.tokens) as tokens, sum(r.output_tokens) as output_tokens
+            from unnest(p_requests) r cross join unnest(r.limit_ids) u (id) where r.objection is null group by u.id
+        ) n join billing_limit l on l.id = n.id join billing_limit_window w on w.limit_id = n.id
+        where w.used + case l.what when 'tokens' then n.tokens when 'output_tokens' then n.output_tokens else n.requests end > l.amount
+    );
+    for i in 1..cardinality(p_requests) loop
+        if p_requests[i].period_ids && v_periods or p_requests[i].limit_ids && v_limits then
+            p_requests[i].is_plain := false;
+        end if;
+    end loop;
+    return p_requests;
 end $$;
 
 -- Admits a batch of requests, given as a JSON array of objects with the members of billing_request. One row a request:
@@ -176,22 +187,22 @@ set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
     v_requests billing_asked[];
-    v_paths billing_path[];
+    v_plain int;
     v_periods bigint[];
     v_limits bigint[];
     v_tenants bigint[];
-    v_plain int;
     v_turned boolean;
+    v_held int := 0;
     v_request billing_asked;
-    v_path billing_path;
-    v_crowded bigint[] := '{}';
 begin
     perform billing_begin_call_v2(p_incarnation);
     for v_round in 1..4 loop
         with asked as materialized (
-            select * from jsonb_to_recordset(p_batch) as r (
-                position int, request_id uuid, key_id bigint, key_version bigint, tenant_version bigint, model_id bigint, mode text,
+            select * from rows from (jsonb_to_recordset(p_batch) as (
+                request_id uuid, key_id bigint, key_version bigint, tenant_version bigint, model_id bigint, mode text,
                 price_version_id bigint, amount bigint, tokens bigint, output_tokens bigint, idempotency text, description jsonb, replay boolean)
+            ) with ordinality as r (request_id, key_id, key_version, tenant_version, model_id, mode, price_version_id, amount, tokens,
+                output_tokens, idempotency, description, replay, position)
         ), path as materialized (
             select k.id as key_id, k.project_id, k.tenant_id, k.policy_version as key_version, t.policy_version as tenant_version,
                 case when k.revoked_at is not null then 'key_revoked'
@@ -237,25 +248,27 @@ begin
             ) as version
             from (select distinct p.rate_card_id, a.model_id, a.mode from asked a join path p on p.key_id = a.key_id) d
         ), weighed as materialized (
-            select a.*, case
+            select a.*, p.tenant_id, p.project_id, p.owner, p.contract_id, p.period_ids, p.limit_ids, case
+                    when p.key_id is null then 'key_unknown'
                     when p.refused is not null then p.refused
                     when p.key_version <> a.key_version or p.tenant_version <> a.tenant_version
                         or a.price_version_id is distinct from f.version then 'stale' end as objection,
-                p.key_id is not null and a.idempotency is null and a.replay is null
-                    and not exists (select from billing_hold h where h.request_id = a.request_id)
+                a.idempotency is null and a.replay is null
+                    and a.request_id <> all (array(
+                        select h.request_id from billing_hold h where h.request_id = any(array(select request_id from asked))))
                     and (select count(*) = count(distinct request_id) from asked) as is_new
             from asked a left join path p on p.key_id = a.key_id
             left join price f on f.rate_card_id = p.rate_card_id and f.model_id = a.model_id and f.mode = a.mode
         )
-        select array_agg(row(w.position, w.request_id, w.key_id, w.model_id, w.mode, w.price_version_id, w.amount, w.tokens, w.output_tokens,
-                    w.idempotency, w.description, w.objection, w.is_new and w.objection is null)::billing_asked
+        select array_agg(row(w.request_id, w.key_id, w.model_id, w.mode, w.price_version_id, w.amount, w.tokens, w.output_tokens,
+                    w.idempotency, w.description, w.tenant_id, w.project_id, w.owner, w.contract_id, w.period_ids, w.limit_ids, w.objection,
+                    w.is_new and w.objection is null)::billing_asked
                 order by w.idempotency is not null, case when w.idempotency is not null then w.key_id end, w.idempotency, w.position),
             count(*) filter (where w.is_new and w.objection is null),
-            (select array_agg(row(p.*)::billing_path) from path p),
-            array(select distinct unnest(p.period_ids) from path p),
-            array(select distinct unnest(p.limit_ids) from path p),
+            array(select unnest(p.period_ids) from path p),
+            array(select unnest(p.limit_ids) from path p),
             (select array_agg(distinct p.tenant_id) from path p where (select bool_or(incomplete) from path))
-        into v_requests, v_plain, v_paths, v_periods, v_limits, v_tenants
+        into v_requests, v_plain, v_periods, v_limits, v_tenants
         from weighed w;
         exit when v_tenants is null;
         perform billing_open_periods_v1(v_tenants);
@@ -269,23 +282,22 @@ begin
     if v_turned then
         perform billing_turn_windows_v1(v_limits);
     end if;
-    v_crowded := billing_crowded_v2(v_requests, v_paths);
-    if v_crowded <> '{}' then
-        select array_agg(row(r.position, r.request_id, r.key_id, r.model_id, r.mode, r.price_version_id, r.amount, r.tokens, r.output_tokens,
-                r.idempotency, r.description, r.objection, r.is_plain and r.key_id <> all (v_crowded))::billing_asked order by n)
-            into v_requests from unnest(v_requests) with ordinality r (position, request_id, key_id, model_id, mode, price_version_id,
-                amount, tokens, output_tokens, idempotency, description, objection, is_plain, n);
+    if v_plain > 0 then
+        return query select * from billing_hold_all_v2(p_incarnation, v_requests, v_periods, v_limits);
+        get diagnostics v_held = row_count;
+        if v_held = 0 then
+            v_requests := billing_without_crowd_v2(v_requests);
+            return query select * from billing_hold_all_v2(p_incarnation,
+                array(select r from unnest(v_requests) r where r.is_plain), v_periods, v_limits);
+            get diagnostics v_held = row_count;
+        end if;
     end if;
-    return query select h.request_id, h.verdict, h.detail from billing_hold_all_v2(p_incarnation, v_requests, v_paths) h;
-    if v_plain = cardinality(v_requests) and v_crowded = '{}' then
+    if v_held = cardinality(v_requests) then
         return;
     end if;
     foreach v_request in array v_requests loop
         continue when v_request.is_plain;
-        v_path := null;
-        select p.* into v_path from unnest(v_paths) p where p.key_id = v_request.key_id;
-        select v_request.request_id, d.verdict, d.detail into request_id, verdict, detail
-            from billing_decide_v2(p_incarnation, v_request, v_path) d;
+        select v_request.request_id, d.verdict, d.detail into request_id, verdict, detail from billing_decide_v2(p_incarnation, v_request) d;
         return next;
     end loop;
 end $$;
