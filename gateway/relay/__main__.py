@@ -53,7 +53,7 @@ def _raise_file_limit() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library keep what bodies leave behind, 64 MiB at most: to map it anew costs ten times a body's copying."""
+    """Let the C library keep what bodies leave behind, 64 MiB at most: mapping it anew costs ten copies of a body."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
