@@ -5,7 +5,8 @@ PY = .venv/bin/python
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-engine lint check
+.PHONY: help up test test-engine lint check crash bench
+CRASH ?= 20
 
 help: ## Running: list all targets
 	@awk -F ':.*## |: ' '/^[a-z-]+:.*## / { if ($$2 != group) { group = $$2; printf "\n%s\n", group } \
@@ -31,4 +32,13 @@ lint: ## Checking: style, types, layers
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 
-check: lint test test-engine ## Checking: what has to pass before a change goes in; .ci/run does just this
+crash: ## Checking: everything is killed at named points, then each bill is compared with the engines (CRASH=20 minutes)
+	@$(BOOTSTRAP) requirements-dev.txt
+	$(PY) -m tests.crash --minutes $(CRASH)
+
+bench: ## Measuring: the gateway and the ledger beside nginx and vllm-router, one table (bench/NOTES.md)
+	@$(BOOTSTRAP) requirements-dev.txt
+	$(PY) -m bench
+
+check: lint test test-engine ## Checking: what has to pass before a change goes in, with 3 minutes of crash; .ci/run does just this
+	@$(MAKE) --no-print-directory crash CRASH=3

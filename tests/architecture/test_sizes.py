@@ -20,7 +20,7 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 def test_no_function_is_longer_than_a_screen() -> None:
     too_long = [
         f"{name_of(path)}: {name} has {lines} lines"
-        for path in python_files(*PACKAGES, "tests")
+        for path in python_files(*PACKAGES, "bench", "tests")
         for name, lines in functions(path)
         if lines > LONGEST_FUNCTION
     ]
@@ -28,5 +28,5 @@ def test_no_function_is_longer_than_a_screen() -> None:
 
 
 def test_no_file_is_longer_than_a_reader_remembers() -> None:
-    lengths = {name_of(path): len(path.read_text().splitlines()) for path in python_files(*PACKAGES, "tests")}
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in python_files(*PACKAGES, "bench", "tests")}
     assert not {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE}
