@@ -51,14 +51,19 @@ class Line:
             # Not a cancellation, for which psycopg would ask the same silent server and wait for it again.
             overdue = asyncio.get_running_loop().call_later(self._call_s, _break_off, connection)
             try:
-                cursor = await connection.execute(query, parameters, prepare=True, binary=True)
-                return await cursor.fetchall() if cursor.description else []
+                return await self._run(connection, query, parameters)
             finally:
                 overdue.cancel()
         except LOST as error:
             if not isinstance(error, ONCE_MORE):
                 await self.close()
             raise
+
+    async def _run(
+        self, connection: psycopg.AsyncConnection[tuple[Any, ...]], query: str, parameters: Sequence[object]
+    ) -> list[tuple[Any, ...]]:
+        cursor = await connection.execute(query, parameters, prepare=True, binary=True)
+        return await cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:
         """Close the connection, if one is open."""

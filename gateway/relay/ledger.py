@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 
 from billing.pricing import Amounts, Prices, Quantities, price_of
+from gateway.relay.batch_line import BatchLine
 from gateway.relay.clock import DatabaseClock
 from gateway.relay.config import Config
 from gateway.relay.database import FENCED, LOST, Line
@@ -108,9 +109,10 @@ class Ledger:
         self.clock = DatabaseClock()
         self._limits = config.limits
         self._on_fenced = on_fenced
-        self._admit_line, self._settle_line, self._life_line = (
-            Line(config.database_url, name, config.limits.call_s) for name in ("admit", "settle", "life")
+        self._admit_line, self._settle_line = (
+            BatchLine(config.database_url, name, config.limits.call_s) for name in ("admit", "settle")
         )
+        self._life_line = Line(config.database_url, "life", config.limits.call_s)
         batch = config.limits.batch
         self.admissions = GroupCommit[Admission, Verdict](
             self._admit, batch=batch, on_fenced=on_fenced, on_too_late=self._undo_late_admission
@@ -243,15 +245,15 @@ class Ledger:
             for admission in batch:
                 admission.replay = True
         answers = await self._admit_line.call(
-            "select request_id, verdict, detail from admit_v1(%s, %s::jsonb)", (self.incarnation, _json(batch))
+            "select request_id, verdict, detail from admit_v1($1, $2)", (self.incarnation, msgspec.json.encode(batch))
         )
         verdicts = {request_id: Verdict(verdict, detail) for request_id, verdict, detail in answers}
         return [verdicts[admission.request_id] for admission in batch]
 
     async def _settle(self, batch: list[Settlement], again: bool) -> list[Charge]:  # noqa: FBT001  # as above
         answers = await self._settle_line.call(
-            "select request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1(%s, %s::jsonb)",
-            (self.incarnation, _json(batch)),
+            "select request_id, verdict, cost_nano_eur, uncharged_nano_eur from settle_v1($1, $2)",
+            (self.incarnation, msgspec.json.encode(batch)),
         )
         charges = {row[0]: Charge(*row[1:]) for row in answers}
         await self._give_back(batch, charges)
