@@ -43,6 +43,7 @@ def main() -> None:
     _raise_file_limit()
     _keep_freed_memory()
     gc.set_threshold(50_000, 20, 50)  # requests make few cycles; the default collects at every few
+    gc.freeze()  # what was imported stays: every full collection looked through it, 17 ms in which no stream went on
     uvloop.run(serve(Gateway(config), arguments))
 
 
