@@ -4,6 +4,9 @@ A primary with a synchronous standby is killed under load and the standby promot
 moment before gateways began that still run.
 """
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +24,8 @@ from tests.gateway.relay.bills import assert_exact
 from tests.gateway.simulated_engine.process import Answered, EngineProcess, eventually
 from tests.support.gateway import GatewayProcess, serve
 from tests.support.ledger import HeldKey, House, make_house
-from tests.support.replication import ArchivedPostgres
+from tests.support.replication import ArchivedPostgres, Copy
+from tests.support.servers import ROOT
 
 LIMITS = "heartbeat_s=0.5,checkpoint_s=0.5,silent_s=4,grace_s=0.1,admit_wait_s=50"
 PATIENCE_S = 60
@@ -120,6 +124,16 @@ def assert_told_is_booked(answers: list[Answered], house: House, key: HeldKey) -
     assert_exact(house, key.row)
 
 
+def assert_ledger_adds_up(copy: Copy) -> None:
+    """What docs/scale.md tells an operator to run."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "verify_ledger"],
+        env=os.environ | {"DATABASE_URL": copy.app_url, "DATABASE_OWNER_URL": copy.owner_url},
+        capture_output=True, text=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_a_promoted_standby_has_everything_that_clients_were_told(
     primary: ArchivedPostgres, house: House, key: HeldKey, tmp_path: Path
@@ -149,6 +163,7 @@ def test_a_promoted_standby_has_everything_that_clients_were_told(
             answers = clients.end()
             with standby.used_by_django():
                 assert_told_is_booked(answers, house, key)
+                assert_ledger_adds_up(standby)
                 fresh = house.key()
                 for gateway in (one, two):  # news are heard from the new primary
                     gateway.await_key(fresh.text)
@@ -184,5 +199,6 @@ def test_after_a_restore_to_a_point_in_time_gateways_from_its_future_end_and_the
                 kept.append(known.chat(house.model.name, key.text, max_tokens=5))
                 assert {answered.status for answered in kept + lost} == {200}
                 assert_told_is_booked(kept, house, key)
+            assert_ledger_adds_up(restored)
     finally:
         restored.close()
