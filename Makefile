@@ -20,7 +20,7 @@ test: ## Checking: all tests but those on a real engine, on real PostgreSQL and 
 	@$(BOOTSTRAP) requirements-dev.txt
 	$(PY) -m pytest -m "not real_engine" $(TESTS)
 
-test-engine: ## Checking: the engine contract on a real vLLM on this machine's CPU (its environment: .venv-engine)
+test-engine: ## Checking: the engine contract on a real vLLM on this machine's CPU (in .venv-engine)
 	@$(BOOTSTRAP) requirements-dev.txt
 	$(PY) -m tests.engine_contract.vllm_on_cpu prepare
 	$(PY) -m pytest -m real_engine tests
@@ -36,9 +36,9 @@ crash: ## Checking: everything is killed at named points, then each bill is comp
 	@$(BOOTSTRAP) requirements-dev.txt
 	$(PY) -m tests.crash --minutes $(CRASH)
 
+check: lint test test-engine ## Checking: what has to pass before a change goes in, with 3 minutes of crash; .ci/run does just this
+	@$(MAKE) --no-print-directory crash CRASH=3
+
 bench: ## Measuring: the gateway and the ledger beside nginx and vllm-router, one table (bench/NOTES.md)
 	@$(BOOTSTRAP) requirements-dev.txt
 	$(PY) -m bench
-
-check: lint test test-engine ## Checking: what has to pass before a change goes in, with 3 minutes of crash; .ci/run does just this
-	@$(MAKE) --no-print-directory crash CRASH=3
