@@ -3,6 +3,7 @@
 DEBUG has no switch: Django's debug page prints the variables of a failed request, and a prompt could be among them.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from console import env
 from gateway.pools import schedule as pools_schedule
-from gateway.relay.limits import Limits
+from gateway.relay.limits import limits_from_environment
 from identity.client_address import parse_networks
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -141,7 +142,7 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # bytes; the management API takes small JSON, inference never comes here
 # Nothing is written to temporary files: a prompt sent to a wrong address would be (I5). As much as the gateway lets by.
-FILE_UPLOAD_MAX_MEMORY_SIZE = Limits().page_body_bytes
+FILE_UPLOAD_MAX_MEMORY_SIZE = limits_from_environment(os.environ).page_body_bytes
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 REST_FRAMEWORK: dict[str, Any] = {

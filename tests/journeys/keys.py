@@ -38,6 +38,7 @@ def make(file: str) -> None:
         "poor": free,
         "one_an_hour": free,
         "one_at_once": free,
+        "manager": KeyPolicy(frozenset(Scope)),
     }.items():
         key, texts[name] = _mint(name, policy)
         if name == "revoked":
