@@ -29,6 +29,7 @@ MOST_REFUSALS = 2_000  # noted at a time
 NOTHING = Quantities()
 UNDELIVERED = "undelivered"
 NEVER = float("-inf")
+AGAIN_S = 0.5  # after a heartbeat that was lost: a connection that is cut must not look like an outage
 
 
 class Description(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -182,7 +183,7 @@ class Ledger:
     async def live(self, checkpoints: Callable[[], Mapping[str, object]]) -> None:
         """Heartbeats, checkpoints of running streams (I2 d) and refusals, for ever."""
         while True:
-            await asyncio.sleep(min(self._limits.heartbeat_s, self._limits.checkpoint_s))
+            await asyncio.sleep(min(self._limits.heartbeat_s, self._limits.checkpoint_s) if self.is_well else AGAIN_S)
             try:
                 await self.beat(checkpoints())
             except Exception as error:  # noqa: BLE001  # were this task to end, the incarnation would be fenced

@@ -112,6 +112,11 @@ def test_started_before_its_servers_it_says_what_it_waits_for_then_works(
 
 def test_the_worker_begins_when_its_broker_comes(given: Installation, valkey: OwnValkey) -> None:
     valkey.start()
+    assert_worker_answers(given)
+
+
+def assert_worker_answers(given: Installation) -> None:
+    """One worker hears what is said through the broker."""
     ping = "from console.celery import app; print(len(app.control.ping(timeout=1)))"
     wait_for(lambda: given.manage("shell", "--no-imports", "-c", ping).strip() == "1", given.said, 40)
 
@@ -160,6 +165,30 @@ def test_postgresql_away_for_long_is_told_and_healed_without_a_restart(
         clients.wait_for_more(20)
     assert not clients.failures
     assert given.demo["pids"] == pids
+
+
+def test_killed_while_postgresql_is_away_they_start_and_wait_for_it(given: Installation, postgres: OwnPostgres) -> None:
+    kinds = ("gateway", "django", "worker")
+    before = {kind: given.pids(kind)[0] for kind in kinds}
+    postgres.stop()
+    try:
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: have_successors(given, before), given.said, 30)
+        time.sleep(2)
+    finally:
+        postgres.start()
+    for _ in range(10):  # whichever gateway takes it
+        wait_for(lambda: ask(given, "/health/ready")[0] == 200, given.said, 30)
+    with load(given) as clients:
+        clients.wait_for_more(20)
+    assert not clients.failures
+    assert_worker_answers(given)
+
+
+def have_successors(given: Installation, before: dict[str, int]) -> bool:
+    now = given.demo["pids"]  # without those that are dead just now
+    return all(kind in now and pid not in given.pids(kind) for kind, pid in before.items())
 
 
 def test_without_valkey_neither_inference_nor_pages_notice(given: Installation, valkey: OwnValkey) -> None:
