@@ -265,8 +265,8 @@ begin
                     w.is_new and w.objection is null)::billing_asked
                 order by w.idempotency is not null, case when w.idempotency is not null then w.key_id end, w.idempotency, w.position),
             count(*) filter (where w.is_new and w.objection is null),
-            array(select unnest(p.period_ids) from path p),
-            array(select unnest(p.limit_ids) from path p),
+            array(select distinct unnest(p.period_ids) from path p),
+            array(select distinct unnest(p.limit_ids) from path p),
             (select array_agg(distinct p.tenant_id) from path p where (select bool_or(incomplete) from path))
         into v_requests, v_plain, v_periods, v_limits, v_tenants
         from weighed w;

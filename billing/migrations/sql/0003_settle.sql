@@ -35,7 +35,7 @@ begin
     with held as materialized (
         select h.request_id, h.period_ids, h.limit_ids from billing_hold h where h.request_id = any(v_ids) order by h.request_id for update
     )
-    select array_agg(h.request_id), array(select unnest(period_ids) from held), array(select unnest(limit_ids) from held)
+    select array_agg(h.request_id), array(select distinct unnest(period_ids) from held), array(select distinct unnest(limit_ids) from held)
         into v_held, v_periods, v_limits from held h;
     if v_held is not null then
         perform from billing_budget_period where id = any(v_periods) order by id for update;
