@@ -14,6 +14,7 @@ import asyncio
 import http.client
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -250,6 +251,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=SIZES[-1], help="the most keys to measure with")
     parser.add_argument("--read", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that installations are stopped and removed
     if arguments.read:
         sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(read())))
     else:

@@ -8,6 +8,7 @@ rows          with ten million usage records: a hold and a charge, the API's pag
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -196,6 +197,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--most", type=int, default=SIZES[-1], help="the most keys")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that installations are stopped and removed
     print(f"# {description()}", flush=True)  # noqa: T201
     for part in arguments.parts or PARTS:
         PARTS[part](arguments.most)
