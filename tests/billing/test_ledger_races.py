@@ -22,7 +22,7 @@ from tests.billing.raw_ledger import request_of
 from tests.support.ledger import make_house
 from tests.support.servers import ROOT
 
-BATCHES = int(os.environ.get("LEDGER_BATCHES", "4000"))
+BATCHES = int(os.environ.get("LEDGER_BATCHES", "3000"))
 RACERS = 4
 LONGEST_S = 100 + BATCHES / 50
 HARMLESS = {

@@ -28,7 +28,7 @@ from tests.billing.ledger_model import Books, Budget, Key, Limit, Row
 from tests.billing.ledger_world import World, tables_of
 from tests.billing.raw_ledger import RawLedger
 
-EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "50"))
 IS_LONG = "LEDGER_EXAMPLES" in os.environ  # only then a failure is made small, which takes minutes
 STEPS = 40
 MEMORY = timedelta(hours=24)

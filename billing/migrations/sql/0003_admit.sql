@@ -2,15 +2,21 @@
 -- periods in id order, then limit windows in id order, then a later statement decides.
 
 -- A fenced incarnation is refused (I2). A call and its incarnation's fencing exclude each other: who fences waits for the calls that began
--- before, and who calls afterwards sees the fence, as the second statement is newer than the lock.
+-- before, and who calls afterwards sees the fence, as the statement that looks is newer than the lock. Two functions, as the lock costs no
+-- query of its own where it is an expression, and a caller may look in a statement that it needs anyway.
+create function billing_refuse_fenced_v2(p_incarnation uuid) returns void language plpgsql as $$
+begin
+    raise exception 'incarnation % is fenced', p_incarnation using errcode = 'BF001';
+end $$;
+
 create function billing_begin_call_v2(p_incarnation uuid) returns void language plpgsql as $$
 begin
     if pg_advisory_xact_lock_shared(uuid_hash_extended(p_incarnation, 7301)) is null then
-        return; -- it never is; so written, the lock needs no query of its own
+        return; -- it never is
     end if;
     perform from billing_incarnation where id = p_incarnation and fenced_at is null;
     if not found then
-        raise exception 'incarnation % is fenced', p_incarnation using errcode = 'BF001';
+        perform billing_refuse_fenced_v2(p_incarnation);
     end if;
 end $$;
 
@@ -193,9 +199,12 @@ declare
     v_tenants bigint[];
     v_turned boolean;
     v_held int := 0;
+    v_is_alive boolean;
     v_request billing_asked;
 begin
-    perform billing_begin_call_v2(p_incarnation);
+    if pg_advisory_xact_lock_shared(uuid_hash_extended(p_incarnation, 7301)) is null then
+        return; -- it never is: see billing_begin_call_v2
+    end if;
     for v_round in 1..4 loop
         with asked as materialized (
             select * from rows from (jsonb_to_recordset(p_batch) as (
@@ -267,9 +276,13 @@ begin
             count(*) filter (where w.is_new and w.objection is null),
             array(select distinct unnest(p.period_ids) from path p),
             array(select distinct unnest(p.limit_ids) from path p),
-            (select array_agg(distinct p.tenant_id) from path p where (select bool_or(incomplete) from path))
-        into v_requests, v_plain, v_periods, v_limits, v_tenants
+            (select array_agg(distinct p.tenant_id) from path p where (select bool_or(incomplete) from path)),
+            exists (select from billing_incarnation where id = p_incarnation and fenced_at is null)
+        into v_requests, v_plain, v_periods, v_limits, v_tenants, v_is_alive
         from weighed w;
+        if not v_is_alive then
+            perform billing_refuse_fenced_v2(p_incarnation);
+        end if;
         exit when v_tenants is null;
         perform billing_open_periods_v1(v_tenants);
     end loop;

@@ -24,8 +24,11 @@ declare
     v_periods bigint[];
     v_limits bigint[];
     v_settled int;
+    v_is_alive boolean;
 begin
-    perform billing_begin_call_v2(p_incarnation);
+    if pg_advisory_xact_lock_shared(uuid_hash_extended(p_incarnation, 7301)) is null then
+        return; -- it never is: see billing_begin_call_v2
+    end if;
     v_ids := array(select distinct (s ->> 'request_id')::uuid from jsonb_array_elements(p_batch) s);
     if cardinality(v_ids) < jsonb_array_length(p_batch) then
         p_batch := (select jsonb_agg(s) from (
@@ -35,8 +38,12 @@ begin
     with held as materialized (
         select h.request_id, h.period_ids, h.limit_ids from billing_hold h where h.request_id = any(v_ids) order by h.request_id for update
     )
-    select array_agg(h.request_id), array(select distinct unnest(period_ids) from held), array(select distinct unnest(limit_ids) from held)
-        into v_held, v_periods, v_limits from held h;
+    select array_agg(h.request_id), array(select distinct unnest(period_ids) from held), array(select distinct unnest(limit_ids) from held),
+            exists (select from billing_incarnation where id = p_incarnation and fenced_at is null)
+        into v_held, v_periods, v_limits, v_is_alive from held h;
+    if not v_is_alive then
+        perform billing_refuse_fenced_v2(p_incarnation);
+    end if;
     if v_held is not null then
         perform from billing_budget_period where id = any(v_periods) order by id for update;
         perform from billing_limit_window where limit_id = any(v_limits) order by limit_id for update;
