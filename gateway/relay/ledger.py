@@ -31,6 +31,13 @@ UNDELIVERED = "undelivered"
 NEVER = float("-inf")
 AGAIN_S = 0.5  # after a heartbeat that was lost: a connection that is cut must not look like an outage
 
+# A call that hung has been made again by the time it goes on, and what it asks for may be settled: then it comes to
+# nothing (an error that nobody hears), rather than to a hold that nobody knows of.
+_ADMIT = """
+    select request_id, verdict, detail
+    from admit_v1($1, case when clock_timestamp() < to_timestamp($3) then $2::jsonb end)
+"""
+
 
 class Description(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the usage record will say of a request besides its figures. What is left out the ledger knows."""
@@ -245,9 +252,8 @@ class Ledger:
         if again:
             for admission in batch:
                 admission.replay = True
-        answers = await self._admit_line.call(
-            "select request_id, verdict, detail from admit_v1($1, $2)", (self.incarnation, msgspec.json.encode(batch))
-        )
+        expires = b"%.3f" % (self.now() + self._limits.call_s)
+        answers = await self._admit_line.call(_ADMIT, (self.incarnation, msgspec.json.encode(batch), expires))
         verdicts = {request_id: Verdict(verdict, detail) for request_id, verdict, detail in answers}
         return [verdicts[admission.request_id] for admission in batch]
 
