@@ -58,10 +58,10 @@ class Campaign:
     async def run(self, seconds: float, most_rounds: int | None = None, plan: list[Choice] | None = None) -> Result:
         """Until the time is over, or after so many rounds; or just the rounds of a plan."""
         began = time.monotonic()
-        deadline = began + seconds
         await self._world.proxy.start()
         sampling = asyncio.create_task(self._sample())
         await self._until_well("the start")
+        deadline = time.monotonic() + seconds
         self._traffic.start()
         streaming = asyncio.create_task(self._stream_on(deadline))
         for choice in plan if plan is not None else rounds(self._seed):

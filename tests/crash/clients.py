@@ -185,9 +185,9 @@ def _chat(**members: object) -> dict[str, object]:
     return {"messages": [{"role": "user", "content": "Hello"}], **members}
 
 
-def bait(dice: random.Random, *, only_streams: bool) -> Wish:
-    """A request that passes every point within a second or two."""
-    if only_streams or dice.random() < 0.6:
+def bait(dice: random.Random, *, stream: bool | None = None) -> Wish:
+    """A request that passes every point within a second or two; `stream` None: streamed or not."""
+    if stream or (stream is None and dice.random() < 0.6):
         usage = {"stream_options": {"include_usage": True}} if dice.random() < 0.5 else {}
         return Wish(CHAT, _chat(**_pace(dice.randint(8, 30), 30), **usage), stream=True)
     return Wish(CHAT, _chat(**_pace(dice.randint(2, 20), 30)))

@@ -69,7 +69,9 @@ class Round:
         return outcome
 
     def _bait(self) -> Wish:
-        return bait(self._dice, only_streams=self._choice.point is Point.FIRST_BYTE)
+        if self._choice.way is Way.HANG:  # an answer in one piece is withheld then, and its charge given back
+            return bait(self._dice, stream=False)
+        return bait(self._dice, stream=True if self._choice.point is Point.FIRST_BYTE else None)
 
     async def _leave_holds(self) -> None:
         """For a sweeper to have work: kill an armed gateway that is at some requests."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from billing.pricing import Prices, price_of
+from billing.pricing import MissingPrice, Prices, price_of
 from tests.crash.clients import Saw, Transcript
 from tests.crash.evidence import Case, Record
 
@@ -238,8 +238,13 @@ def _withheld(case: Case, record: Record, told: Transcript) -> Iterator[tuple[st
 
 def _money(case: Case, record: Record, prices: Prices) -> Iterator[tuple[str, str]]:
     """I3, I4: the price of what was used, never above the hold."""
-    if record.cost + record.uncharged != price_of(record.quantities, prices)[0]:
-        yield "I4 price", f"{record.quantities} cost {price_of(record.quantities, prices)[0]}"
+    try:
+        price = price_of(record.quantities, prices)[0]
+    except MissingPrice as missing:
+        yield "I4 price", str(missing)
+        return
+    if record.cost + record.uncharged != price:
+        yield "I4 price", f"{record.quantities} cost {price}"
     if case.hold.held and record.cost > case.hold.amount:
         yield "I3 hold", f"{record.cost} was charged, {case.hold.amount} was held"
     if record.uncharged:

@@ -113,6 +113,16 @@ def test_a_fenced_gateway_that_writes_on_is_found() -> None:
     assert watch.after_fence(now - 4, 7, "beat of the fenced", "an incarnation")
 
 
+def test_a_gateway_that_is_fenced_though_nobody_struck_it_is_found() -> None:
+    watch, now = a_watch(), time.time()
+    watch.take(now - 9, 7, "began", "an incarnation", {})
+    watch.take(now - 5, 8, "fenced", "an incarnation", {"at": now - 5})
+    assert watch.after_fence(now - 5, 8, "fenced", "an incarnation")
+    assert not watch.after_fence(now - 5, 7, "fenced", "an incarnation")  # it ended by itself
+    watch.lost_at[7] = now - 8
+    assert not watch.after_fence(now - 5, 8, "fenced", "an incarnation")
+
+
 def test_a_hold_that_outlives_its_gateway_is_found() -> None:
     watch, now = a_watch(), time.time()
     watch.take(now - 60, 7, "began", "an incarnation", {})

@@ -155,6 +155,7 @@ def without(name: str, nothing: object = None) -> Change:
         ("I2 whole", changed("transcript", usage={"prompt_tokens": PROMPT, "completion_tokens": 1})),
         ("I2 whole", changed("record", status="zero_usage")),
         ("I4 price", changed("record", cost=1)),
+        ("I4 price", changed("record", quantities=quantities(MADE)._replace(images=1))),
         ("I3 hold", changed("hold", amount=1)),
         ("I3 hold", changed("record", uncharged=1)),
     ],

@@ -213,11 +213,14 @@ class Watch:
                 story.settled_by = life
 
     def after_fence(self, at: float, life: int, what: str, subject: str) -> list[Violation]:
-        """I2: a fenced gateway changes nothing any more, and says nothing."""
+        """I2: a fenced gateway changes nothing any more, and says nothing; none is fenced that was left alone."""
         fenced = self.fenced_at.get(life)
         is_late = fenced is not None and at > fenced + CUT_S and what != "fenced"
         if is_late or what == "beat of the fenced":
             return [Violation("I2 fence", f"life {life}, fenced at {fenced}, wrote {what!r} of {subject} at {at}")]
+        victim = self._life_of.get(subject, 0)
+        if what == "fenced" and life != victim and victim not in self.lost_at:
+            return [Violation("I2 fence", f"life {victim} was fenced by life {life}, and nobody had struck it")]
         return []
 
     def orphans(self) -> list[Violation]:
