@@ -20,13 +20,11 @@ import uvloop
 
 from gateway.relay.client import ClientConnection
 from gateway.relay.config import config_from_environment
-from gateway.relay.failures import log_failure
+from gateway.relay.failures import log_uncaught
 from gateway.relay.gateway import Gateway
 from gateway.relay.limits import MIB
 from gateway.relay.liveness import expect_life
 from identity.core_dumps import forbid_core_dumps
-
-logger = logging.getLogger("beffroi.gateway")
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
@@ -79,7 +77,7 @@ async def serve(gateway: Gateway, arguments: argparse.Namespace) -> None:
         ssl_keyfile=arguments.tls_key,
     )
     server = _Server(config, gateway, arguments.ready_fd)
-    asyncio.get_running_loop().set_exception_handler(_log_without_words)
+    asyncio.get_running_loop().set_exception_handler(log_uncaught)
     await gateway.start()
     await gateway.wait_until_ready()
     watch = asyncio.create_task(_stop_when_fenced(gateway, server))
@@ -124,11 +122,6 @@ async def _stop_when_fenced(gateway: Gateway, server: uvicorn.Server) -> None:
 
 def _connection(gateway: Gateway, server_state: Any, **_: object) -> ClientConnection:
     return ClientConnection(gateway, server_state.connections)
-
-
-def _log_without_words(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What nobody caught. asyncio's own handler logs messages and arguments, which may be content (I5)."""
-    log_failure(logger, "event loop", context.get("exception") or RuntimeError())
 
 
 async def _no_app(scope: object, receive: object, send: object) -> None:

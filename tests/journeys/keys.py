@@ -1,4 +1,4 @@
-"""Keys of the demo's project that something forbids; made beside a running installation by `manage.py shell`."""
+"""Keys, most of which something forbids; made beside a running installation by `manage.py shell`."""
 
 import json
 from datetime import timedelta
@@ -20,8 +20,8 @@ ACTOR = Actor.system("journeys")
 INFERENCE = frozenset({Scope.INFERENCE})
 
 
-def _mint(name: str, policy: KeyPolicy) -> tuple[ApiKey, str]:
-    project = Project.objects.get(tenant__slug="valbourg", name="Default")
+def _mint(name: str, policy: KeyPolicy, tenant: str = "valbourg") -> tuple[ApiKey, str]:
+    project = Project.objects.get(tenant__slug=tenant, name="Default")
     return mint_api_key(maker=Caller.system("journeys", project.tenant), project=project, name=name, policy=policy)
 
 
@@ -39,8 +39,9 @@ def make(file: str) -> None:
         "one_an_hour": free,
         "one_at_once": free,
         "manager": KeyPolicy(frozenset(Scope)),
+        "stranger": KeyPolicy(frozenset(Scope)),
     }.items():
-        key, texts[name] = _mint(name, policy)
+        key, texts[name] = _mint(name, policy, "saint-orme" if name == "stranger" else "valbourg")
         if name == "revoked":
             revoke_api_key(key, actor=ACTOR)
         if name == "poor":

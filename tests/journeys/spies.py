@@ -1,6 +1,8 @@
 """What the two servers of an installation are told and hold: statements, rows, what the broker carries."""
 
 import contextlib
+import http.client
+import json
 import socket
 import threading
 import time
@@ -60,6 +62,46 @@ class Statements(threading.Thread):
     def written(self) -> Iterator[Written]:
         """Each statement that was seen."""
         yield "statements", "pg_stat_activity", "\n".join(self._seen).encode()
+
+
+class Bystander(threading.Thread):
+    """Another organisation that calls models and reads what there is to read, and keeps every answer."""
+
+    def __init__(self, port: int, key: str, model: str, word: str) -> None:
+        super().__init__(daemon=True)
+        self._port, self._headers = port, {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        chat = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
+        chat["simulate"] = {"chunk_text": word, "tokens_per_second": 0, "first_token_ms": 0}
+        self._asked: list[tuple[str, str, object]] = [
+            ("POST", "/v1/chat/completions", chat),
+            ("POST", "/v1/chat/completions", chat | {"stream": True}),
+            ("POST", "/v1/chat/completions", {"model": model}),
+            ("POST", "/v1/estimate", chat),
+            *[("GET", path, None) for path in ("/v1/models", "/api/key", "/api/usage/records", "/", "/nowhere")],
+        ]
+        self._told: list[bytes] = []
+        self.is_over = False
+        self.start()
+
+    def run(self) -> None:
+        while not self.is_over:
+            for method, path, body in self._asked:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    self._ask(method, path, json.dumps(body) if body else None)
+
+    def _ask(self, method: str, path: str, body: str | None) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        try:
+            connection.request(method, path, body, self._headers)
+            response = connection.getresponse()
+            self._told.append(str(response.getheaders()).encode())
+            self._told.append(response.read())
+        finally:
+            connection.close()
+
+    def written(self) -> Iterator[Written]:
+        """All that it was told."""
+        yield "answers to others", "the bystander", b"".join(self._told)
 
 
 class Broker(threading.Thread):

@@ -25,7 +25,7 @@ from tests.gateway.relay.leaving import half_close, reset
 from tests.journeys import canary_requests, echoing_engine
 from tests.journeys.canaries import Family, Found, cores, family_of, files_of, open_files_of, search
 from tests.journeys.canary_requests import CHAT, Request, send
-from tests.journeys.spies import Broker, Statements, rows_of, superuser, tell
+from tests.journeys.spies import Broker, Bystander, Statements, rows_of, superuser, tell
 from tests.support.installation import Installation, wait_for
 from tests.support.wire import request as wire_request
 
@@ -110,6 +110,7 @@ def outcome(sweep: Sweep) -> Outcome:
     """Send everything, kill everything, search everywhere; several tests then look at the outcome."""
     beffroi, home = sweep.beffroi, sweep.beffroi.home
     statements, broker = Statements(home), Broker(home)
+    bystander = Bystander(beffroi.port, sweep.keys["stranger"], sweep.models["chat"], CONTROL.at("bystander"))
     statuses = speak(sweep)
     limits = {pid: Path(f"/proc/{pid}/limits").read_text() for pid in beffroi.pids()}
     leave(sweep)
@@ -119,10 +120,10 @@ def outcome(sweep: Sweep) -> Outcome:
     with control(sweep) as own_pid, superuser(home) as connection:
         connection.execute("checkpoint")
         time.sleep(0.2)  # the spies look
-        statements.is_over = True
+        statements.is_over = bystander.is_over = True
         everything = [
             *open_files_of([own_pid, *family_of(beffroi.process.pid)]), *statements.written(), *broker.written(),
-            *rows_of(home), *files_of(beffroi, sweep.temporary, sweep.began_at),
+            *rows_of(home), *files_of(beffroi, sweep.temporary, sweep.began_at), *bystander.written(),
         ]  # fmt: skip
         broker.close()
         secrets = [text.split("_")[2] for text in sweep.keys.values()]
@@ -148,7 +149,8 @@ def speak(sweep: Sweep) -> dict[str, list[tuple[str, int]]]:
         statuses.setdefault(f"{request.method} {request.path}", []).append((request.about, status))
     good = next(request for request in asked if request.path == CHAT)
     own = Request("its own key", "GET", "/api/key")
-    for name, key in {**sweep.keys, "canary": SAID.word, "like a key": f"bfr_{SAID.word[:10]}_{SAID.word}"}.items():
+    keys = {name: key for name, key in sweep.keys.items() if name != "stranger"}
+    for name, key in {**keys, "canary": SAID.word, "like a key": f"bfr_{SAID.word[:10]}_{SAID.word}"}.items():
         for request in (good, own):
             statuses.setdefault(f"as {name}", []).append((request.path, send(beffroi.port, key, request)))
     return statuses
@@ -252,7 +254,7 @@ def test_I5_the_search_finds_what_is_there(outcome: Outcome) -> None:
     kinds = outcome.found.kinds
     assert set(outcome.found.of(CONTROL)) == kinds
     assert kinds >= IN_THE_DATABASE | {"postgres log", "logs", "terminal", "broker", "broker traffic", "cores"}
-    assert kinds >= {"home", "temporary files", "deleted files", "shared memory"}
+    assert kinds >= {"home", "temporary files", "deleted files", "shared memory", "answers to others"}
 
 
 def test_I5_what_is_kept_by_design_is_in_the_database_only(outcome: Outcome) -> None:
