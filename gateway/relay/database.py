@@ -39,8 +39,14 @@ class Line:
     async def connection(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         """The open connection, made where there is none; raises one of LOST."""
         if self._connection is None or self._connection.closed:
+            # The server gives a call up when we do: what waited there for a lock must not be done once it was repeated.
             self._connection = await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, connect_timeout=5, application_name=f"beffroi {self._name}", **PROBES
+                self._url,
+                autocommit=True,
+                connect_timeout=5,
+                application_name=f"beffroi {self._name}",
+                options=f"-c statement_timeout={round(self._call_s * 1000)}",
+                **PROBES,
             )
         return self._connection
 
