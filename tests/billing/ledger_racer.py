@@ -7,6 +7,7 @@ it can think of, and prints what came of it.
 import json
 import random
 import sys
+import time
 from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
@@ -54,11 +55,12 @@ class Racer:
     def admit(self) -> None:
         """A batch of keys and idempotency keys in any order."""
         batch = []
+        moment, share = int(10 * time.time()), self.dice.choice([0, 0, 0, 0.7])
         for position in range(self.dice.randrange(1, 9)):
             row = self.dice.choice(self.templates) | {"request_id": str(new_request_id()), "position": position}
             row |= {"amount": self.dice.randrange(2_000_000), "tokens": self.dice.randrange(200)}
-            if self.dice.random() < 0.15:
-                row["idempotency"] = self.dice.choice("abcdefgh") + str(self.dice.randrange(30))
+            if self.dice.random() < share:  # keys that nobody used yet, and that others use in this very moment
+                row["idempotency"] = f"{moment} {self.dice.choice('abcde')}"
             batch.append(row)
         rows = self.call("select request_id, verdict from admit_v1(%s, %s::jsonb)", batch)
         self.counts.update(verdict for _, verdict in rows)

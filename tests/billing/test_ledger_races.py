@@ -18,7 +18,7 @@ import pytest
 
 from billing.models import Scope as Holder
 from tests.billing.ledger_racer import Racer
-from tests.billing.raw_ledger import request_of
+from tests.billing.raw_ledger import RawLedger, request_of
 from tests.support.ledger import make_house
 from tests.support.servers import ROOT
 
@@ -143,6 +143,31 @@ def test_four_processes_over_the_same_budgets_never_deadlock_and_every_sum_is_ex
         assert_exact(arena, owner, told)
         assert rows(owner, "select used from billing_limit_window where limit_id = %s", arena.at_once.pk) == [(0,)]
     print(dict(told), dict(meddlers.turns))
+
+
+def test_a_call_that_began_before_a_period_turned_is_counted_in_one_period(
+    database: None, owner_database_url: str, gateway_database_url: str
+) -> None:
+    """While it was beginning, another call opened the next period: both had not ended by its time."""
+    house = make_house()
+    key = house.key().row
+    budget = house.budget(Holder.KEY, key.pk, 10**9)
+    early, late = RawLedger.open(gateway_database_url), RawLedger.open(gateway_database_url)
+    with psycopg.connect(owner_database_url, autocommit=True) as owner:
+        assert late.admit(request_of(house, key))[0].verdict == "admitted"
+        with early.connection.transaction():
+            early.connection.execute("select now()")  # its time is this, whenever it calls
+            owner.execute(
+                "update billing_budget_period set ends_at = clock_timestamp() where budget_id = %s", [budget.pk]
+            )
+            assert late.admit(request_of(house, key))[0].verdict == "admitted"
+            assert early.admit(request_of(house, key))[0].verdict == "admitted"
+        held = rows(
+            owner, "select held_nano_eur from billing_budget_period where budget_id = %s order by id", budget.pk
+        )
+    assert held == [(2_000_000,), (1_000_000,)]
+    early.close()
+    late.close()
 
 
 def race(arena: Arena, url: str) -> Counter[str]:
