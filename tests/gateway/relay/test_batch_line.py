@@ -87,7 +87,7 @@ def test_the_answer_to_a_call_that_was_given_up_is_nobody_elses(gateway_database
 
 def test_what_a_call_waited_for_in_vain_is_not_done_later(gateway_database_url: str) -> None:
     """The server gives up when we do: not even a lock that is free at last lets a call go on that was made again."""
-    mine = "select pg_advisory_lock($1::bigint)::text from (select $2::jsonb) it"
+    mine = "select pg_advisory_lock($1::bigint)::text, pg_sleep(1)::text from (select $2::jsonb) it"
     with psycopg.connect(gateway_database_url, autocommit=True) as other:
         other.execute("select pg_advisory_lock(40)")
 
