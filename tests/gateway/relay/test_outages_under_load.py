@@ -17,7 +17,7 @@ from tests.support.load import Ask, Load, chat
 from tests.support.loose_path import LoosePath
 from tests.support.outage import OwnPostgres
 
-LIMITS = "heartbeat_s=0.5,checkpoint_s=0.5,call_s=1,silent_s=2,grace_s=2"
+LIMITS = "heartbeat_s=0.5,checkpoint_s=0.5,call_s=1,silent_s=3,grace_s=2"
 CLIENTS = 8
 SOME = 80  # requests, after which every client had its turn
 LONG = {"tokens_per_second": 20, "output_tokens": 40}  # a stream of two seconds
@@ -133,15 +133,15 @@ def test_I1_a_network_that_swallows_everything_for_a_while_fails_nobody(place: P
 def test_I2_a_server_that_stood_still_for_longer_than_a_gateway_may_be_silent_fences_nobody(place: Place) -> None:
     """A virtual machine that was moved or paused: it takes up all questions that waited, in any order."""
     key = place.key()
-    pace = {"tokens_per_second": 10, "output_tokens": 60}
+    pace = {"tokens_per_second": 10, "output_tokens": 80}
     streams = [
-        gateway.open_stream(place.house.model.name, key.text, max_tokens=60, simulate=pace)
+        gateway.open_stream(place.house.model.name, key.text, max_tokens=80, simulate=pace)
         for gateway in place.gateways
     ]
     for stream in streams:
         read_until(stream, lambda received: b'"content"' in received)
     place.postgres.freeze()
-    time.sleep(4)
+    time.sleep(5)
     place.postgres.thaw()
     for stream in streams:
         assert b"[DONE]" in read_until(stream, lambda received: b"[DONE]" in received)
