@@ -14,7 +14,8 @@ from psycopg.rows import dict_row
 from billing.models import Contract
 from gateway.relay.ids import new_request_id
 from identity.models import Tenant as TenantRow
-from tests.billing.ledger_model import FOREVER, HOURS, NEVER, Books, Budget, Key, Limit, Row, Tenant
+from tests.billing.ledger_calendar import FOREVER, NEVER
+from tests.billing.ledger_model import HOURS, Books, Budget, Key, Limit, Row, Tenant
 from tests.billing.raw_ledger import RawLedger
 from tests.support.ledger import House, make_house
 
