@@ -69,8 +69,8 @@ class Round:
         return outcome
 
     def _bait(self) -> Wish:
-        if self._choice.way is Way.HANG:  # an answer in one piece is withheld then, and its charge given back
-            return bait(self._dice, stream=False)
+        if self._choice.point is Point.COMMIT_OF_CHARGE and self._choice.victim is Victim.POSTGRES:
+            return bait(self._dice, stream=False)  # an outage long enough withholds it, and gives its charge back
         return bait(self._dice, stream=True if self._choice.point is Point.FIRST_BYTE else None)
 
     async def _leave_holds(self) -> None:
