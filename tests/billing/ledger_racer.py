@@ -52,16 +52,28 @@ class Racer:
         self.counts["batches"] += 1
         return rows
 
-    def admit(self) -> None:
-        """A batch of keys and idempotency keys in any order."""
+    def any_batch(self) -> list[Row]:
+        """Requests of any keys."""
         batch = []
-        moment, share = int(10 * time.time()), self.dice.choice([0, 0, 0, 0.7])
-        for position in range(self.dice.randrange(1, 9)):
-            row = self.dice.choice(self.templates) | {"request_id": str(new_request_id()), "position": position}
+        for _ in range(self.dice.randrange(1, 9)):
+            row = self.dice.choice(self.templates) | {"request_id": str(new_request_id())}
             row |= {"amount": self.dice.randrange(2_000_000), "tokens": self.dice.randrange(200)}
-            if self.dice.random() < share:  # keys that nobody used yet, and that others use in this very moment
-                row["idempotency"] = f"{moment} {self.dice.choice('abcde')}"
+            if self.dice.random() < 0.05:
+                row["idempotency"] = str(self.dice.randrange(10_000))
             batch.append(row)
+        return batch
+
+    def batch_of_the_moment(self) -> list[Row]:
+        """Idempotency keys that others use in this very moment, in any order, of a key without budgets and limits."""
+        moment = int(50 * time.time())
+        return [
+            self.templates[-1] | {"request_id": str(new_request_id()), "idempotency": f"{moment} {letter}"}
+            for letter in self.dice.sample("abcdefgh", 8)
+        ]
+
+    def admit(self) -> None:
+        """A batch of holds."""
+        batch = self.batch_of_the_moment() if self.dice.random() < 0.3 else self.any_batch()
         rows = self.call("select request_id, verdict from admit_v1(%s, %s::jsonb)", batch)
         self.counts.update(verdict for _, verdict in rows)
         self.held += [str(request_id) for request_id, verdict in rows if verdict == "admitted"]
