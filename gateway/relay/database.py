@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import set_json_loads
 
 logger = logging.getLogger("beffroi.database")
@@ -34,18 +35,19 @@ class Line:
 
     def __init__(self, url: str, name: str, call_s: float) -> None:
         self._url, self._name, self._call_s = url, name, call_s
+        # The server gives a call up when we do: what waited there for a lock must not be done once it was repeated.
+        self._options = f"{conninfo_to_dict(url).get('options') or ''} -c statement_timeout={round(call_s * 1000)}"
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
 
     async def connection(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         """The open connection, made where there is none; raises one of LOST."""
         if self._connection is None or self._connection.closed:
-            # The server gives a call up when we do: what waited there for a lock must not be done once it was repeated.
             self._connection = await psycopg.AsyncConnection.connect(
                 self._url,
                 autocommit=True,
                 connect_timeout=5,
                 application_name=f"beffroi {self._name}",
-                options=f"-c statement_timeout={round(self._call_s * 1000)}",
+                options=self._options,
                 **PROBES,
             )
         return self._connection

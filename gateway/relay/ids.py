@@ -3,25 +3,26 @@
 import os
 import time
 import uuid
-from collections.abc import Iterator
 
 RANDOM_BYTES = 10  # a UUID
 AT_ONCE = 256  # UUIDs: the kernel is asked once for all of them
 
+_pool: list[bytes] = []
+os.register_at_fork(after_in_child=_pool.clear)  # or a child would make its parent's ids
 
-def _random_numbers() -> Iterator[int]:
+
+def _random() -> bytes:
     while True:
-        pool = os.urandom(RANDOM_BYTES * AT_ONCE)
-        for start in range(0, len(pool), RANDOM_BYTES):
-            yield int.from_bytes(pool[start : start + RANDOM_BYTES], "big")
-
-
-_random = _random_numbers()
+        try:
+            return _pool.pop()
+        except IndexError:
+            drawn = os.urandom(RANDOM_BYTES * AT_ONCE)
+            _pool.extend(drawn[start : start + RANDOM_BYTES] for start in range(0, len(drawn), RANDOM_BYTES))
 
 
 def new_request_id() -> uuid.UUID:
-    """A UUIDv7: 48 bits of Unix milliseconds, then random. Not for processes that fork."""
-    number = (time.time_ns() // 1_000_000) << 80 | next(_random)
+    """A UUIDv7: 48 bits of Unix milliseconds, then random."""
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(_random(), "big")
     number = number & ~(0xF << 76) | 0x7 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=number)
