@@ -1,6 +1,7 @@
 """One round with the product's own limits: gateway and PostgreSQL are killed together, the hold is gone within 60 s."""
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -29,6 +30,8 @@ async def run(world: World, tell: Callable[[str], None]) -> list[Violation]:
     await asyncio.sleep(CHECKPOINTED_S)
     [gateway] = world.gateways_that_hold("real-limits")
     struck_at = time.time()
+    watch.lost_at |= {life: struck_at for life, pid in world.keeper.pid_of_life.items() if pid == gateway}
+    watch.troubles.append((struck_at - 1, math.inf))
     os.kill(gateway, signal.SIGKILL)
     os.kill(world.pids("postgres")[0], signal.SIGKILL)
     age = await _until_settled(world, struck_at)
@@ -43,6 +46,8 @@ async def run(world: World, tell: Callable[[str], None]) -> list[Violation]:
         found.append(Violation("I2 (d)", "the request was not settled as that of a lost gateway"))
     if not watch.sums.charged["gateway_lost"]:
         found.append(Violation("I2 (d)", f"nothing was charged of a stream of {CHECKPOINTED_S:g} s"))
+    for violation in found:
+        tell(str(violation))
     return found
 
 
