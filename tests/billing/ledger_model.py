@@ -117,7 +117,7 @@ class Answer:
 
 
 def _may_stand(told: list[int], figures: list[list[int]]) -> bool:
-    """Whether a limit stood so after the request, after the whole batch, or in between."""
+    """Whether a limit stood so at some moment of the batch."""
     left = [remaining for _, remaining, _ in figures]
     if min(left) == max(left):
         return told in figures
@@ -148,12 +148,13 @@ class Books:
                 if window.ends_at <= now:
                     window.starts_at, window.ends_at = bounds(window.limit.window, key.tenant.zone, now)
                     window.used = 0
+        before = {key.id: self._standing(key, now) for key in keys} if len(rows) > 1 else {}
         turns = {row["position"]: self._admit_one(row, incarnation, now) for row in sorted(rows, key=_turn)}
         answers = [turns[row["position"]] for row in rows]
-        for row, answer in zip(rows, answers, strict=True):  # the standing told may also be that after the whole batch
+        for row, answer in zip(rows, answers, strict=True):  # the standing may be of any moment from before to after it
             if answer.standing is not None:
                 for what, figures in self._standing(self.keys[row["key_id"]], now).items():
-                    answer.standing[what] += figures
+                    answer.standing[what] += figures + before.get(row["key_id"], {}).get(what, [])
         return answers
 
     def _admit_one(self, row: Row, incarnation: Any, now: datetime) -> Answer:
