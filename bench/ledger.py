@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +115,9 @@ def measure(seconds: float = 4, rounds: int = 3, shapes: tuple[tuple[int, int], 
 
 
 def _median(rows: list[Measured]) -> Measured:
-    values = {name: statistics.median(getattr(row, name) for row in rows) for name in Measured.__dataclass_fields__}
-    return Measured(**values)
+    """The middle of each figure; all rows are of one shape."""
+    figures = [name for name in Measured.__dataclass_fields__ if name not in ("processes", "in_flight")]
+    return replace(rows[0], **{name: statistics.median(getattr(row, name) for row in rows) for name in figures})
 
 
 @contextlib.contextmanager
