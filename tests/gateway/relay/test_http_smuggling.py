@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.relay.bills import await_model
 from tests.gateway.relay.conftest import Scene
 from tests.support.gateway import GatewayProcess, serve
 from tests.support.ledger import make_house
@@ -205,6 +206,7 @@ def test_what_reaches_the_engine_is_one_request_made_anew(scene: Scene, tmp_path
     with RecordingServer.on_port(answer) as engine:
         replica: Any = engine
         serve(house.model, replica)
+        await_model(scene.gateway, house)
         key = house.key().text
         scene.gateway.await_key(key)
         body = chat_body(house.model.name, SMUGGLED.decode())

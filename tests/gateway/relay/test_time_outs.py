@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.relay.bills import house_served_by
 from tests.gateway.relay.conftest import MODELS, Scene
 from tests.gateway.simulated_engine.process import EngineProcess, eventually
-from tests.support.gateway import GatewayProcess, serve
-from tests.support.ledger import House, make_house
+from tests.support.gateway import GatewayProcess
+from tests.support.ledger import House
 from tests.support.wire import Wire, chat, chat_body, request
 
 LIMITS = "head_wait_s=1,idle_s=2,write_stall_s=2,body_rate_bytes=20000,write_buffer_bytes=65536"
@@ -36,8 +37,7 @@ def steady(database: None, tmp_path: Path, hasty: GatewayProcess) -> Iterator[tu
     with EngineProcess(
         MODELS, tmp_path / "journal.jsonl", "k", "--tokens-per-second=200", "--first-token-ms=0"
     ) as engine:
-        house = make_house()
-        serve(house.model, engine)
+        house = house_served_by(hasty, engine)
         key = house.key().text
         hasty.await_key(key)
         yield engine, house, key
