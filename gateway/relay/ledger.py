@@ -156,7 +156,7 @@ class Ledger:
         return await self.admissions.submit(admission, self._limits.admit_wait_s)
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[Charge]":
-        """Queue a charge; it stays queued until the database takes it. The caller waits, shielded, as it likes."""
+        """Queue a charge; it stays queued until the database takes it. The caller waits as it likes and never cancels it."""
         return self.settlements.submit(settlement, float("inf"))
 
     def undo(self, request_id: uuid.UUID) -> None:

@@ -81,10 +81,9 @@ def choose(replicas: Sequence[Replica], tried: Collection[Replica], now: float) 
     Where all rest, the one that may come back first is tried: a request is worth a probe. Not so one that is shut,
     because what it answers cannot be billed. None when none is left.
     """
-    if len(replicas) == 1 and not tried and replicas[0].shut_until <= now:
-        return replicas[0]
     left = [replica for replica in replicas if replica.shut_until <= now and replica not in tried]
-    well = [replica for replica in left if replica.rests_until <= now]
-    if well:
-        return min(well, key=lambda replica: (replica.outstanding, replica.turns))
-    return min(left, key=lambda replica: replica.rests_until, default=None)
+    return min(
+        left,
+        key=lambda replica: (max(0.0, replica.rests_until - now), replica.outstanding, replica.turns),
+        default=None,
+    )
