@@ -2,10 +2,10 @@
 
 import re
 
-from billing.pricing import METERS, Amounts, MissingPrice, Quantities
+from billing.pricing import METERS, Amounts, MissingPrice, Prices, Quantities, price_of
 from gateway.relay.admission import Plan
 from gateway.relay.fields import Endpoint
-from gateway.relay.ledger import NOTHING, UNDELIVERED, Settlement, priced, quantities_of
+from gateway.relay.ledger import NOTHING, UNDELIVERED, Settlement
 from gateway.relay.routing import Replica
 from gateway.relay.usage import Usage
 
@@ -34,6 +34,20 @@ def clamped(plan: Plan, usage: Usage) -> Usage:
     prompt = min(max(usage.prompt, 0), plan.input_tokens)
     completion = min(max(usage.completion, 0), (plan.output or 0) * plan.inference.sequences)
     return Usage(prompt, min(max(usage.cached, 0), prompt), completion, min(max(usage.reasoning, 0), completion))
+
+
+def quantities_of(endpoint: Endpoint, usage: Usage | None, documents: int) -> Quantities:
+    """What a usage counts on the meters. Reranking is counted in documents, with its tokens."""
+    if endpoint is Endpoint.RERANK:
+        return Quantities(input=usage.prompt if usage else 0, documents=documents)
+    if usage is None:
+        return NOTHING
+    return Quantities.from_usage(usage.prompt, usage.cached, usage.completion, usage.reasoning)
+
+
+def priced(quantities: Quantities, prices: Prices) -> Amounts:
+    """The amounts by meter that add up to the price exactly (I4)."""
+    return price_of(quantities, prices)[1]
 
 
 def charged_quantities(plan: Plan, usage: Usage | None) -> Quantities:

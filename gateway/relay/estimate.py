@@ -10,13 +10,13 @@ import msgspec
 from billing.pricing import METERS, MissingPrice, price_of
 from gateway.relay import errors
 from gateway.relay.admission import CHARACTERS_A_TOKEN, Plan, count_prompt, plan_request
+from gateway.relay.charging import quantities_of
 from gateway.relay.failures import log_failure
 from gateway.relay.fields import Endpoint
 from gateway.relay.http_message import HttpRequest
 from gateway.relay.ids import new_request_id
 from gateway.relay.input_bound import check_media
 from gateway.relay.json_walk import BadJson, members_of
-from gateway.relay.ledger import quantities_of
 from gateway.relay.request_body import parse_request
 from gateway.relay.usage import Usage
 

@@ -14,15 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 
-from billing.pricing import Amounts, Prices, Quantities, price_of
+from billing.pricing import Amounts, Quantities
 from gateway.relay.batch_line import BatchLine
 from gateway.relay.clock import DatabaseClock
 from gateway.relay.config import Config
 from gateway.relay.database import FENCED, LOST, Line
 from gateway.relay.failures import log_failure
-from gateway.relay.fields import Endpoint
 from gateway.relay.group_commit import GroupCommit
-from gateway.relay.usage import Usage
 
 logger = logging.getLogger("beffroi.ledger")
 MOST_REFUSALS = 2_000  # noted at a time
@@ -156,7 +154,7 @@ class Ledger:
         return await self.admissions.submit(admission, self._limits.admit_wait_s)
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[Charge]":
-        """Queue a charge; it stays queued until the database takes it. The caller waits as it likes and never cancels it."""
+        """Queue a charge; it stays queued until the database takes it. Who waits for it never cancels it."""
         return self.settlements.submit(settlement, float("inf"))
 
     def undo(self, request_id: uuid.UUID) -> None:
@@ -286,20 +284,6 @@ class Ledger:
                 cost = charges[request_id].cost_nano_eur
                 logger.error("request %s was withheld after its charge: giving %d nano-EUR back", request_id, cost)
             await self._settle_line.call("select give_back_v1(%s, %s)", (self.incarnation, list(owed)))
-
-
-def quantities_of(endpoint: Endpoint, usage: Usage | None, documents: int) -> Quantities:
-    """What a usage counts on the meters. Reranking is counted in documents, with its tokens."""
-    if endpoint is Endpoint.RERANK:
-        return Quantities(input=usage.prompt if usage else 0, documents=documents)
-    if usage is None:
-        return NOTHING
-    return Quantities.from_usage(usage.prompt, usage.cached, usage.completion, usage.reasoning)
-
-
-def priced(quantities: Quantities, prices: Prices) -> Amounts:
-    """The amounts by meter that add up to the price exactly (I4)."""
-    return price_of(quantities, prices)[1]
 
 
 def _json(value: Mapping[str, object] | Iterable[object]) -> str:

@@ -15,10 +15,11 @@ from uuid import UUID
 import psycopg
 
 from billing.pricing import METERS, Amounts, MissingPrice, Prices, Quantities
+from gateway.relay.charging import priced
 from gateway.relay.config import Config
 from gateway.relay.database import FENCED, LOST, Line
 from gateway.relay.failures import log_failure
-from gateway.relay.ledger import NOTHING, Ledger, Settlement, priced
+from gateway.relay.ledger import NOTHING, Ledger, Settlement
 
 logger = logging.getLogger("beffroi.sweeper")
 
