@@ -1,5 +1,7 @@
 """Who asks: a key verified against the snapshot, without a look-up anywhere else. A typo is refused by its checksum."""
 
+import hmac
+
 from gateway.relay import errors
 from gateway.relay.config import Config
 from gateway.relay.http_message import HttpRequest
@@ -21,7 +23,7 @@ class Verifier:
 
     def key_of(self, credential: bytes, snapshot: Snapshot, config: Config) -> Key:
         """The key of an `authorization` header; raises Refusal."""
-        if credential == self._credential:
+        if hmac.compare_digest(credential, self._credential):  # a proxy's connection is not one client's
             key = snapshot.keys.get(self._lookup)
             if key is not None and key.digest == self._digest:
                 return key
