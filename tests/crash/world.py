@@ -40,8 +40,13 @@ SCALED = (
     f"heartbeat_s=0.3,checkpoint_s=0.3,silent_s={SILENT_S},grace_s={GRACE_S},admit_wait_s=4,settle_wait_s={SETTLE_WAIT_S},"
     "call_s=1.5,keep_alive_s=1,silence_s=3,first_byte_s=4,connect_s=1,ejected_s=0.3,ejected_most_s=2"
 )
-# Nobody strikes the steady gateway, so the sweeper that is to be struck has to be another's: its own comes later.
-LATE_SWEEPER = SCALED.replace(f"silent_s={SILENT_S}", f"silent_s={SILENT_S + 2}")
+# Nobody strikes the steady gateway, so the sweeper that is to be struck has to be another's: its own comes later. A
+# long stream may begin or end while the database is stopped: as with the product's own limits, it outwaits any strike.
+STEADY_LIMITS = (
+    SCALED.replace(f"silent_s={SILENT_S}", f"silent_s={SILENT_S + 2}")
+    .replace("admit_wait_s=4", "admit_wait_s=15")
+    .replace(f"settle_wait_s={SETTLE_WAIT_S}", "settle_wait_s=30")
+)
 ARMED, STEADY = "armed", "steady"
 WINDOW = 32_768
 ENGINE_KEY = "engine-key"
@@ -189,7 +194,7 @@ class World:
         return self._django_environment(life) | told
 
     def _steady_environment(self, life: int) -> dict[str, str]:
-        limits = LATE_SWEEPER if self.limits == SCALED else self.limits
+        limits = STEADY_LIMITS if self.limits == SCALED else self.limits
         return self._gateway_environment(life) | {"BEFFROI_LIMITS": limits}
 
     def _armed_environment(self, life: int) -> dict[str, str]:
