@@ -1,0 +1,64 @@
+"""Who gets a bill, and what it is split by."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Tenant(models.Model):
+    """Who gets one bill; on screen an "organisation".
+
+    `policy_version` rises with every change of the tenant or of one of its projects (a database trigger sees to it):
+    the ledger refuses an admission that was decided on an older one.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", _("active")
+        SUSPENDED = "suspended", _("suspended")
+
+    slug = models.SlugField(unique=True, max_length=63)
+    name = models.CharField(max_length=200)
+    time_zone = models.CharField(max_length=64, default="Europe/Paris")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    is_demo = models.BooleanField(default=False)
+    policy_version = models.BigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "suspended"]), name="tenant_status_is_a_known_one"
+            )
+        ]
+        # Gateways poll for what was changed since a version.
+        indexes = [models.Index(fields=["policy_version"], name="tenant_by_policy_version")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Project(models.Model):
+    """An application or a cost centre of a tenant. A new tenant has one, "Default"."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", _("active")
+        ARCHIVED = "archived", _("archived")
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="projects")
+    name = models.CharField(max_length=200)
+    cost_centre = models.CharField(max_length=64, blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="project_name_is_unique_in_its_tenant"),
+            # What a key's foreign key on (project, tenant) refers to: a key cannot be in another tenant's project
+            # (0002_rules.sql).
+            models.UniqueConstraint(fields=["id", "tenant"], name="project_is_of_one_tenant"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "archived"]), name="project_status_is_a_known_one"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
