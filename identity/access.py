@@ -3,23 +3,47 @@
 A door first learns who asks (`caller_for_person`, `caller_for_key`), then asks here for each thing, naming the
 permission that it needs. What a caller may not know of raises `NotFound`, exactly like what does not exist; what it may
 know of but not do raises `Forbidden`. So a stranger never gets a 403, which would tell that there is something.
+
+Who runs the platform is a stranger in every tenant, but for the time of a support session there.
 """
 
 from dataclasses import dataclass
 from typing import Self
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
 
-from identity.audit import Actor
+from identity.audit import Actor, ActorKind
 from identity.errors import Forbidden, NotFound
-from identity.models import ApiKey, Membership, Notice, Person, Project, Role, Tenant
-from identity.permissions import Permission, permissions_of_role, permissions_of_scopes
+from identity.models import (
+    ApiKey,
+    Membership,
+    Notice,
+    OperatorRole,
+    Person,
+    Project,
+    Role,
+    SupportSession,
+    Tenant,
+)
+from identity.permissions import (
+    OPERATOR_PERMISSIONS,
+    SUPPORT_MAY_BE_GRANTED,
+    SUPPORT_PERMISSIONS,
+    OperatorPermission,
+    Permission,
+    permissions_of_role,
+    permissions_of_scopes,
+)
 from identity.scopes import Scope
+
+_MAY_SUPPORT = [role for role in OperatorRole if OperatorPermission.SUPPORT_OPEN in OPERATOR_PERMISSIONS[role]]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, within one tenant: a member, a key, or a part of the product.
+    """Who asks, within one tenant: a member, a key, an operator in a support session, or a part of the product.
 
     permissions: USAGE_READ_TENANT is about the whole tenant, also for a key, which else is confined to its project
     project_ids: the projects that the caller is confined to; None: all of the tenant's, later ones too
@@ -33,11 +57,17 @@ class Caller:
     person: Person | None = None
     role: Role | None = None
     key: ApiKey | None = None
+    support: SupportSession | None = None
 
     @classmethod
     def system(cls, component: str, tenant: Tenant) -> Self:
         """A part of the product that sets a tenant up by itself, such as "seed_demo"."""
         return cls(tenant=tenant, actor=Actor.system(component), permissions=frozenset(Permission))
+
+    @property
+    def is_system(self) -> bool:
+        """Whether it is a part of the product that asks."""
+        return self.actor.kind == ActorKind.SYSTEM
 
     @property
     def project(self) -> Project | None:
@@ -66,7 +96,12 @@ def scopes_of(key: ApiKey) -> frozenset[Scope]:
 
 
 def caller_for_person(person: Person, slug: str) -> Caller:
-    """The person as a member of the tenant. Raises `NotFound` for strangers and for people switched off."""
+    """The person as a member of the tenant, or, for who runs the platform, through a live support session.
+
+    Raises `NotFound` for strangers, for people switched off, and for operators without a session.
+    """
+    if person.is_operator:
+        return _caller_for_operator(person, slug)
     membership = (
         Membership.objects.select_related("tenant")
         .filter(person=person, person__is_active=True, tenant__slug=slug)
@@ -89,9 +124,11 @@ def caller_for_key(key: ApiKey) -> Caller:
 
 
 def tenants_of(person: Person) -> QuerySet[Tenant]:
-    """The tenants that the person is a member of, by name."""
+    """The tenants that the person is a member of, or has a live support session in, by name."""
     if not person.is_active:
         return Tenant.objects.none()
+    if person.is_operator:
+        return Tenant.objects.filter(support_sessions__in=live_support_sessions(person)).order_by("name", "id")
     return Tenant.objects.filter(memberships__person=person).order_by("name", "id")
 
 
@@ -143,6 +180,37 @@ def notices_for(person: Person) -> QuerySet[Notice]:
     if person.is_operator:
         mine |= Q(tenant=None)
     return Notice.objects.filter(mine).order_by("-id")
+
+
+def live_support_sessions(operator: Person) -> QuerySet[SupportSession]:
+    """The operator's sessions that have not ended, as long as the operator still has a role that may open one."""
+    return SupportSession.objects.filter(
+        operator=operator,
+        operator__is_active=True,
+        operator__appointments__role__in=_MAY_SUPPORT,
+        ended_at=None,
+        expires_at__gt=Now(),
+    ).distinct()
+
+
+def _caller_for_operator(person: Person, slug: str) -> Caller:
+    session = live_support_sessions(person).select_related("tenant").filter(tenant__slug=slug).first()
+    if session is None:
+        raise NotFound("tenant")
+    return Caller(
+        tenant=session.tenant,
+        actor=Actor.operator(person),
+        permissions=SUPPORT_PERMISSIONS | granted_to(session),
+        person=person,
+        support=session,
+    )
+
+
+def granted_to(session: SupportSession) -> frozenset[Permission]:
+    """What an owner added to the session and has not run out. What may not be granted counts for nothing here too."""
+    if session.granted_until is None or session.granted_until <= timezone.now():
+        return frozenset()
+    return frozenset(permission for permission in SUPPORT_MAY_BE_GRANTED if permission.value in session.granted)
 
 
 def _caller_for_member(person: Person, membership: Membership) -> Caller:

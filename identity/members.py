@@ -17,10 +17,12 @@ def add_member(*, by: Caller, person: Person, role: Role, projects: Sequence[Pro
     """Make the person a member of the caller's tenant, of all its projects (None) or only of those named.
 
     Raises `Forbidden` (only an owner makes owners), `NotFound` (another tenant's project), `Conflict` (a member
-    already).
+    already, or somebody who runs the platform).
     """
     _require_may_set(by, role)
     _require_own(by.tenant, projects)
+    if person.is_operator:
+        raise Conflict("who runs the platform is no member: a support session is the way in")
     with transaction.atomic():
         try:
             with transaction.atomic():
@@ -67,7 +69,7 @@ def remove_member(*, by: Caller, person: Person) -> None:
 
 def _require_may_set(by: Caller, *roles: Role) -> None:
     by.require(Permission.MEMBER_UPDATE)
-    if Role.OWNER in roles and by.role not in (None, Role.OWNER):
+    if Role.OWNER in roles and not by.is_system and by.role != Role.OWNER:
         raise Forbidden("only an owner makes or unmakes owners")
 
 

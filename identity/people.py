@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from identity import audit
 from identity.api_keys import revoke_keys_of_person
 from identity.errors import Conflict, Invalid
-from identity.models import Person
+from identity.models import OperatorAppointment, OperatorRole, Person
 from identity.wording import clean_name
 
 EMAIL_LENGTH_MAX = 254  # characters; RFC 5321 allows no longer path
@@ -18,6 +18,8 @@ def create_person(
     *, email: str, actor: audit.Actor, name: str = "", language: str = "en", is_operator: bool = False
 ) -> Person:
     """Somebody who can sign in, without a password. The audit chain learns the pseudonym only.
+
+    is_operator: runs the platform; what else there is to run, `operators.appoint_operator` gives
 
     Raises `Invalid`, or `Conflict` where the address is taken.
     """
@@ -34,6 +36,8 @@ def create_person(
                 person.save(force_insert=True)
         except IntegrityError:
             raise Conflict("the e-mail address is taken") from None
+        if is_operator:
+            OperatorAppointment.objects.create(person=person, role=OperatorRole.PLATFORM)
         detail = {"is_operator": is_operator}
         audit.record(actor=actor, action="person.created", target=person, detail=detail)
     return person

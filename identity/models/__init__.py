@@ -1,22 +1,31 @@
 """Tables of identity. Rules live in the verb modules beside this package (`api_keys`, `tenants`, `audit`, ...)."""
 
+from identity.models.access_reviews import AccessReview, AccessReviewLine
 from identity.models.audit import AuditEvent, AuditHead
+from identity.models.invitations import Invitation
 from identity.models.keys import ApiKey
 from identity.models.notices import Notice, NoticeReading
+from identity.models.operators import OperatorAppointment, OperatorRole, SupportSession
 from identity.models.people import Membership, Person, Role
 from identity.models.sign_in import SignInLink
 from identity.models.tenants import Project, Tenant
 
 __all__ = [
+    "AccessReview",
+    "AccessReviewLine",
     "ApiKey",
     "AuditEvent",
     "AuditHead",
+    "Invitation",
     "Membership",
     "Notice",
     "NoticeReading",
+    "OperatorAppointment",
+    "OperatorRole",
     "Person",
     "Project",
     "Role",
     "SignInLink",
+    "SupportSession",
     "Tenant",
 ]

@@ -14,7 +14,8 @@ from identity.api_keys import mint_api_key
 from identity.audit import Actor
 from identity.key_policy import KeyPolicy
 from identity.members import add_member
-from identity.models import ApiKey, Person, Project, Role, Tenant
+from identity.models import ApiKey, OperatorRole, Person, Project, Role, Tenant
+from identity.operators import appoint_operator
 from identity.people import create_person
 from identity.scopes import Scope
 from identity.tenants import create_tenant
@@ -63,6 +64,13 @@ def make_person(name: str, tenant: Tenant | None = None, role: Role = Role.DEVEL
     if tenant is not None:
         add_member(by=Caller.system("tests", tenant), person=person, role=role)
     return person
+
+
+def make_operator(role: OperatorRole = OperatorRole.PLATFORM) -> Person:
+    """Somebody who runs the platform, as this and nothing else."""
+    operator = make_person("olga")
+    appoint_operator(operator, role, actor=TESTS)
+    return operator
 
 
 def make_key(

@@ -1,0 +1,60 @@
+"""Who runs the platform, and as what. Nobody is a member of a tenant and an operator: the two are two accounts."""
+
+from django.db import transaction
+
+from identity import audit
+from identity.errors import Conflict, Forbidden
+from identity.models import Membership, OperatorAppointment, OperatorRole, Person
+from identity.permissions import OperatorPermission, permissions_of_operator
+
+
+def permissions_for_operator(person: Person) -> frozenset[OperatorPermission]:
+    """What the person may do on the platform; nothing for who does not run it, or was switched off."""
+    if not (person.is_operator and person.is_active):
+        return frozenset()
+    roles = OperatorAppointment.objects.filter(person=person).values_list("role", flat=True)
+    return permissions_of_operator(frozenset(OperatorRole(role) for role in roles))
+
+
+def require_operator(person: Person, permission: OperatorPermission) -> None:
+    """Raises `Forbidden` for who lacks the permission on the platform."""
+    if permission not in permissions_for_operator(person):
+        raise Forbidden(permission.value)
+
+
+def appoint_operator(person: Person, role: OperatorRole, *, actor: audit.Actor) -> bool:
+    """Give the person a role of the operator's. False where it was so before. Raises `Conflict` for a member."""
+    with transaction.atomic():
+        Person.objects.select_for_update().get(pk=person.pk)
+        if Membership.objects.filter(person=person).exists():
+            raise Conflict("a member of an organisation cannot run the platform with the same account")
+        _, is_new = OperatorAppointment.objects.get_or_create(person=person, role=role)
+        if not is_new:
+            return False
+        Person.objects.filter(pk=person.pk).update(is_operator=True)
+        audit.record(actor=actor, action="operator.appointed", target=person, detail={"role": role.value})
+    person.refresh_from_db()
+    return True
+
+
+def dismiss_operator(person: Person, role: OperatorRole, *, actor: audit.Actor) -> bool:
+    """Take a role of the operator's away. False where there was none. Raises `Conflict` for the last who appoints."""
+    with transaction.atomic():
+        # All of them, in one order: two who dismiss each other must queue, or nobody would be left.
+        everybody = OperatorAppointment.objects.select_for_update(of=("self",)).select_related("person")
+        rows = list(everybody.order_by("pk"))
+        mine = [row for row in rows if row.person_id == person.pk]
+        dismissed = next((row for row in mine if row.role == role), None)
+        if dismissed is None:
+            return False
+        if role == OperatorRole.PLATFORM and not any(_appoints(row) for row in rows if row.pk != dismissed.pk):
+            raise Conflict("the platform keeps at least one platform operator")
+        dismissed.delete()
+        Person.objects.filter(pk=person.pk).update(is_operator=len(mine) > 1)
+        audit.record(actor=actor, action="operator.dismissed", target=person, detail={"role": role.value})
+    person.refresh_from_db()
+    return True
+
+
+def _appoints(row: OperatorAppointment) -> bool:
+    return row.role == OperatorRole.PLATFORM and row.person.is_active
