@@ -3,6 +3,7 @@
 import sys
 from http import HTTPStatus
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -46,4 +47,9 @@ def _answer(request: HttpRequest, status: HTTPStatus) -> HttpResponse:
         body = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code, "detail": detail}
         return JsonResponse(body, status=status.value, content_type="application/problem+json")
     # Without the request: its context processors could fail again, and a page of an error needs nothing of them.
-    return render(None, "error.html", {"status": status.value}, status=status.value)
+    shown = {
+        "status": status.value,
+        "request_id": request.headers.get("X-Request-Id", ""),
+        "support_contact": settings.SUPPORT_CONTACT,
+    }
+    return render(None, "error.html", shown, status=status.value)

@@ -26,10 +26,16 @@ def sign_in(request: HttpRequest, secret: str) -> HttpResponse:
     person = redeem(secret, now=timezone.now()) if _is_from_this_machine(request) else None
     if person is not None:
         login(request, person, backend=_BACKEND)
-        return redirect("welcome")
+        return redirect("front")
     if isinstance(request.user, Person):
-        return redirect("welcome")
+        return redirect("front")
     return redirect("sign-in-refused")
+
+
+@require_GET
+def sign_in_page(request: HttpRequest) -> HttpResponse:
+    """How to sign in."""
+    return render(request, "welcome_stranger.html")
 
 
 @require_GET
@@ -42,7 +48,7 @@ def sign_in_refused(request: HttpRequest) -> HttpResponse:
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
     logout(request)
-    return redirect("welcome")
+    return redirect("front")
 
 
 def _is_from_this_machine(request: HttpRequest) -> bool:

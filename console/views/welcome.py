@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from console.pages import person_page
 from gateway.pools.models import Replica
 from identity.models import Membership, Person
 from models_catalog.models import LanguageModel
@@ -14,16 +15,15 @@ _READY = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.
 
 
 @require_GET
-def welcome(request: HttpRequest) -> HttpResponse:
-    """Says how to sign in to who is not."""
-    if not isinstance(request.user, Person):
-        return render(request, "welcome_stranger.html")
+@person_page
+def welcome(request: HttpRequest, person: Person) -> HttpResponse:
+    """For whom no organisation's pages are: the operators of a new installation, and people without membership."""
     models = LanguageModel.objects.filter(Exists(_READY)).annotate(
         is_simulated=Exists(_READY.filter(is_simulated=True))
     )
     served = list(models.order_by("kind", "name"))
     context = {
-        "memberships": Membership.objects.filter(person=request.user).select_related("tenant").order_by("tenant__name"),
+        "memberships": Membership.objects.filter(person=person).select_related("tenant").order_by("tenant__name"),
         "models": served,
         "example": next((model.name for model in served if model.kind == LanguageModel.Kind.CHAT), ""),
         "base_url": settings.PUBLIC_URL,

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -12,6 +11,7 @@ from django.utils import timezone
 from gateway.pools.models import Pool, Replica
 from identity.models import Person
 from identity.sign_in_links import make_link
+from tests.support.console import page
 from tests.support.ledger import make_model, unique
 from tests.support.people import TESTS, make_cast
 
@@ -40,16 +40,6 @@ def lands_on(browser: Client, address: str, **headers: str) -> str:
     return str(response["Location"])
 
 
-def page(response: Any) -> str:
-    assert response["Content-Type"] == "text/html; charset=utf-8"
-    assert "unsafe" not in response["Content-Security-Policy"]
-    content: str = response.content.decode()
-    assert not re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:|https?://(?!127)", content)
-    assert re.search(r'<html lang="\w+">', content)
-    assert len(re.findall(r"<h1>", content)) == 1
-    return content
-
-
 def test_a_link_signs_in_once_and_opens_the_first_page(browser: Client, alice: Person) -> None:
     model = make_model(name=f"org/{unique('served')}:1b")
     pool = Pool.objects.create(name=unique("pool"), model=model, served_name="m")
@@ -57,7 +47,7 @@ def test_a_link_signs_in_once_and_opens_the_first_page(browser: Client, alice: P
     address = link(alice)
 
     assert lands_on(browser, address) == "/"
-    shown = page(browser.get("/"))
+    shown = page(browser.get("/welcome"))
     assert alice.email in shown
     assert "A tenant" in shown
     assert "owner" in shown
@@ -66,17 +56,16 @@ def test_a_link_signs_in_once_and_opens_the_first_page(browser: Client, alice: P
     assert '/api/docs"' in shown
 
     another = Client(HTTP_HOST="localhost", REMOTE_ADDR="127.0.0.1")
-    assert lands_on(another, address) == "/sign-in"
-    refused = another.get("/sign-in")
-    assert refused.status_code == 403
-    assert "works once" in page(refused)
+    assert lands_on(another, address) == "/sign-in/refused"
+    refused = another.get("/sign-in/refused")
+    assert "works once" in page(refused, 403)
     assert lands_on(browser, address) == "/"  # who is signed in already gets the page, not a lecture
 
 
 def test_a_wrong_or_old_link_signs_nobody_in(browser: Client, alice: Person) -> None:
     expired = link(alice, timedelta(microseconds=1))
     for address in (expired, "/sign-in/nothing", f"/sign-in/{quote('é' * 50)}", "/sign-in/a%00b"):
-        assert lands_on(browser, address) == "/sign-in"
+        assert lands_on(browser, address) == "/sign-in/refused"
         assert SESSION not in browser.cookies
 
 
@@ -99,7 +88,7 @@ def test_a_link_works_on_this_machine_only_and_not_through_a_proxy(
     browser: Client, alice: Person, headers: dict[str, str]
 ) -> None:
     address = link(alice)
-    assert lands_on(browser, address, **headers) == "/sign-in"
+    assert lands_on(browser, address, **headers) == "/sign-in/refused"
     assert SESSION not in browser.cookies
     assert lands_on(browser, address) == "/"  # and it was not used up
 
@@ -118,20 +107,21 @@ def test_a_refused_link_is_in_no_log(browser: Client, alice: Person, caplog: pyt
 
 def test_signing_out_takes_a_click_of_ones_own(browser: Client, alice: Person) -> None:
     browser.get(link(alice))
-    shown = page(browser.get("/"))
+    shown = page(browser.get("/welcome"))
     assert browser.get("/sign-out").status_code == 405
     assert browser.post("/sign-out").status_code == 403
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', shown)
     assert token
     assert browser.post("/sign-out", {"csrfmiddlewaretoken": token[1]}).status_code == 302
-    assert alice.email not in page(browser.get("/"))
+    assert lands_on(browser, "/") == "/sign-in?next=%2F"
 
 
 def test_a_stranger_is_told_how_to_sign_in_and_nothing_else(browser: Client, alice: Person) -> None:
     model = make_model()
     pool = Pool.objects.create(name=unique("pool"), model=model, served_name="m")
     Replica.objects.create(pool=pool, name="r", url="http://127.0.0.1:1", state=Replica.State.READY)
-    shown = page(browser.get("/"))
+    assert lands_on(browser, "/") == "/sign-in?next=%2F"
+    shown = page(browser.get("/sign-in"))
     assert "make up" in shown
     assert model.name not in shown
 
@@ -139,10 +129,10 @@ def test_a_stranger_is_told_how_to_sign_in_and_nothing_else(browser: Client, ali
 def test_what_people_are_called_is_never_markup(browser: Client, alice: Person) -> None:
     Person.objects.filter(pk=alice.pk).update(name="<script>alert(1)</script>")
     browser.get(link(alice))
-    assert "&lt;script&gt;" in page(browser.get("/"))
+    assert "&lt;script&gt;" in page(browser.get("/welcome"))
 
 
 def test_an_address_that_is_not_there_has_a_page_too(browser: Client) -> None:
     response = browser.get("/nothing")
     assert response.status_code == 404
-    assert "There is no such page" in page(response)
+    assert "There is no such page" in page(response, 404)

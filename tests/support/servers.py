@@ -36,6 +36,7 @@ class TestServers:
         remove_dead_runs()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))  # a socket's path has at most 107 bytes
         self._lock = hold_lock(self.folder)
+        (self.folder / "static").mkdir()  # where an installation collects its static files
         self._account = server_account()
         if self._account:
             os.chown(self.folder, -1, self._account.gid)

@@ -1,0 +1,5 @@
+"""Addresses of models."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,11 @@
+"""Addresses of an organisation's first page."""
+
+from django.urls import URLPattern, path
+
+from console.views.front import organisations, overview, quick_start
+
+urlpatterns: list[URLPattern] = [
+    path("organisations", organisations, name="organisations"),
+    path("t/<slug:slug>/", overview, name="overview"),
+    path("t/<slug:slug>/quick-start", quick_start, name="quick-start"),
+]

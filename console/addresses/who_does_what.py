@@ -1,0 +1,5 @@
+"""Addresses of who does what."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

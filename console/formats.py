@@ -1,0 +1,66 @@
+"""How figures look on pages: in the reader's language, tabular, and exact where somebody asks. No HTTP, no database.
+
+Screens round half-even to cents, and show four digits below one cent; the exact amount is on hover.
+"""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent
+
+NANO = 10**9
+_CENT = NANO // 100
+
+
+def money(nano_eur: int, language: str) -> str:
+    """Such as "€1,234.50" or "€0.0042". Below a hundredth of a cent, but not nothing: "<€0.0001"."""
+    euros = Decimal(nano_eur) / NANO
+    if nano_eur == 0 or abs(nano_eur) >= _CENT:
+        return format_currency(euros.quantize(Decimal("0.01"), ROUND_HALF_EVEN), "EUR", locale=language)
+    shown = euros.quantize(Decimal("0.0001"), ROUND_HALF_EVEN)
+    pattern = {"en": "¤0.0000"}.get(language, "0.0000\u00a0¤")
+    text = format_currency(shown or Decimal("0.0001"), "EUR", pattern, locale=language, currency_digits=False)
+    return text if shown else f"<{text}"
+
+
+def exact_money(nano_eur: int, language: str) -> str:
+    """All nine digits after the point that are there, such as "€0.004217395"."""
+    text = f"{abs(nano_eur) % NANO:09d}".rstrip("0").ljust(2, "0")
+    pattern = ("¤#,##0." if language == "en" else "#,##0.") + "0" * len(text) + ("" if language == "en" else "\u00a0¤")
+    return format_currency(Decimal(nano_eur) / NANO, "EUR", pattern, locale=language, currency_digits=False)
+
+
+def count(number: int, language: str) -> str:
+    """Such as "12,345"."""
+    return format_decimal(number, locale=language)
+
+
+def short_count(number: int, language: str) -> str:
+    """Such as "1.2M", for where the exact figure is on hover."""
+    return format_compact_decimal(number, locale=language, fraction_digits=1)
+
+
+def share(part: int, whole: int, language: str) -> str:
+    """Such as "73 %"; of nothing: "0 %"."""
+    return format_percent(Decimal(part) / whole if whole else Decimal(0), locale=language)
+
+
+def duration(milliseconds: int, language: str) -> str:
+    """Such as "840 ms", "1.2 s", "3 min 20 s"."""
+    if milliseconds < 1_000:
+        return f"{milliseconds}\u00a0ms"
+    if milliseconds < 60_000:
+        return f"{format_decimal(Decimal(milliseconds) / 1000, '0.0', locale=language)}\u00a0s"
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    return f"{minutes}\u00a0min {seconds}\u00a0s"
+
+
+def ago(seconds: int, language: str) -> str:
+    """Such as "3 minutes ago" or "in 2 days"."""
+    return format_timedelta(-seconds, add_direction=True, locale=language, granularity="second", threshold=0.9)
+
+
+def moment(when: object, language: str) -> str:
+    """Such as "21 Nov 2026, 10:42:07", in the zone that `when` (an aware datetime) is in."""
+    pattern = {"en": "d MMM y, HH:mm:ss"}.get(language, "d MMM y HH:mm:ss")
+    return format_datetime(when, pattern, locale=language)  # type: ignore[arg-type]

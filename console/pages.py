@@ -1,0 +1,117 @@
+"""What every page has in common: who asks is known before the view runs, in their language and their tenant's time.
+
+    @tenant_page(Permission.KEY_READ)
+    def keys(request: HttpRequest, caller: Caller) -> HttpResponse: ...
+
+Nobody signed in: to the sign-in page and back. A stranger to the tenant gets the same 404 as for a tenant that is not
+there, a role that is too weak 403. What identity's verbs refuse and a view does not catch becomes a page as well.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, resolve_url
+from django.utils import timezone, translation
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.http import urlencode
+
+from identity import access
+from identity.access import Caller
+from identity.errors import Conflict, Forbidden, Invalid, NotFound
+from identity.models import Person
+from identity.permissions import Permission
+
+View = Callable[..., HttpResponseBase]
+
+
+def tenant_page(permission: Permission) -> Callable[[View], View]:
+    """A page of the tenant that its address names; the view gets the caller, who has the permission."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def page(request: HttpRequest, slug: str, **values: object) -> HttpResponseBase:
+            if not isinstance(request.user, Person):
+                return to_sign_in(request)
+            caller = access.caller_for_person(request.user, slug)
+            request.caller = caller  # type: ignore[attr-defined]
+            caller.require(permission)
+            with timezone.override(ZoneInfo(caller.tenant.time_zone)):
+                return view(request, caller, **values)
+
+        guarded = _in_their_language(_with_refusals_as_pages(page))
+        guarded.permission = permission  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def person_page(view: View) -> View:
+    """A page about whoever is signed in, outside of any tenant; the view gets the person."""
+
+    @wraps(view)
+    def page(request: HttpRequest, **values: object) -> HttpResponseBase:
+        if not isinstance(request.user, Person):
+            return to_sign_in(request)
+        return view(request, request.user, **values)
+
+    guarded = _in_their_language(_with_refusals_as_pages(page))
+    guarded.is_of_person = True  # type: ignore[attr-defined]
+    return guarded
+
+
+def caller_of(request: HttpRequest) -> Caller | None:
+    """Who asks, on a page of a tenant."""
+    return getattr(request, "caller", None)
+
+
+def is_partial(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of the page; going back in history asks for all of it."""
+    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponse:
+    """To the sign-in page, and from there back here."""
+    here = request.get_full_path()
+    if is_partial(request):
+        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+        here = shown.path + (f"?{shown.query}" if shown.query else "")
+        return HttpResponse(status=204, headers={"HX-Redirect": _sign_in_address(here)})
+    return redirect(_sign_in_address(here if request.method == "GET" else "/"))
+
+
+def _sign_in_address(after: str) -> str:
+    return f"{resolve_url('sign-in')}?{urlencode({'next': after})}"
+
+
+def _in_their_language(view: View) -> View:
+    @wraps(view)
+    def page(request: HttpRequest, *args: object, **values: object) -> HttpResponseBase:
+        if isinstance(request.user, Person):
+            translation.activate(request.user.language)
+            request.LANGUAGE_CODE = translation.get_language() or "en"
+        response = view(request, *args, **values)
+        # A page shows what is somebody's own: no cache keeps it, and after a sign-out "back" shows nothing.
+        add_never_cache_headers(response)
+        patch_vary_headers(response, ["HX-Request"])
+        return response
+
+    return page
+
+
+def _with_refusals_as_pages(view: View) -> View:
+    @wraps(view)
+    def page(request: HttpRequest, *args: object, **values: object) -> HttpResponseBase:
+        try:
+            return view(request, *args, **values)
+        except NotFound as error:
+            raise Http404 from error
+        except Forbidden as error:
+            raise PermissionDenied from error
+        except (Invalid, Conflict) as error:
+            raise BadRequest from error
+
+    return page

@@ -1,0 +1,31 @@
+"""The words and tones of states. A state that is not here is shown as it is, in grey."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+_STATES: dict[str, tuple[str, Promise]] = {
+    "active": ("green", _("active")),
+    "expiring": ("yellow", _("expires soon")),
+    "expired": ("secondary", _("expired")),
+    "revoked": ("secondary", _("revoked")),
+    "blocked": ("red", _("blocked")),
+    "rotating": ("blue", _("rotation under way")),
+    "archived": ("secondary", _("archived")),
+    "suspended": ("red", _("suspended")),
+    "pending": ("yellow", _("waiting")),
+    "sent": ("green", _("sent")),
+    "failed": ("red", _("failed")),
+    "completed": ("green", _("completed")),
+    "refused": ("yellow", _("refused")),
+    "running": ("blue", _("under way")),
+}
+
+
+def tone_of(state: str) -> str:
+    """One of Tabler's colour names."""
+    return _STATES[state][0] if state in _STATES else "secondary"
+
+
+def word_of(state: str) -> str:
+    """The state in the reader's language."""
+    return str(_STATES[state][1]) if state in _STATES else state.replace("_", " ")

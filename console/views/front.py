@@ -1,0 +1,59 @@
+"""Where `/` leads, the list of one's organisations, and the first steps."""
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET
+
+from console.pages import person_page, tenant_page
+from console.snippets import chat_snippets
+from gateway.pools.models import Replica
+from identity.access import Caller, tenants_of
+from identity.models import Person
+from identity.permissions import Permission
+from models_catalog.models import LanguageModel
+
+_LAST_TENANT = "last_tenant"
+_FOUND_MAX = 100
+
+
+@require_GET
+@person_page
+def front(request: HttpRequest, person: Person) -> HttpResponse:
+    """To the organisation that was looked at last, else the first one."""
+    slugs = list(tenants_of(person).values_list("slug", flat=True)[:_FOUND_MAX])
+    last = request.session.get(_LAST_TENANT)
+    if slugs:
+        return redirect("overview", slug=last if last in slugs else slugs[0])
+    return redirect("welcome")
+
+
+@require_GET
+@person_page
+def organisations(request: HttpRequest, person: Person) -> HttpResponse:
+    """All that the person is a member of, by name, and a search."""
+    text = request.GET.get("q", "")[:200]
+    found = tenants_of(person)
+    if text:
+        found = found.filter(name__icontains=text)
+    shown = {"organisations": found[:_FOUND_MAX], "text": text, "most": _FOUND_MAX}
+    return render(request, "console/front/organisations.html", shown)
+
+
+@require_GET
+@tenant_page(Permission.TENANT_READ)
+def overview(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """What an organisation sees first."""
+    request.session[_LAST_TENANT] = caller.tenant.slug
+    return render(request, "console/front/overview.html")
+
+
+@require_GET
+@tenant_page(Permission.TENANT_READ)
+def quick_start(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """From a key to a first answer, with the real addresses."""
+    ready = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.READY)
+    chat = LanguageModel.objects.filter(Exists(ready), kind=LanguageModel.Kind.CHAT).order_by("name").first()
+    shown = {"snippets": chat_snippets(settings.PUBLIC_URL, chat.name) if chat else []}
+    return render(request, "console/front/quick_start.html", shown)

@@ -1,0 +1,65 @@
+"""Every page of the console, found by its address: quick, sound, within its policy, usable by everybody."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoDbBlocker
+
+from tests.support.browser import NARROW, NARROWEST, WIDE, Browser, open_browser
+from tests.support.console import page, signed_in
+from tests.support.console_world import ConsoleWorld, Route, console_routes, make_console_world
+
+QUERIES_MAX = 10
+PAGES = [route for route in console_routes() if route.is_of_tenant or hasattr(route.view, "is_of_person")]
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[ConsoleWorld]:
+    with django_db_blocker.unblock():
+        yield make_console_world()
+
+
+@pytest.fixture(scope="module")
+def browser(world: ConsoleWorld) -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+def is_shown(world: ConsoleWorld, route: Route) -> bool:
+    """Whether GET answers with a page: some only take posts, some lead elsewhere, some are files."""
+    response = signed_in(world.cast.alice).get(world.address(route))
+    return response.status_code == 200 and response["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("route", PAGES, ids=lambda route: route.name)
+def test_a_page_is_sound_and_takes_few_queries(world: ConsoleWorld, route: Route) -> None:
+    alice = signed_in(world.cast.alice)
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        response = alice.get(world.address(route))
+    assert response.status_code in (200, 302, 405), response.status_code
+    if response.status_code == 200 and response["Content-Type"].startswith("text/html"):
+        page(response)
+        assert "no-store" in response["Cache-Control"]
+    assert len(queries) <= QUERIES_MAX, [query["sql"][:150] for query in queries]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(110)
+@pytest.mark.parametrize("route", PAGES, ids=lambda route: route.name)
+def test_axe_finds_nothing_and_nothing_is_wider_than_its_screen(
+    world: ConsoleWorld, browser: Browser, route: Route
+) -> None:
+    if not is_shown(world, route):
+        pytest.skip("not a page")
+    with browser.window(world.cast.alice, width=WIDE, theme="light") as window:
+        window.open(world.address(route))
+        assert window.offences() == []
+        window.page.emulate_media(color_scheme="dark")
+        window.page.set_viewport_size({"width": NARROW, "height": 800})
+        assert window.offences() == []
+        window.page.set_viewport_size({"width": NARROWEST, "height": 800})
+        assert not window.is_wider_than_its_screen()

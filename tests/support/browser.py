@@ -1,0 +1,131 @@
+"""A real Chromium before a real server: pages as people see them.
+
+Each window notes what went wrong in it: a violation of the content security policy, an error of a script, an answer of
+the server with a 5xx status. `close()` fails where something did.
+"""
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from identity.models import Person
+from tests.support.console import session_of
+
+# Playwright's loop runs in our thread: Django would take the tests' own queries for ones that block a server's loop.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+
+ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+WIDE, NARROW, NARROWEST = 1280, 390, 320
+Theme = Literal["light", "dark"]
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@dataclass
+class Window:
+    """One window and what went wrong in it."""
+
+    page: Page
+    address: str
+    troubles: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Page:
+        """Go to a path of the console."""
+        self.page.goto(self.address + path)
+        return self.page
+
+    def offences(self) -> list[str]:
+        """What axe has to say against the page: rule, and where."""
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = self.page.evaluate("tags => axe.run(document, {runOnly: tags})", WCAG)["violations"]
+        return [f"{one['id']}: {', '.join(str(node['target'][0]) for node in one['nodes'][:3])}" for one in found]
+
+    def is_wider_than_its_screen(self) -> bool:
+        """Whether one has to scroll sideways (WCAG 1.4.10)."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+    def close(self) -> None:
+        """Close it; fails where anything went wrong in it."""
+        self.page.context.close()
+        assert not self.troubles, self.troubles
+
+
+class Browser:
+    """Opens windows for people."""
+
+    def __init__(self, chromium: Chromium, address: str) -> None:
+        self._chromium, self.address = chromium, address
+
+    @contextmanager
+    def window(
+        self, person: Person | None, *, width: int = WIDE, theme: Theme = "light", **options: Any
+    ) -> Iterator[Window]:
+        """A window of somebody who is signed in (None: nobody)."""
+        context = self._chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce", **options
+        )
+        if person is not None:
+            context.add_cookies([{"name": "sessionid", "value": session_of(person), "url": self.address}])
+        window = Window(context.new_page(), self.address)
+        _listen(context, window.troubles)
+        yield window
+        window.close()
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Chromium and our pages. Skips where there is no Chromium, unless a build machine promised one."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        assert not os.environ.get("CI"), "no Chromium: .ci/run installs it"
+        pytest.skip("no Chromium on this machine: apt install chromium")
+    with _serving() as address, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield Browser(chromium, address)
+        chromium.close()
+
+
+def _listen(context: BrowserContext, troubles: list[str]) -> None:
+    context.on("weberror", lambda error: troubles.append(f"script: {error.error}"))
+    context.on(
+        "console",
+        lambda message: troubles.append(message.text) if "Content Security Policy" in message.text else None,
+    )
+    context.on(
+        "response",
+        lambda response: troubles.append(f"{response.status} {response.url}") if response.status >= 500 else None,
+    )
+
+
+@contextmanager
+def _serving() -> Iterator[str]:
+    """Our pages, served by uvicorn as in an installation, from a thread of this process."""
+    from console.asgi import application
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+    listening.close()

@@ -1,0 +1,76 @@
+"""An organisation in which every page has something to show, and a value for each part of an address."""
+
+from dataclasses import dataclass
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from tests.support.people import Cast, make_cast, make_key
+
+
+@dataclass(frozen=True)
+class ConsoleWorld:
+    """The cast, and what the addresses of its tenant's pages are made with."""
+
+    cast: Cast
+    values: dict[str, object]
+
+    def address(self, route: "Route") -> str:
+        """The address of a page here. Fails where a part of it has no value yet: add one to `make_console_world`."""
+        missing = set(route.parts) - self.values.keys()
+        assert not missing, f"{route.name}: no value for {missing} in tests/support/console_world.py"
+        from django.urls import reverse
+
+        return reverse(route.name, kwargs={part: self.values[part] for part in route.parts})
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address of the console: its name, the names of its parts, and the view."""
+
+    name: str
+    parts: tuple[str, ...]
+    view: object
+
+    @property
+    def is_of_tenant(self) -> bool:
+        """Whether it lies under `/t/<slug>/`."""
+        return hasattr(self.view, "permission")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What the view takes, as its `require_...` decorators say."""
+        return getattr(self.view, "methods", ("GET",))
+
+
+def make_console_world() -> ConsoleWorld:
+    """alice's tenant, with a key."""
+    cast = make_cast()
+    key, _ = make_key(cast.tenant)
+    values: dict[str, object] = {
+        "slug": cast.tenant.slug,
+        "lookup": key.lookup,
+        "project_id": cast.project.pk,
+        "pseudonym": cast.bob.pseudonym,
+    }
+    return ConsoleWorld(cast, values)
+
+
+def console_routes() -> list[Route]:
+    """Every address of the console that has a name, by name; those of the API are not among them."""
+    found = {route.name: route for route in _routes(get_resolver().url_patterns, ()) if "console." in _home(route.view)}
+    return [found[name] for name in sorted(found)]
+
+
+def _routes(patterns: list[URLPattern | URLResolver], above: tuple[str, ...]) -> list[Route]:
+    routes = []
+    for pattern in patterns:
+        parts = above + tuple(pattern.pattern.converters)
+        if isinstance(pattern, URLResolver):
+            routes += _routes(pattern.url_patterns, parts)
+        elif pattern.name:
+            routes.append(Route(pattern.name, parts, pattern.callback))
+    return routes
+
+
+def _home(view: object) -> str:
+    return f"{getattr(view, '__module__', '')}."
