@@ -11,7 +11,7 @@ from console.supervisor.environment import adopt
 from console.supervisor.home import HomeError
 
 # The owner of the tables alters them and seals what they hold; every other command works as the role that may not.
-OWNER_COMMANDS = frozenset({"migrate", "makemigrations", "showmigrations", "sqlmigrate", "seal_usage"})
+OWNER_COMMANDS = frozenset({"migrate", "makemigrations", "showmigrations", "sqlmigrate", "seal_usage", "seed_scale"})
 
 
 def use_the_owners_login(command: str) -> None:

@@ -42,6 +42,7 @@ class Beffroi:
             "BEFFROI_PORT": str(free_ports(1)[0]),
             "BEFFROI_GATEWAYS": str(gateways),
             "BEFFROI_DEMO_TIER": "unlimited",
+            "BEFFROI_DEMO_HISTORY": "0",
             "BEFFROI_ENGINES": f"{script.MODEL}=http://127.0.0.1:{engine}",
         }
 

@@ -72,7 +72,7 @@ def seed_demo(*, tier: str, new_key: bool) -> str:
     `new_key`: the text of an earlier key was lost, so it is revoked and another made. Raises `Tier.DoesNotExist`.
     """
     tenants = [_tenant(demo, tier) for demo in TENANTS]
-    _person(OPERATOR)
+    demo_person(OPERATOR)
     first = tenants[0]
     project = Project.objects.get(tenant=first, name="Default")
     live = ApiKey.objects.filter(project=project, name=KEY_NAME, revoked_at=None).first()
@@ -118,13 +118,14 @@ def _tenant(demo: DemoTenant, tier: str) -> Tenant:
     if tenant is None:
         tenant = create_tenant(slug=demo.slug, name=demo.name, actor=ACTOR, is_demo=True)
     start_contract(tenant=tenant, tier=tier_by_code(tier), actor=ACTOR)
-    for demo_person in demo.people.values():
-        person = _person(demo_person)
-        if demo_person.role is not None and not Membership.objects.filter(tenant=tenant, person=person).exists():
-            add_member(by=Caller.system("demo", tenant), person=person, role=demo_person.role)
+    for member in demo.people.values():
+        person = demo_person(member)
+        if member.role is not None and not Membership.objects.filter(tenant=tenant, person=person).exists():
+            add_member(by=Caller.system("demo", tenant), person=person, role=member.role)
     return tenant
 
 
-def _person(demo: DemoPerson) -> Person:
+def demo_person(demo: DemoPerson) -> Person:
+    """The person, made where missing."""
     person = Person.objects.filter(email=demo.email).first()
     return person or create_person(email=demo.email, name=demo.name, actor=ACTOR, is_operator=demo.role is None)

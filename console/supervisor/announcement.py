@@ -12,18 +12,21 @@ from console.supervisor.home import Home, write_json
 class Demo:
     """What `seed_demo` made: a key, sign-in links that work once (the owner's first), the models to try.
 
-    In an empty installation only the first operator's link, from `set_up`.
+    In an empty installation only the first operator's link, from `set_up`. `has_past`: usage is there already.
     """
 
     api_key: str = ""
     login_urls: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    has_past: bool = True
 
 
 def read_demo(answer: str, last_key: str) -> Demo:
     """From the JSON that `seed_demo` or `set_up` printed; a key made on an earlier start is only known from then."""
     content = json.loads(answer)
-    return Demo(content.get("api_key") or last_key, content["login_urls"], content["models"])
+    return Demo(
+        content.get("api_key") or last_key, content["login_urls"], content["models"], content.get("has_past", True)
+    )
 
 
 def demo_json(address: str, demo: Demo, pids: Mapping[str, Any]) -> dict[str, Any]:

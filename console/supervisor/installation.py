@@ -102,7 +102,11 @@ class Installation:
         lost = [] if last_key else ["--new-key"]
         with step("Making the demo organisations"):
             answer = self._supervisor.run_step("seed_demo", "--base-url", self._address, *lost)
-            return announcement.read_demo(answer, last_key)
+            demo = announcement.read_demo(answer, last_key)
+        if not demo.has_past and env.switch("BEFFROI_DEMO_HISTORY", default=True):
+            with step("Writing the demo's last two months"):
+                self._supervisor.run_step("seed_scale", "--small")
+        return demo
 
     def _start_servers(self) -> None:
         secrets = load_secrets(self._home)

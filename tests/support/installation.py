@@ -41,7 +41,7 @@ class Installation:
         ours = servers.environment().keys()  # an installation makes its own servers and secrets
         self.environment = {name: value for name, value in os.environ.items() if name not in ours}
         self.environment |= {"BEFFROI_HOME": str(self.home.folder), "BEFFROI_PORT": str(self.port)}
-        self.environment |= {"BEFFROI_GATEWAYS": str(GATEWAYS)} | environment
+        self.environment |= {"BEFFROI_GATEWAYS": str(GATEWAYS), "BEFFROI_DEMO_HISTORY": "0"} | environment
 
     def __enter__(self) -> Self:
         try:

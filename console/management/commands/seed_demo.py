@@ -7,11 +7,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 from console import env
 from console.demo import demo_models, seed_demo, sign_in_secrets
+from console.demo_past import has_past
 from identity.errors import NotFound
 
 
 class Command(BaseCommand):
-    """Prints {"api_key": text or "", "login_urls": {role: url}, "models": {kind: id}}."""
+    """Prints {"api_key": text or "", "login_urls": {role: url}, "models": {kind: id}, "has_past": bool}."""
 
     help = "Make the demo organisations, people and key (only what is missing) and print how to use them, as JSON."
 
@@ -31,4 +32,5 @@ class Command(BaseCommand):
             engine.partition("=")[0].strip() for engine in env.text("BEFFROI_ENGINES", "").split(",") if "=" in engine
         ]
         links = {role: f"{base_url}/sign-in/{secret}" for role, secret in sign_in_secrets().items()}
-        self.stdout.write(json.dumps({"api_key": api_key, "login_urls": links, "models": demo_models(given)}))
+        content = {"api_key": api_key, "login_urls": links, "models": demo_models(given), "has_past": has_past()}
+        self.stdout.write(json.dumps(content))
