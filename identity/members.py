@@ -1,38 +1,55 @@
-"""Who belongs to a tenant. What a member loses, the member's keys lose in the same transaction (I6)."""
+"""Who belongs to a tenant. What a member loses, the member's keys lose in the same transaction (I6).
+
+Nobody gives more than they have: only an owner makes and unmakes owners, and a key only touches members who may do no
+more than itself, in its own project. Who came from a group of the identity provider or by SCIM is changed there.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from identity import audit
 from identity.access import Caller, scopes_of
 from identity.api_keys import revoke_api_key, revoke_keys_of_person
 from identity.errors import Conflict, Forbidden, NotFound
-from identity.models import ApiKey, Membership, Person, Project, Role, Tenant
+from identity.models import ApiKey, Invitation, Membership, Person, Project, Role, Tenant
+from identity.notices import notify
 from identity.permissions import Permission, may_give, permissions_of_role
 
+Source = Membership.Source
 
-def add_member(*, by: Caller, person: Person, role: Role, projects: Sequence[Project] | None = None) -> Membership:
+
+def add_member(
+    *,
+    by: Caller,
+    person: Person,
+    role: Role,
+    projects: Sequence[Project] | None = None,
+    source: Source = Source.INVITATION,
+) -> Membership:
     """Make the person a member of the caller's tenant, of all its projects (None) or only of those named.
 
     Raises `Forbidden` (only an owner makes owners), `NotFound` (another tenant's project), `Conflict` (a member
     already, or somebody who runs the platform).
     """
-    _require_may_set(by, role)
-    _require_own(by.tenant, projects)
+    by.require(Permission.MEMBER_UPDATE)
+    require_may_give(by, role, projects)
+    require_own_projects(by.tenant, projects)
     if person.is_operator:
         raise Conflict("who runs the platform is no member: a support session is the way in")
     with transaction.atomic():
         try:
             with transaction.atomic():
                 membership = Membership.objects.create(
-                    person=person, tenant=by.tenant, role=role, in_all_projects=projects is None
+                    person=person, tenant=by.tenant, role=role, in_all_projects=projects is None, source=source
                 )
         except IntegrityError:
             raise Conflict("the person is a member already") from None
         membership.projects.set(projects or [])
-        detail = _described(role, projects)
+        notify(by.tenant, "member.added", roles=_OVERSEERS, context={"name": str(person), "role": role.value})
+        detail = described(role, projects) | {"source": source.value}
         audit.record(tenant=by.tenant, actor=by.actor, action="member.added", target=person, detail=detail)
     return membership
 
@@ -40,50 +57,93 @@ def add_member(*, by: Caller, person: Person, role: Role, projects: Sequence[Pro
 def change_member(*, by: Caller, person: Person, role: Role, projects: Sequence[Project] | None = None) -> None:
     """Give the member another role or other projects; the member's keys keep only what the new role allows.
 
-    Raises `Forbidden`, `NotFound`, `Conflict` (the last owner).
+    Raises `Forbidden`, `NotFound`, `Conflict` (the last owner, somebody from a group or from SCIM).
     """
-    _require_own(by.tenant, projects)
+    require_own_projects(by.tenant, projects)
     with transaction.atomic():
-        membership = _locked_membership(by.tenant, person)
-        _require_may_set(by, role, Role(membership.role))
+        membership = _locked_membership(by, person)
+        require_may_give(by, role, projects)
         if role != Role.OWNER:
             _require_another_owner(membership)
+        before = described(Role(membership.role), projects_of(membership))
         Membership.objects.filter(pk=membership.pk).update(role=role, in_all_projects=projects is None)
         membership.projects.set(projects or [])
         _narrow_keys(by, person, role, projects)
-        detail = _described(role, projects) | {"role_before": membership.role}
+        told = {"name": str(person), "by": name_of(by), "role": role.value}
+        notify(by.tenant, "member.changed", roles=_OVERSEERS, context=told)
+        detail = described(role, projects) | {"role_before": before["role"], "projects_before": before["projects"]}
         audit.record(tenant=by.tenant, actor=by.actor, action="member.changed", target=person, detail=detail)
 
 
 def remove_member(*, by: Caller, person: Person) -> None:
-    """End the membership and revoke the person's keys in the tenant. Raises `Forbidden`, `NotFound`, `Conflict`."""
+    """End the membership, revoke the person's keys in the tenant, and take back what they had invited.
+
+    Raises `Forbidden`, `NotFound`, `Conflict` (the last owner, somebody from a group or from SCIM).
+    """
     with transaction.atomic():
-        membership = _locked_membership(by.tenant, person)
-        _require_may_set(by, Role(membership.role))
+        membership = _locked_membership(by, person)
         _require_another_owner(membership)
         membership.delete()
         revoked = revoke_keys_of_person(person, tenant=by.tenant, actor=by.actor)
-        detail = {"role": membership.role, "keys_revoked": revoked}
+        withdrawn = _withdraw_invitations(by.tenant, person)
+        notify(by.tenant, "member.removed", roles=_OVERSEERS, context={"name": str(person), "by": name_of(by)})
+        detail = {"role": membership.role, "keys_revoked": revoked, "invitations_withdrawn": withdrawn}
         audit.record(tenant=by.tenant, actor=by.actor, action="member.removed", target=person, detail=detail)
 
 
-def _require_may_set(by: Caller, *roles: Role) -> None:
-    by.require(Permission.MEMBER_UPDATE)
-    if Role.OWNER in roles and not by.is_system and by.role != Role.OWNER:
+def require_may_give(by: Caller, role: Role, projects: Sequence[Project] | None) -> None:
+    """Raises `Forbidden` where the role in these projects (None: all) is more than the caller may give."""
+    if by.is_system:
+        return
+    if role == Role.OWNER and by.role != Role.OWNER:
         raise Forbidden("only an owner makes or unmakes owners")
+    if by.key is None:
+        return
+    given = permissions_of_role(role, in_all_projects=projects is None)
+    if beyond := given - by.permissions:
+        raise Forbidden(min(beyond).value)
+    if by.project_ids is not None and (projects is None or {project.pk for project in projects} - by.project_ids):
+        raise Forbidden("projects")
 
 
-def _require_own(tenant: Tenant, projects: Sequence[Project] | None) -> None:
+def require_own_projects(tenant: Tenant, projects: Sequence[Project] | None) -> None:
+    """Raises `NotFound` for another tenant's project."""
     if any(project.tenant_id != tenant.pk for project in projects or ()):
         raise NotFound("project")
 
 
-def _locked_membership(tenant: Tenant, person: Person) -> Membership:
+def projects_of(membership: Membership) -> list[Project] | None:
+    """The projects that the member is confined to; None: all."""
+    return None if membership.in_all_projects else list(membership.projects.order_by("name", "pk"))
+
+
+def name_of(caller: Caller) -> str:
+    """What to call whoever did it, in a notice."""
+    if caller.person is not None:
+        return str(caller.person)
+    return caller.key.name if caller.key else caller.actor.name
+
+
+def described(role: Role, projects: Sequence[Project] | None) -> dict[str, Any]:
+    """A role in some projects, for the audit chain."""
+    ids = None if projects is None else sorted(project.pk for project in projects)
+    return {"role": role.value, "projects": ids}
+
+
+_OVERSEERS = (Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR)
+
+
+def _locked_membership(by: Caller, person: Person) -> Membership:
+    """The membership, which the caller may change."""
     # The tenant's row first: two owners who remove each other must queue, or none would be left.
-    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
-    membership = Membership.objects.select_for_update().filter(tenant=tenant, person=person).first()
+    Tenant.objects.select_for_update(no_key=True).get(pk=by.tenant.pk)
+    membership = Membership.objects.select_for_update().filter(tenant=by.tenant, person=person).first()
     if membership is None:
         raise NotFound("member")
+    by.require(Permission.MEMBER_UPDATE)
+    require_may_give(by, Role(membership.role), projects_of(membership))
+    if membership.source != Source.INVITATION and not by.is_system:
+        raise Conflict("the person comes from the identity provider and is changed there")
     return membership
 
 
@@ -93,6 +153,12 @@ def _require_another_owner(membership: Membership) -> None:
     others = Membership.objects.filter(tenant=membership.tenant, role=Role.OWNER, person__is_active=True)
     if not others.exclude(pk=membership.pk).exists():
         raise Conflict("a tenant keeps at least one owner")
+
+
+def _withdraw_invitations(tenant: Tenant, person: Person) -> int:
+    """Who leaves must not come back, or let others in, by an invitation of their own."""
+    waiting = Invitation.objects.filter(tenant=tenant, invited_by=person, accepted_at=None, withdrawn_at=None)
+    return waiting.update(withdrawn_at=timezone.now())
 
 
 def _narrow_keys(by: Caller, person: Person, role: Role, projects: Sequence[Project] | None) -> None:
@@ -106,8 +172,3 @@ def _narrow_keys(by: Caller, person: Person, role: Role, projects: Sequence[Proj
             ApiKey.objects.filter(pk=key.pk).update(scopes=kept)
             detail = {"scopes": kept, "scopes_before": sorted(key.scopes)}
             audit.record(tenant=by.tenant, actor=by.actor, action="api_key.narrowed", target=key, detail=detail)
-
-
-def _described(role: Role, projects: Sequence[Project] | None) -> dict[str, Any]:
-    ids = None if projects is None else sorted(project.pk for project in projects)
-    return {"role": role.value, "projects": ids}

@@ -23,7 +23,7 @@ def create_person(
 
     Raises `Invalid`, or `Conflict` where the address is taken.
     """
-    email = _clean_email(email)
+    email = clean_email(email)
     if language not in dict(settings.LANGUAGES):
         raise Invalid("language", "is none that the pages exist in")
     person = Person(
@@ -54,7 +54,8 @@ def switch_person_off(person: Person, *, actor: audit.Actor) -> bool:
     return True
 
 
-def _clean_email(email: str) -> str:
+def clean_email(email: str) -> str:
+    """The address in lower case. Raises `Invalid`."""
     email = email.strip().lower()
     try:
         validate_email(email)

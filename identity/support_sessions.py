@@ -46,7 +46,7 @@ def open_session(*, operator: Person, slug: str, reason: str, duration: timedelt
             "support.opened",
             level=Notice.Level.WARNING,
             roles=[Role.OWNER, Role.ADMINISTRATOR],
-            context=detail,
+            context={"reason": reason, "until_at": session.expires_at.isoformat()},
             once_key=f"support:{session.pk}",
         )
         _record(session, audit.Actor.operator(operator), "support_session.opened", detail)

@@ -119,7 +119,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("in_all_projects", models.BooleanField(default=True)),
-                ("digest", models.BinaryField(max_length=32, unique=True)),
                 ("created_at", models.DateTimeField()),
                 ("expires_at", models.DateTimeField()),
                 ("accepted_at", models.DateTimeField(blank=True, null=True)),

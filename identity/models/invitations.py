@@ -7,9 +7,10 @@ from identity.models.tenants import Project, Tenant
 
 
 class Invitation(models.Model):
-    """An address that may become a member's. Only a digest of the link's secret is stored.
+    """An address whose owner may become a member, by signing in with it.
 
-    It is open until it is accepted, withdrawn or expired.
+    It is open until it is accepted, withdrawn or expired. There is no secret: whoever the identity provider vouches for
+    as the owner of the address is who was invited, and nobody else.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="invitations")
@@ -17,7 +18,6 @@ class Invitation(models.Model):
     role = models.CharField(max_length=16, choices=Role.choices)
     in_all_projects = models.BooleanField(default=True)
     projects = models.ManyToManyField(Project, blank=True, related_name="+")
-    digest = models.BinaryField(max_length=32, unique=True)
     invited_by = models.ForeignKey(Person, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()

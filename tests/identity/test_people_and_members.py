@@ -174,7 +174,10 @@ def test_I6_a_removed_members_keys_are_revoked_and_the_projects_are_not() -> Non
     with pytest.raises(NotFound):
         as_member(cast.bob, cast.tenant)
     event = AuditEvent.objects.get(tenant=cast.tenant, action="member.removed")
-    assert (event.target, event.detail) == (str(cast.bob.pseudonym), {"role": "developer", "keys_revoked": 1})
+    assert (event.target, event.detail) == (
+        str(cast.bob.pseudonym),
+        {"role": "developer", "keys_revoked": 1, "invitations_withdrawn": 0},
+    )
 
 
 def test_I6_a_weaker_role_narrows_the_members_keys() -> None:

@@ -76,7 +76,7 @@ def test_the_tenant_is_told_and_both_chains_know() -> None:
         events = AuditEvent.objects.filter(tenant=tenant, target_kind="supportsession", target=str(session.pk))
         told = [(event.action, event.actor_kind) for event in events.order_by("sequence")]
         assert told == [("support_session.opened", "operator"), ("support_session.ended", "person")]
-        assert events.earliest("sequence").detail["reason"] == "Ticket 4711: wrong budget"
+        assert events.earliest("sequence").detail["expires_at"] == session.expires_at.isoformat()
     assert verify_chain(cast.tenant).broken is None
 
 
