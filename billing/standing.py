@@ -4,7 +4,7 @@ Periods and windows are cut by the database's clock in the tenant's time zone, a
 request has opened yet, or whose time is over, stands at nothing used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,8 @@ _AFTER = "x.id > %(after)s"
 
 # More than a path can have: on each of its three places one a period (budgets) or window (limits) and source.
 _MOST_ON_A_PATH = 1_000
+# Of more projects, the first ones are looked at.
+_MOST_ON_PROJECTS = 10_000
 
 _BUDGETS = """
     select x.id, x.scope, x.scope_id, x.source, x.period, x.limit_nano_eur,
@@ -32,6 +34,13 @@ _BUDGETS = """
     where x.tenant_id = %(tenant)s and x.is_active and {which}
     order by x.id limit %(size)s
 """
+_FULLEST = f"""
+    select * from ({_BUDGETS}) b
+    order by (scope = 'tenant') desc, (spent_nano_eur + held_nano_eur)::numeric / greatest(limit_nano_eur, 1) desc, id
+    limit %(most)s
+"""  # noqa: S608  # a constant of ours
+_ABOVE_KEYS = """(x.scope = 'tenant' and %(projects)s::bigint[] is null
+        or x.scope = 'project' and (%(projects)s is null or x.scope_id = any(%(projects)s)))"""
 _LIMITS = """
     select x.id, x.scope, x.scope_id, x.source, x.what, x.window, x.amount,
         case when w.ends_at > now() then w.used else 0 end as used,
@@ -106,6 +115,14 @@ def budgets_on_path(tenant_id: int, project_id: int, key_id: int) -> list[Budget
     return _budgets(_PATH, _path(tenant_id, project_id, key_id))
 
 
+def fullest_budgets(tenant_id: int, project_ids: Sequence[int] | None, *, size: int) -> list[BudgetStanding]:
+    """At most `size` active budgets: those of the tenant, then those of its projects (or only of the projects given),
+    the one of which most is used first.
+    """
+    parameters = {"tenant": tenant_id, "projects": project_ids, "size": _MOST_ON_PROJECTS, "most": size}
+    return [BudgetStanding(*row) for row in _rows(_FULLEST.format(which=_ABOVE_KEYS), parameters)]
+
+
 def limits_of_tenant(tenant_id: int, *, after: int = 0, size: int) -> list[LimitStanding]:
     """At most `size` active limits of the tenant, its projects and its keys, by id, after the id `after`."""
     return _limits(_AFTER, {"tenant": tenant_id, "after": after, "size": size})
@@ -128,7 +145,7 @@ def _limits(which: str, parameters: dict[str, int]) -> list[LimitStanding]:
     return [LimitStanding(*row) for row in _rows(_LIMITS.format(which=which), parameters)]
 
 
-def _rows(query: str, parameters: dict[str, int]) -> Sequence[tuple[Any, ...]]:
+def _rows(query: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         rows: Sequence[tuple[Any, ...]] = cursor.fetchall()

@@ -1,7 +1,7 @@
 """Reads of what was used, for pages and the API: usage records one by one, their sums by hour, refusals.
 
-Who may see what is decided before (`identity/access.py`); here a `Reader` says it: a tenant, perhaps narrowed to a
-key. Every list is bounded: records and refusals by keyset pages, sums by `MOST_ROWS`.
+Who may see what is decided before (`identity/access.py`); here a `Reader` says it: a tenant, perhaps narrowed to
+projects or a key. Every list is bounded: records and refusals by keyset pages, sums by `MOST_ROWS`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,8 @@ from models_catalog.models import LanguageModel
 # A page of sums larger than this is no page; whoever needs more asks for a shorter time or exports the records.
 MOST_ROWS = 10_000
 # A request id is made before the request waits for its admission (15 s at most), by another clock than the database's.
-_ID_MARGIN = timedelta(hours=1)
+ID_MARGIN = timedelta(hours=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Row = TypeVar("_Row", bound=Model)
 _QUANTITIES = tuple(f"{meter}_quantity" for meter in METERS)
 _SUMMED = ("requests", "failed_requests", *_QUANTITIES, "cost_nano_eur", "uncharged_nano_eur")
@@ -34,15 +35,18 @@ class TooManyRows(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Whose usage may be read: the whole tenant's, or only that of one key of it."""
+    """Whose usage may be read: the whole tenant's, or only that of some projects or of one key of it."""
 
     tenant_id: int
     key_id: int | None = None
+    project_ids: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What to look for; empty ones do not narrow. `[since, until)` is when it was admitted, `model` a model's name."""
+    """What to look for; empty ones do not narrow. `[since, until)` is when it was admitted, `model` a model's name,
+    `is_trouble` what did not complete.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
@@ -50,6 +54,7 @@ class Filters:
     key_id: int | None = None
     project_id: int | None = None
     status: str = ""
+    is_trouble: bool = False
     request_id: UUID | None = None
 
 
@@ -130,19 +135,19 @@ def records_page(reader: Reader, filters: Filters, *, after: UUID | None = None,
     No record appears twice while others are written. A request that was slow may be settled, and so appear, behind a
     page that was read already: who follows usage closely asks again by `since`.
     """
-    found = _records(reader, filters)
+    found = records_found(reader, filters)
     if after is not None:
         found = found.filter(request_id__lt=after)
     rows = list(found.order_by("-request_id")[: size + 1])
     records = rows[:size]
     prices = prices_of_versions({record.price_version_id for record in records})
     return RecordPage(
-        records, prices, _refunds_of(reader.tenant_id, records), records[-1].request_id if len(rows) > size else None
+        records, prices, refunds_of(reader.tenant_id, records), records[-1].request_id if len(rows) > size else None
     )
 
 
-def _refunds_of(tenant_id: int, records: Sequence[UsageRecord]) -> dict[UUID, int]:
-    """What the ledger gave back for answers that were withheld after their charge (`give_back_v1`)."""
+def refunds_of(tenant_id: int, records: Iterable[UsageRecord]) -> dict[UUID, int]:
+    """Nano-EUR by request that were given back for answers withheld after their charge (`give_back_v1`)."""
     keys = [f"withheld {record.request_id}" for record in records if not record.stream and record.cost_nano_eur]
     found = LedgerEntry.objects.filter(tenant_id=tenant_id, idempotency_key__in=keys)
     return {entry.request_id: entry.amount_nano_eur for entry in found if entry.request_id}
@@ -174,7 +179,7 @@ def sums(
     Usage is kept by whole hours (UTC): `since` is rounded down to one, `until` up. Days are those of `time_zone`;
     where that lies half an hour off, an hour counts to the day in which it begins. Raises TooManyRows.
     """
-    hours = _hours(reader, filters)
+    hours = hours_found(reader, filters)
     if interval is not Interval.ALL:
         truncate = TruncHour("hour") if interval is Interval.HOUR else TruncDay("hour", tzinfo=ZoneInfo(time_zone))
         hours = hours.annotate(starts_at=truncate)
@@ -195,19 +200,22 @@ def refusals_page(
     reader: Reader, filters: Filters, *, code: str = "", after: tuple[datetime, UUID] | None = None, size: int
 ) -> RefusalPage:
     """One page of at most `size` refused requests, the newest first, continued after `after` (time, id)."""
+    rows = list(refusals_found(reader, filters, code=code, after=after)[: size + 1])
+    last = rows[:size][-1] if len(rows) > size else None
+    return RefusalPage(rows[:size], (last.at, last.request_id) if last else None)
+
+
+def refusals_found(
+    reader: Reader, filters: Filters, *, code: str = "", after: tuple[datetime, UUID] | None = None
+) -> QuerySet[Refusal]:
+    """The refused requests that the reader may see and the filters let by, the newest first, after `after`."""
     found = _narrowed(Refusal.objects.all(), reader, filters, time="at")
-    if filters.request_id:
-        found = found.filter(request_id=filters.request_id)
-    if filters.model:
-        found = found.filter(model=filters.model)
-    if code:
-        found = found.filter(code=code)
+    exact = {"request_id": filters.request_id, "model": filters.model, "code": code}
+    found = found.filter(**{name: value for name, value in exact.items() if value})
     if after is not None:
         at, request_id = after
         found = found.filter(Q(at__lt=at) | Q(at=at, request_id__lt=request_id), at__lte=at)
-    rows = list(found.order_by("-at", "-request_id")[: size + 1])
-    last = rows[:size][-1] if len(rows) > size else None
-    return RefusalPage(rows[:size], (last.at, last.request_id) if last else None)
+    return found.order_by("-at", "-request_id")
 
 
 def refusal_sums(reader: Reader, filters: Filters) -> list[RefusalSum]:
@@ -225,18 +233,27 @@ def lowest_request_id(at: datetime) -> UUID:
     return UUID(int=max(int(at.timestamp() * 1000), 0) << 80)
 
 
-def _records(reader: Reader, filters: Filters) -> QuerySet[UsageRecord]:
+def id_made_at(request_id: UUID) -> datetime:
+    """When a UUIDv7 was made, in whole milliseconds."""
+    return _EPOCH + timedelta(milliseconds=request_id.int >> 80)
+
+
+def records_found(reader: Reader, filters: Filters) -> QuerySet[UsageRecord]:
+    """The records that the reader may see and the filters let by, in no order."""
     found = _narrowed(UsageRecord.objects.all(), reader, filters, time="admitted_at")
     # The ids bound the partitions and the part of the index to be read; the exact time then decides.
     if filters.since:
-        found = found.filter(request_id__gte=lowest_request_id(filters.since - _ID_MARGIN))
+        found = found.filter(request_id__gte=lowest_request_id(filters.since - ID_MARGIN))
     if filters.until:
-        found = found.filter(request_id__lt=lowest_request_id(filters.until + _ID_MARGIN))
+        found = found.filter(request_id__lt=lowest_request_id(filters.until + ID_MARGIN))
+    if filters.is_trouble:
+        found = found.filter(~Q(status="completed"))
     exact = {"request_id": filters.request_id, "model": filters.model, "status": filters.status}
     return found.filter(**{name: value for name, value in exact.items() if value})
 
 
-def _hours(reader: Reader, filters: Filters) -> QuerySet[UsageHour]:
+def hours_found(reader: Reader, filters: Filters) -> QuerySet[UsageHour]:
+    """The hourly sums that the reader may see and the filters' time, model, key and project let by, in no order."""
     since = filters.since and filters.since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     found = _narrowed(UsageHour.objects.all(), reader, replace(filters, since=since), time="hour")
     if filters.model:
@@ -251,6 +268,8 @@ def _narrowed(rows: QuerySet[_Row], reader: Reader, filters: Filters, *, time: s
     for key_id in (reader.key_id, filters.key_id):
         if key_id is not None:
             found = found.filter(key_id=key_id)
+    if reader.project_ids is not None:
+        found = found.filter(project_id__in=reader.project_ids)
     if filters.since:
         found = found.filter(**{f"{time}__gte": filters.since})
     if filters.until:

@@ -50,7 +50,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_a_page_of_records_is_read_from_an_index_in_its_order(database: None, key_id: int | None) -> None:
     now = datetime.now(UTC)
     filters = Filters(since=now - timedelta(days=3), until=now)
-    rows = usage._records(Reader(10**12, key_id), filters).filter(request_id__lt=new_request_id())
+    rows = usage.records_found(Reader(10**12, key_id), filters).filter(request_id__lt=new_request_id())
     plan = list(nodes(plan_of(rows.order_by("-request_id")[:101])))
 
     assert not [node for node in plan if node["Node Type"] in ("Sort", "Incremental Sort", "Seq Scan")]
@@ -67,7 +67,7 @@ def test_a_page_of_records_is_read_from_an_index_in_its_order(database: None, ke
 def test_what_did_not_complete_has_an_index_of_its_own_in_every_partition(
     database: None, owner_database_url: str
 ) -> None:
-    rows = usage._records(Reader(10**12), Filters(status="engine_died")).order_by("-request_id")[:101]
+    rows = usage.records_found(Reader(10**12), Filters(status="engine_died")).order_by("-request_id")[:101]
     query, parameters = rows.query.sql_with_params()
     with psycopg.connect(owner_database_url) as owner:
         owner.execute("drop index usage_record_by_tenant; set local enable_seqscan = off")  # empty, both are as good
@@ -83,7 +83,7 @@ def test_what_did_not_complete_has_an_index_of_its_own_in_every_partition(
 
 
 def test_one_request_is_found_by_its_id_alone(database: None) -> None:
-    rows = usage._records(Reader(1), Filters(request_id=new_request_id())).order_by("-request_id")[:2]
+    rows = usage.records_found(Reader(1), Filters(request_id=new_request_id())).order_by("-request_id")[:2]
     scans = [node for node in nodes(plan_of(rows)) if "Index Cond" in node]
     assert len(scans) == 1
     assert "request_id = " in scans[0]["Index Cond"]
@@ -92,7 +92,7 @@ def test_one_request_is_found_by_its_id_alone(database: None) -> None:
 def test_sums_and_refusals_are_read_by_tenant_and_time(database: None) -> None:
     now = datetime.now(UTC)
     filters = Filters(since=now - timedelta(days=3), until=now)
-    hours = plan_of(usage._hours(Reader(1), filters))
+    hours = plan_of(usage.hours_found(Reader(1), filters))
     assert "tenant_id = 1" in hours["Index Cond"]
     assert "hour >=" in hours["Index Cond"]
     refusals = plan_of(

@@ -1,0 +1,237 @@
+"""The figures of a tenant's first page: this month's money, the last day and the last thirty. Three queries.
+
+Sums are those of `billing_usage_hour`, which the ledger writes with each charge, so they are as fresh as the charges;
+an hour counts to the day in which it begins. A reader who is confined to projects gets the figures of these projects.
+Money is nano-EUR.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from billing.projection import WINDOW, projected
+from billing.standing import BudgetStanding, fullest_budgets
+from billing.usage import Reader, lowest_request_id
+
+DAYS = 30
+# First-token times are those of the newest so many records of the last hour: the same work for a busy tenant.
+TIMED_RECORDS_MAX = 2_000
+# A tenant may have thousands of projects: those whose budgets are used most are what a first page is about.
+BUDGETS_MAX = 50
+_MINE = "(%(projects)s::bigint[] is null or u.project_id = any(%(projects)s))"
+_BOUNDS = f"""
+    select t.time_zone, m.starts_at as month_from, m.ends_at as month_to,
+        (date_trunc('day', now() at time zone t.time_zone) - interval '{DAYS - 1} days') at time zone t.time_zone
+            as days_from
+    from identity_tenant t cross join lateral billing_period_bounds_v1('month', t.time_zone, now()) m
+    where t.id = %(tenant)s
+"""  # noqa: S608  # constants of ours
+_DAYS = f"""
+    with bounds as ({_BOUNDS}), hours as (
+        select u.*, b.*, u.hour >= now() - interval '1 day' as is_last_day,
+            u.hour >= now() - interval '7 days' as is_recent
+        from bounds b join billing_usage_hour u on u.tenant_id = %(tenant)s
+            and u.hour >= date_trunc('hour', least(b.days_from, b.month_from)) and {_MINE}
+    )
+    select (hour at time zone time_zone)::date as day, m.name, hour >= days_from as is_shown, is_last_day,
+        sum(requests)::bigint, sum(failed_requests)::bigint, sum(cost_nano_eur)::bigint,
+        sum(input_quantity + cached_quantity)::bigint, sum(output_quantity + reasoning_quantity)::bigint,
+        coalesce(sum(cost_nano_eur) filter (where is_recent), 0)::bigint,
+        coalesce(sum(cost_nano_eur) filter (where hour >= month_from), 0)::bigint,
+        min(hour) filter (where is_recent)
+    from hours h join models_catalog_languagemodel m on m.id = h.model_id group by 1, 2, 3, 4 order by 1, 2
+"""  # noqa: S608
+_PULSE = f"""
+    select b.month_from, b.month_to, now(), (now() at time zone b.time_zone)::date, h.reserved::bigint, h.running,
+        t.p50, t.p95, t.timed, coalesce(r.last, 0)::bigint, coalesce(r.before, 0)::bigint, coalesce(r.code, '')
+    from ({_BOUNDS}) b cross join (
+        select coalesce(sum(amount_nano_eur), 0) as reserved, count(*) as running from billing_hold u
+        where u.tenant_id = %(tenant)s and {_MINE}
+    ) h cross join (
+        select percentile_disc(0.5) within group (order by ttft_ms) as p50,
+            percentile_disc(0.95) within group (order by ttft_ms) as p95, count(*) as timed
+        from (
+            select u.ttft_ms from billing_usage_record u
+            where u.tenant_id = %(tenant)s and u.request_id >= %(hour_ago)s and {_MINE}
+            order by u.request_id desc limit {TIMED_RECORDS_MAX}
+        ) newest where ttft_ms is not null
+    ) t cross join (
+        select sum(last) as last, sum(before) as before, (array_agg(code order by last desc))[1] as code from (
+            select u.code, coalesce(sum(refusals) filter (where u.minute > now() - interval '1 day'), 0) as last,
+                coalesce(sum(refusals) filter (where u.minute <= now() - interval '1 day'), 0) as before
+            from billing_refusal_count u
+            where u.tenant_id = %(tenant)s and u.minute > now() - interval '2 days' and {_MINE} group by 1
+        ) codes
+    ) r
+"""  # noqa: S608
+
+
+class Totals(NamedTuple):
+    """Requests added up; failed ones were answered with a status of 400 or more."""
+
+    requests: int = 0
+    failed: int = 0
+    cost_nano_eur: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def plus(self, other: "Totals") -> "Totals":
+        """Both together."""
+        return Totals(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+class DayOfModel(NamedTuple):
+    """What was used of a model on a day of the tenant's time zone."""
+
+    day: date
+    model: str
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """This month's money. `limit_nano_eur` None: no budget a month. `is_hard`: it refuses what would pass it."""
+
+    starts_at: datetime
+    ends_at: datetime
+    spent_nano_eur: int
+    reserved_nano_eur: int
+    projected_nano_eur: int
+    limit_nano_eur: int | None
+    is_hard: bool
+
+    @property
+    def used_nano_eur(self) -> int:
+        """Spent and reserved."""
+        return self.spent_nano_eur + self.reserved_nano_eur
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Now and the last day. First-token times (ms, None without any) are of `timed` records of the last hour.
+
+    `refusals` are those of the last 24 hours, `refusals_before` of the 24 hours before, `commonest_code` the last's.
+    """
+
+    running: int
+    first_token_p50_ms: int | None
+    first_token_p95_ms: int | None
+    timed: int
+    refusals: int
+    refusals_before: int
+    commonest_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The first page's figures. `days` has the last `DAYS` days on which something was used, up to `today`."""
+
+    month: Month
+    pulse: Pulse
+    today: date
+    last_day: Totals
+    last_days: Totals
+    days: Sequence[DayOfModel]
+    budgets: Sequence[BudgetStanding]
+
+    @property
+    def models(self) -> list[tuple[str, Totals]]:
+        """What was used of each model in the last days, the most tokens first."""
+        found: dict[str, Totals] = {}
+        for _, model, totals in self.days:
+            found[model] = found.get(model, Totals()).plus(totals)
+        return sorted(found.items(), key=lambda item: (-item[1].input_tokens - item[1].output_tokens, item[0]))
+
+
+def overview(reader: Reader, *, now: datetime) -> Overview:
+    """All of it for the reader; `now` only bounds the records that first-token times are taken from."""
+    projects = None if reader.project_ids is None else sorted(reader.project_ids)
+    hour_ago = lowest_request_id(now - timedelta(hours=1))
+    parameters = {"tenant": reader.tenant_id, "projects": projects, "hour_ago": hour_ago}
+    with connection.cursor() as cursor:
+        cursor.execute(_DAYS, parameters)
+        hours = [_Part._make([*row[:4], Totals(*row[4:9]), *row[9:]]) for row in cursor.fetchall()]
+        cursor.execute(_PULSE, parameters)
+        month_from, month_to, at, today, reserved, *pulse = cursor.fetchone()
+    budgets = fullest_budgets(reader.tenant_id, projects, size=BUDGETS_MAX)
+    spent = sum(part.month_nano_eur for part in hours)
+    money = _money_of_month(reader, budgets) or _Money(spent, reserved, None, is_hard=False)
+    days: dict[tuple[date, str], Totals] = {}
+    for part in hours:
+        if part.is_shown:
+            place = (part.day, part.model)
+            days[place] = days.get(place, Totals()).plus(part.totals)
+    return Overview(
+        month=_month(month_from, month_to, money, hours, at),
+        pulse=Pulse(*pulse),
+        today=today,
+        last_day=_sum(part.totals for part in hours if part.is_last_day),
+        last_days=_sum(days.values()),
+        days=[DayOfModel(*place, totals) for place, totals in days.items()],
+        budgets=budgets,
+    )
+
+
+class _Part(NamedTuple):
+    """Hours of a day and model, added up apart where one sum counts them and another does not."""
+
+    day: date
+    model: str
+    is_shown: bool
+    is_last_day: bool
+    totals: Totals
+    recent_nano_eur: int
+    month_nano_eur: int
+    first_recent_hour: datetime | None
+
+
+class _Money(NamedTuple):
+    """Of this month, as the budget counts or, without one, as the sums do."""
+
+    spent: int
+    reserved: int
+    limit: int | None
+    is_hard: bool
+
+
+def _money_of_month(reader: Reader, budgets: Sequence[BudgetStanding]) -> _Money | None:
+    """Of the tenant's budget a month that binds first; for who is confined to projects, of theirs if each has one."""
+    monthly: dict[int, BudgetStanding] = {}
+    scope = "tenant" if reader.project_ids is None else "project"
+    for budget in budgets:
+        if budget.scope == scope and budget.period == "month":
+            rival = monthly.get(budget.scope_id, budget)
+            monthly[budget.scope_id] = min(rival, budget, key=lambda one: one.left_nano_eur)
+    wanted = {reader.tenant_id} if reader.project_ids is None else reader.project_ids
+    if not monthly or monthly.keys() != wanted:
+        return None
+    found = monthly.values()
+    return _Money(
+        sum(budget.spent_nano_eur for budget in found),
+        sum(budget.held_nano_eur for budget in found),
+        sum(budget.limit_nano_eur for budget in found),
+        is_hard=all(budget.is_hard for budget in found),
+    )
+
+
+def _month(starts_at: datetime, ends_at: datetime, money: _Money, hours: Sequence[_Part], now: datetime) -> Month:
+    began = [part.first_recent_hour for part in hours if part.first_recent_hour]
+    estimate = projected(
+        spent=money.spent,
+        reserved=money.reserved,
+        recent=sum(part.recent_nano_eur for part in hours),
+        recent_since=max(min(began, default=now), now - WINDOW),
+        now=now,
+        ends_at=ends_at,
+    )
+    return Month(starts_at, ends_at, money.spent, money.reserved, estimate, money.limit, money.is_hard)
+
+
+def _sum(totals: Any) -> Totals:
+    whole = Totals()
+    for one in totals:
+        whole = whole.plus(one)
+    return whole
