@@ -45,7 +45,6 @@ INSTALLED_APPS = [
     "csp",
     "rest_framework",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "identity",
     "models_catalog",
     "billing",
@@ -117,17 +116,16 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [directory for directory in [BASE_DIR / "static"] if directory.is_dir()]
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
-    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
     "console.static_files.PackageFinder",
 ]
 # `make up` collects them, compressed and under names that change with the content; without that (in tests) they are
 # served as they lie in static/ and in the packages.
 STATIC_ROOT = HOME / "static"
-_are_collected = (STATIC_ROOT / "staticfiles.json").is_file()
-_storage = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+_are_collected = env.switch("BEFFROI_STATIC_IS_COLLECTED", default=False)
+_STATIC_FILES = "django.contrib.staticfiles.storage.StaticFilesStorage"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # nobody uploads files
-    "staticfiles": {"BACKEND": _storage if _are_collected else "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "console.static_files.CollectedStorage" if _are_collected else _STATIC_FILES},
 }
 WHITENOISE_USE_FINDERS = not _are_collected
 

@@ -10,6 +10,8 @@ from console.supervisor.processes import ROOT
 
 # A child carries the home it belongs to: after a crash, the next start knows its own (see `leftovers`).
 MARK = "BEFFROI_SUPERVISED"
+# Tells Django that the static files lie in the home, compressed and under names that change with the content.
+STATIC_IS_COLLECTED = "BEFFROI_STATIC_IS_COLLECTED"
 _SECRETS = (
     "DATABASE_URL",
     "DATABASE_OWNER_URL",

@@ -6,13 +6,14 @@ import sys
 
 from console import env
 from console.env import MisconfiguredError
-from console.supervisor import announcement, listening, plan
+from console.supervisor import announcement, listening, packages, plan
 from console.supervisor.account import AccountError, server_account
 from console.supervisor.announcement import Demo
-from console.supervisor.environment import MARK, home_of, is_embedded
+from console.supervisor.environment import MARK, STATIC_IS_COLLECTED, home_of, is_embedded
 from console.supervisor.given_servers import tell_of_broker, wait_for_database
 from console.supervisor.home import Home, HomeError, load_secrets
 from console.supervisor.leftovers import end_leftovers
+from console.supervisor.packages import PackageError
 from console.supervisor.postgres import PostgresError
 from console.supervisor.supervisor import StartError, StepError, StopRequestedError, Supervisor
 from console.supervisor.terminal import complain, say, step
@@ -22,6 +23,7 @@ EXPECTED = (
     AccountError,
     HomeError,
     MisconfiguredError,
+    PackageError,
     PostgresError,
     StartError,
     ValkeyError,
@@ -51,7 +53,7 @@ class Installation:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._environment = {**os.environ, MARK: str(home.folder)}
+        self._environment = {**os.environ, MARK: str(home.folder), STATIC_IS_COLLECTED: "1"}
         self._supervisor = Supervisor(self._environment, home.logs)
         self._address = env.web_address("BEFFROI_PUBLIC_URL", "")
         self._demo = Demo()
@@ -90,6 +92,7 @@ class Installation:
         )
         self._start_servers()
         self._prepare_database()
+        self._prepare_pages()
         self._demo = self._furnish(last_key)
         self._start_engines()
         self._start_doors(listener)
@@ -123,6 +126,11 @@ class Installation:
                 self._supervisor.start(plan.valkey_service(self._home))
         else:
             tell_of_broker(self._environment["VALKEY_URL"])
+
+    def _prepare_pages(self) -> None:
+        with step("Preparing the pages' styles and scripts"):
+            packages.install(for_tests=False)
+            self._supervisor.run_step("collectstatic", "--no-input", "--clear", "--verbosity", "0")
 
     def _prepare_database(self) -> None:
         with step("Bringing the tables up to date"):
