@@ -182,6 +182,9 @@ CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE}
 
+# Hosts of identity providers that may have private addresses and speak plain HTTP: those in the house.
+PRIVATE_PROVIDER_HOSTS = frozenset(host.lower() for host in env.words("BEFFROI_PRIVATE_PROVIDER_HOSTS"))
+
 # Whole months for which usage records stay in the ledger after their own; then the sealed totals may stand in for them.
 USAGE_RETENTION_MONTHS = env.integer("BEFFROI_USAGE_RETENTION_MONTHS", 13, minimum=1, maximum=240)
 

@@ -103,9 +103,7 @@ def caller_for_person(person: Person, slug: str) -> Caller:
     if person.is_operator:
         return _caller_for_operator(person, slug)
     membership = (
-        Membership.objects.select_related("tenant")
-        .filter(person=person, person__is_active=True, tenant__slug=slug)
-        .first()
+        _memberships_of(person).select_related("tenant").filter(person__is_active=True, tenant__slug=slug).first()
     )
     if membership is None:
         raise NotFound("tenant")
@@ -129,7 +127,7 @@ def tenants_of(person: Person) -> QuerySet[Tenant]:
         return Tenant.objects.none()
     if person.is_operator:
         return Tenant.objects.filter(support_sessions__in=live_support_sessions(person)).order_by("name", "id")
-    return Tenant.objects.filter(memberships__person=person).order_by("name", "id")
+    return Tenant.objects.filter(memberships__in=_memberships_of(person)).order_by("name", "id")
 
 
 def tenant_for(person: Person, slug: str, permission: Permission = Permission.TENANT_READ) -> Tenant:
@@ -175,7 +173,7 @@ def notices_for(person: Person) -> QuerySet[Notice]:
     if not person.is_active:
         return Notice.objects.none()
     mine = Q(pk__in=[])
-    for membership in Membership.objects.filter(person=person):
+    for membership in _memberships_of(person):
         mine |= Q(tenant_id=membership.tenant_id) & (Q(roles=[]) | Q(roles__contains=[membership.role]))
     if person.is_operator:
         mine |= Q(tenant=None)
@@ -211,6 +209,12 @@ def granted_to(session: SupportSession) -> frozenset[Permission]:
     if session.granted_until is None or session.granted_until <= timezone.now():
         return frozenset()
     return frozenset(permission for permission in SUPPORT_MAY_BE_GRANTED if permission.value in session.granted)
+
+
+def _memberships_of(person: Person) -> QuerySet[Membership]:
+    """In one tenant only where the person's session is confined to it: a tenant's provider opens no other's door."""
+    memberships = Membership.objects.filter(person=person)
+    return memberships if person.only_tenant_id is None else memberships.filter(tenant_id=person.only_tenant_id)
 
 
 def _caller_for_member(person: Person, membership: Membership) -> Caller:

@@ -5,7 +5,8 @@ IdentityError
 ├── Forbidden        the caller knows of it, but is not allowed to        (403)
 ├── Invalid          a value makes no sense; names the field              (400)
 ├── Conflict         the value is fine, the present state forbids it      (409)
-└── KeyRefused       an API key that does not open the door; has a reason (401 or 403)
+├── KeyRefused       an API key that does not open the door; has a reason (401 or 403)
+└── SignInRefused    a provider vouched for somebody who may not come in; has a reason (403)
 """
 
 from enum import StrEnum
@@ -53,5 +54,27 @@ class KeyRefused(IdentityError):
     """An API key does not open the door."""
 
     def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class SignInRefusal(StrEnum):
+    """Why somebody does not come in for whom a provider vouched. Pages word it."""
+
+    EMAIL_MISSING = "email_missing"
+    EMAIL_UNVERIFIED = "email_unverified"
+    DOMAIN_NOT_CONFIRMED = "domain_not_confirmed"
+    OPERATOR = "operator"
+    NO_OPERATOR = "no_operator"
+    MEMBER = "member"
+    OTHER_ACCOUNT = "other_account"
+    SWITCHED_OFF = "switched_off"
+    STRONGER_SIGN_IN = "stronger_sign_in"
+
+
+class SignInRefused(IdentityError):
+    """A provider vouched for somebody who may not come in."""
+
+    def __init__(self, reason: SignInRefusal) -> None:
         super().__init__(reason.value)
         self.reason = reason

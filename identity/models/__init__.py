@@ -7,16 +7,31 @@ from identity.models.keys import ApiKey
 from identity.models.notices import Notice, NoticeReading
 from identity.models.operators import OperatorAppointment, OperatorRole, SupportSession
 from identity.models.people import Membership, Person, Role
-from identity.models.sign_in import SignInLink
+from identity.models.providers import EmailDomain, GroupRule, IdentityProvider, ProviderVersion
+from identity.models.sign_in import (
+    AccessRequest,
+    BreakGlassTry,
+    LinkedIdentity,
+    LocalAdministrator,
+    SignIn,
+    SignInLink,
+)
 from identity.models.tenants import Project, Tenant
 
 __all__ = [
+    "AccessRequest",
     "AccessReview",
     "AccessReviewLine",
     "ApiKey",
     "AuditEvent",
     "AuditHead",
+    "BreakGlassTry",
+    "EmailDomain",
+    "GroupRule",
+    "IdentityProvider",
     "Invitation",
+    "LinkedIdentity",
+    "LocalAdministrator",
     "Membership",
     "Notice",
     "NoticeReading",
@@ -24,7 +39,9 @@ __all__ = [
     "OperatorRole",
     "Person",
     "Project",
+    "ProviderVersion",
     "Role",
+    "SignIn",
     "SignInLink",
     "SupportSession",
     "Tenant",

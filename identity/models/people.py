@@ -21,8 +21,12 @@ class Person(AbstractBaseUser):
     """Somebody who signs in. Append-only rows name a person by `pseudonym` only, so that erasing a person changes no
     row there.
 
-    A person who signs in through a provider is keyed on (`issuer`, `subject`), never on the e-mail address.
+    Who signs in through a provider is keyed on (issuer, subject), never on the e-mail address: `LinkedIdentity`
+    has them (`issuer` and `subject` here are the last release's).
+    `only_tenant_id` is of the session, not of the row: who came through a tenant's own provider is confined to it.
     """
+
+    only_tenant_id: int | None = None
 
     pseudonym = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     email = models.EmailField(unique=True)  # in lower case, so that "unique" means what people think
@@ -74,6 +78,10 @@ class Membership(models.Model):
     in_all_projects = models.BooleanField(default=True)
     projects = models.ManyToManyField(Project, blank=True, related_name="+")
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.INVITATION)
+    # Whose groups gave it, where they did: only sign-ins through that provider take it away again.
+    provider = models.ForeignKey(
+        "identity.IdentityProvider", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,0 +1,203 @@
+"""What a provider's groups give, applied anew at every sign-in: memberships appear, change and go with the groups.
+
+Only memberships that came from the groups of the same provider are touched; one by invitation or SCIM is never. Where
+several rules fit one tenant, the first role in the order owner, administrator, developer, finance, auditor counts, in
+all projects that the rules with this role name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from identity import audit
+from identity.access import Caller
+from identity.errors import Conflict, Forbidden, Invalid, NotFound
+from identity.members import add_member, change_member, remove_member
+from identity.models import GroupRule, IdentityProvider, Membership, OperatorRole, Person, Project, Role, Tenant
+from identity.permissions import Permission
+from identity.wording import clean_name
+
+RULES_MAX = 500  # of a tenant; each is read at every sign-in
+_COMPONENT = "group_rules"
+_ORDER = {role: place for place, role in enumerate(Role)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """What the groups give in one tenant. `project_ids` None: all projects."""
+
+    role: Role
+    project_ids: frozenset[int] | None
+
+
+def add_rule(
+    *, by: Caller, provider: IdentityProvider, group: str, role: Role, projects: Sequence[Project] | None = None
+) -> GroupRule:
+    """Members of the group are this in the caller's tenant from their next sign-in on; `projects` None: all of them.
+
+    Raises `Forbidden` (only an owner writes rules for owners), `NotFound` (another's provider or project), `Invalid`,
+    `Conflict` (a rule for the group is there, or too many).
+    """
+    _require_may_write(by, role)
+    _require_own(by.tenant, provider, projects)
+    group = clean_name(group, "group", 255)
+    with transaction.atomic():
+        if GroupRule.objects.filter(tenant=by.tenant).count() >= RULES_MAX:
+            raise Conflict(f"there are {RULES_MAX} rules already")
+        try:
+            with transaction.atomic():
+                rule = GroupRule.objects.create(
+                    provider=provider, group=group, tenant=by.tenant, role=role, in_all_projects=projects is None
+                )
+        except IntegrityError:
+            raise Conflict("there is a rule for this group already") from None
+        rule.projects.set(projects or [])
+        detail = {"group": group, "role": role.value, "projects": _ids(projects), "provider": provider.handle}
+        audit.record(tenant=by.tenant, actor=by.actor, action="group_rule.added", target=rule, detail=detail)
+    return rule
+
+
+def remove_rule(*, by: Caller, rule_id: int) -> None:
+    """Take a rule away; who is a member by it alone stops being one at the next sign-in. Raises as `add_rule`."""
+    by.require(Permission.MEMBER_UPDATE)
+    with transaction.atomic():
+        rule = rules_of(by.tenant).select_for_update(of=("self",)).filter(pk=rule_id).first()
+        if rule is None:
+            raise NotFound("rule")
+        _require_may_write(by, Role(rule.role))
+        detail = {"group": rule.group, "role": rule.role}
+        audit.record(tenant=by.tenant, actor=by.actor, action="group_rule.removed", target=rule, detail=detail)
+        rule.projects.clear()
+        rule.delete()
+
+
+def rules_of(tenant: Tenant) -> QuerySet[GroupRule]:
+    """The tenant's rules, by group."""
+    return GroupRule.objects.filter(tenant=tenant).select_related("provider__tenant").order_by("group", "id")
+
+
+def set_operator_groups(provider: IdentityProvider, groups: Mapping[str, OperatorRole], *, actor: audit.Actor) -> bool:
+    """Say which groups of the operators' provider make operators of which role; an empty mapping leaves that to
+    appointments. False where it was so. Raises `Invalid`.
+    """
+    if provider.audience != IdentityProvider.Audience.OPERATORS:
+        raise Invalid("provider", "must be the operators'")
+    wanted = {clean_name(group, "group", 255): role.value for group, role in groups.items()}
+    with transaction.atomic():
+        rules = GroupRule.objects.filter(provider=provider, tenant=None)
+        if dict(rules.values_list("group", "role")) == wanted:
+            return False
+        rules.delete()
+        for group, role in wanted.items():
+            GroupRule.objects.create(provider=provider, group=group, tenant=None, role=role)
+        audit.record(actor=actor, action="operator_groups.set", target=provider, detail={"groups": wanted})
+    return True
+
+
+def operator_roles(provider: IdentityProvider, groups: frozenset[str]) -> frozenset[OperatorRole] | None:
+    """What the groups of the operators' provider make somebody; None where no groups are named: appointments decide."""
+    rules = list(GroupRule.objects.filter(provider=provider, tenant=None).values_list("group", "role"))
+    if not rules:
+        return None
+    return frozenset(OperatorRole(role) for group, role in rules if group in groups)
+
+
+def apply(person: Person, provider: IdentityProvider, groups: frozenset[str]) -> None:
+    """Make the person's memberships what the groups say now. One transaction a tenant: what fits one must not wait for
+    another.
+    """
+    grants = _grants(provider, groups)
+    mine = Membership.objects.filter(person=person, provider=provider, source=Membership.Source.GROUP)
+    held = {membership.tenant_id: membership for membership in mine.select_related("tenant", "provider")}
+    tenants = Tenant.objects.in_bulk([*grants.keys(), *held.keys()])
+    for tenant_id in sorted(tenants):
+        tenant, grant = tenants[tenant_id], grants.get(tenant_id)
+        if provider.tenant_id not in (None, tenant_id):
+            continue  # a rule of a tenant's own provider is about that tenant
+        if grant is None:
+            _remove(person, tenant)
+        elif tenant_id in held:
+            _change(person, tenant, held[tenant_id], grant)
+        else:
+            _add(person, tenant, provider, grant)
+
+
+def _grants(provider: IdentityProvider, groups: frozenset[str]) -> dict[int, _Grant]:
+    rules = GroupRule.objects.filter(provider=provider, group__in=list(groups), tenant__isnull=False)
+    by_tenant: dict[int, list[GroupRule]] = {}
+    for rule in rules.prefetch_related("projects"):
+        assert rule.tenant_id is not None
+        by_tenant.setdefault(rule.tenant_id, []).append(rule)
+    return {tenant_id: _grant_of(fitting) for tenant_id, fitting in by_tenant.items()}
+
+
+def _grant_of(rules: list[GroupRule]) -> _Grant:
+    role = min((Role(rule.role) for rule in rules), key=_ORDER.__getitem__)
+    fitting = [rule for rule in rules if rule.role == role]
+    if any(rule.in_all_projects for rule in fitting):
+        return _Grant(role, None)
+    return _Grant(role, frozenset(project.pk for rule in fitting for project in rule.projects.all()))
+
+
+def _add(person: Person, tenant: Tenant, provider: IdentityProvider, grant: _Grant) -> None:
+    with transaction.atomic():
+        if Membership.objects.filter(person=person, tenant=tenant).exists():
+            return  # by invitation or SCIM: not ours to change
+        try:
+            membership = add_member(by=_us(tenant), person=person, role=grant.role, projects=_projects(tenant, grant))
+        except Conflict:
+            return  # it came at the same moment
+        Membership.objects.filter(pk=membership.pk).update(source=Membership.Source.GROUP, provider=provider)
+
+
+def _change(person: Person, tenant: Tenant, membership: Membership, grant: _Grant) -> None:
+    has = None if membership.in_all_projects else frozenset(membership.projects.values_list("pk", flat=True))
+    if (membership.role, has) == (grant.role, grant.project_ids):
+        return
+    try:
+        change_member(by=_us(tenant), person=person, role=grant.role, projects=_projects(tenant, grant))
+    except (Conflict, NotFound):
+        _tell_kept(person, tenant)
+
+
+def _remove(person: Person, tenant: Tenant) -> None:
+    try:
+        remove_member(by=_us(tenant), person=person)
+    except (Conflict, NotFound):
+        _tell_kept(person, tenant)
+
+
+def _tell_kept(person: Person, tenant: Tenant) -> None:
+    """The last owner stays, whatever the groups say: somebody has to let the next one in."""
+    with transaction.atomic():
+        audit.record(tenant=tenant, actor=_us(tenant).actor, action="member.kept_as_last_owner", target=person)
+
+
+def _projects(tenant: Tenant, grant: _Grant) -> list[Project] | None:
+    if grant.project_ids is None:
+        return None
+    return list(Project.objects.filter(tenant=tenant, pk__in=grant.project_ids))
+
+
+def _us(tenant: Tenant) -> Caller:
+    return Caller.system(_COMPONENT, tenant)
+
+
+def _require_may_write(by: Caller, role: Role) -> None:
+    by.require(Permission.MEMBER_UPDATE)
+    if role == Role.OWNER and not by.is_system and by.role != Role.OWNER:
+        raise Forbidden("only an owner makes or unmakes owners")
+
+
+def _require_own(tenant: Tenant, provider: IdentityProvider, projects: Sequence[Project] | None) -> None:
+    is_shared = provider.audience == IdentityProvider.Audience.SHARED
+    if provider.tenant_id != tenant.pk and not is_shared:
+        raise NotFound("provider")
+    if any(project.tenant_id != tenant.pk for project in projects or ()):
+        raise NotFound("project")
+
+
+def _ids(projects: Sequence[Project] | None) -> list[int] | None:
+    return None if projects is None else sorted(project.pk for project in projects)
