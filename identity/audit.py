@@ -1,21 +1,25 @@
-"""The audit chain: who changed what, when. One chain a tenant, and one (`tenant` None) for the platform itself.
+"""The audit chain: who changed what, when, from where, through which door. One chain a tenant, and one (`tenant` None)
+for the platform itself.
 
     hash = SHA-256(previous_hash || canonical JSON of the link)        previous_hash of the first link: 32 zero bytes
     canonical JSON = keys sorted by code point, no spaces, UTF-8, of the members action, actor, actor_kind, at, detail,
-                     sequence, target, target_kind, tenant (its id, or null)
+                     door, names, sequence, target, target_kind, tenant (its id, or null), version (2)
 
-so anybody can check an exported chain with SHA-256 and a JSON library. `sequence` counts from 1 without gaps; `at` is
-the database's clock in UTC, read when the chain is locked, so that it runs forwards whichever machine writes.
+so anybody can check an exported chain with SHA-256 and a JSON library: `identity/audit_verifier.py` does. Links of
+version 1 lack the members door, names and version. `sequence` counts from 1 without gaps; `at` is the database's clock
+in UTC, read when the chain is locked, so that it runs forwards whichever machine writes.
+
+The chain holds ids and pseudonyms. Names, e-mail addresses and network addresses are kept beside it (`AuditName`),
+where a person's can be erased; the chain has a salted hash of them (`names`): see `identity/audit_names.py`.
 
 What it proves: a link that was changed, removed or inserted is found, unless whoever did it could switch the triggers
-off and then rewrote every later link and the head as well. Against that, only a hash that was copied elsewhere helps.
+off and then rewrote every later link and the head as well. Against that, only a checkpoint that was copied elsewhere
+helps: `identity/audit_checkpoints.py`.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
@@ -23,10 +27,14 @@ from typing import Any, NamedTuple, Self
 from django.db import connection, models
 from django.db.transaction import TransactionManagementError
 
+from identity import audit_verifier
+from identity.audit_context import origin
+from identity.audit_names import Names, Part, SaltedNames, merged, split
+from identity.audit_verifier import FIRST_PREVIOUS_HASH
 from identity.key_format import find_key
-from identity.models import ApiKey, AuditEvent, AuditHead, Person, Tenant
+from identity.models import ApiKey, AuditEvent, AuditHead, AuditName, Person, Project, Tenant
 
-FIRST_PREVIOUS_HASH = bytes(32)
+VERSION = 2
 # Bytes of JSON: the longest policy of a key fits (200 models, 64 networks, 32 origins); documents do not belong here.
 DETAIL_BYTES_MAX = 65_536
 _ACTION = re.compile(r"[a-z_]+\.[a-z_]+")
@@ -53,25 +61,29 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it, in a form that stays true when the person is erased."""
+    """Who did it, in a form that stays true when the person is erased.
+
+    known_as: what the person or key is called now; kept beside the chain
+    """
 
     kind: ActorKind
     name: str
+    known_as: Names | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def person(cls, person: Person) -> Self:
         """Somebody, as a member of a tenant."""
-        return cls(ActorKind.PERSON, str(person.pseudonym))
+        return cls(ActorKind.PERSON, str(person.pseudonym), _names_of_person(person))
 
     @classmethod
     def operator(cls, person: Person) -> Self:
         """Somebody, as one of those who run the platform."""
-        return cls(ActorKind.OPERATOR, str(person.pseudonym))
+        return cls(ActorKind.OPERATOR, str(person.pseudonym), _names_of_person(person))
 
     @classmethod
     def key(cls, key: ApiKey) -> Self:
         """A program, through its API key."""
-        return cls(ActorKind.KEY, key.lookup)
+        return cls(ActorKind.KEY, key.lookup, _names_of_key(key))
 
     @classmethod
     def system(cls, component: str) -> Self:
@@ -80,10 +92,14 @@ class Actor:
 
 
 class Target(NamedTuple):
-    """What was changed, where it is no row of ours; for a row give the row itself."""
+    """What was changed, where it is no row of ours; for a row give the row itself.
+
+    name: an id (it goes into the chain); shown: what people call it (it is kept beside the chain)
+    """
 
     kind: str
     name: str
+    shown: str = ""
 
 
 class BrokenLink(NamedTuple):
@@ -108,11 +124,18 @@ def record(
     target: models.Model | Target,
     tenant: Tenant | None = None,
     detail: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
     """Add a link to the tenant's chain, inside the transaction of the change that it tells of.
 
-    action: `noun.past_participle`, such as "api_key.revoked"
-    detail: what JSON can say without floats; no secret, no e-mail address, nothing of a prompt
+    action: `noun.past_participle`, such as "api_key.revoked"; pages word it in `console/audit_wording.py`
+    target: a row, whose name is kept too, or a `Target`
+    before, after: the members that changed, as they were and as they are; one of them alone for what is new or gone
+    detail: whatever else is to be told. All three are what JSON can say without floats; no secret, nothing of a prompt.
+    Names and addresses in them are kept beside the chain (`audit_names.PRIVATE_MEMBERS`: `name`, `email`, `reason` ...)
+    The door and the client's address come from `audit_context`.
+
     The chain stays locked until the transaction ends: call it last, and the platform's chain after a tenant's.
     Raises TransactionManagementError outside of a transaction, ValueError for a detail that does not belong here.
     """
@@ -120,9 +143,9 @@ def record(
         raise TransactionManagementError("audit.record() belongs into the transaction of the change itself")
     if not _ACTION.fullmatch(action):
         raise ValueError(f"{action!r} is no action: `noun.past_participle`")
-    detail = dict(detail or {})
-    _check_detail(detail)
+    public, private = split(_whole_detail(detail, before, after))
     named = _target_of(target)
+    parts = _parts(actor, target, private)
     tenant_id = tenant.pk if tenant else None
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_HEAD, [tenant_id, FIRST_PREVIOUS_HASH])
@@ -136,12 +159,19 @@ def record(
         action=action,
         target_kind=named.kind,
         target=named.name,
-        detail=detail,
+        detail=public,
         previous_hash=bytes(previous_hash),
+        version=VERSION,
+        door=origin().door.value,
+        names={part.value: salted.commitment for part, salted in parts.items()},
     )
-    event.hash = _hash_of(event)
+    event.hash = hash_of(event)
     event.save(force_insert=True)
     AuditHead.objects.filter(tenant=tenant).update(hash=event.hash)
+    AuditName.objects.bulk_create(
+        AuditName(event=event, part=part.value, person=names.person, salt=salt, content=dict(names.content))
+        for part, names, salt in ((part, salted.names, salted.salt) for part, salted in parts.items())
+    )
     return event
 
 
@@ -167,8 +197,8 @@ def verify_chain(tenant: Tenant | None) -> Verdict:
     return Verdict(count, previous, None)
 
 
-def canonical_json(event: AuditEvent) -> bytes:
-    """What is hashed after the previous hash: see the top of this module."""
+def members_of(event: AuditEvent) -> dict[str, Any]:
+    """What is hashed after the previous hash, as its one text: see the top of this module."""
     members = {
         "tenant": event.tenant_id,
         "sequence": event.sequence,
@@ -180,11 +210,20 @@ def canonical_json(event: AuditEvent) -> bytes:
         "target": event.target,
         "detail": event.detail,
     }
-    return _json(members)
+    if event.version == 1:
+        return members
+    return members | {"version": event.version, "door": event.door, "names": event.names}
 
 
-def _hash_of(event: AuditEvent) -> bytes:
-    return hashlib.sha256(bytes(event.previous_hash) + canonical_json(event)).digest()
+def told(event: AuditEvent) -> dict[str, Any]:
+    """The event's detail with the names that are kept beside the chain, as far as they were not erased."""
+    private: dict[str, Any] = next((row.content for row in event.known_as.all() if row.part == Part.DETAIL), {})
+    return merged(event.detail, private)
+
+
+def hash_of(event: AuditEvent) -> bytes:
+    """The hash that fits the row and the hash before it."""
+    return audit_verifier.link_hash(bytes(event.previous_hash), members_of(event))
 
 
 def _flaw_of(event: AuditEvent, *, expected_sequence: int, previous: bytes) -> str:
@@ -192,7 +231,7 @@ def _flaw_of(event: AuditEvent, *, expected_sequence: int, previous: bytes) -> s
         return "missing"
     if bytes(event.previous_hash) != previous:
         return "does not continue the link before it"
-    if bytes(event.hash) != _hash_of(event):
+    if bytes(event.hash) != hash_of(event):
         return "was changed"
     return ""
 
@@ -206,14 +245,54 @@ def _target_of(target: models.Model | Target) -> Target:
     return Target(kind, target.lookup if isinstance(target, ApiKey) else str(target.pk))
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+def _parts(actor: Actor, target: models.Model | Target, private: dict[str, Any]) -> dict[Part, SaltedNames]:
+    """What is kept beside the chain, the parts that are empty left out."""
+    about = _names_of_target(target)
+    who = actor.known_as or Names({})
+    address = origin().address
+    if address is not None:
+        who = Names({**who.content, "address": str(address)}, who.person)
+    parts = {Part.ACTOR: who, Part.TARGET: about, Part.DETAIL: Names(private, about.person)}
+    return {part: SaltedNames.of(names) for part, names in parts.items() if names.content}
+
+
+def _names_of_target(target: models.Model | Target) -> Names:
+    match target:
+        case Person():
+            return _names_of_person(target)
+        case ApiKey():
+            return _names_of_key(target)
+        case Tenant() | Project():
+            return Names({"name": target.name})
+        case Target() if target.shown:
+            return Names({"name": target.shown})
+    return Names({})
+
+
+def _names_of_person(person: Person) -> Names:
+    content = {"name": person.name, "email": person.email}
+    return Names({member: text for member, text in content.items() if text}, person.pseudonym)
+
+
+def _names_of_key(key: ApiKey) -> Names:
+    return Names({"name": key.name}, key.owner.pseudonym if key.owner else None)
+
+
+def _whole_detail(
+    detail: Mapping[str, Any] | None, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    whole = dict(detail or {})
+    for name, values in (("before", before), ("after", after)):
+        if values is not None:
+            whole[name] = dict(values)
+    _check_detail(whole)
+    return whole
 
 
 def _check_detail(detail: Mapping[str, Any]) -> None:
     """Refuse what would not come back from PostgreSQL as it went in, or must not be kept for ever."""
     _check_types(detail)
-    text = _json(detail)
+    text = audit_verifier.canonical_json(detail)
     if len(text) > DETAIL_BYTES_MAX:
         raise ValueError(f"an audit detail has at most {DETAIL_BYTES_MAX} bytes")
     if find_key(text):

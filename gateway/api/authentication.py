@@ -1,6 +1,7 @@
 """Who asks: `Authorization: Bearer <API key>` becomes the `Caller` that the access funnel takes."""
 
 from django.conf import settings
+from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -25,7 +26,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer":
             raise KeyRefused(Refusal.MALFORMED)
         key = api_keys.authenticate(
-            text.strip(), client_ip=_address(request), origin=_foreign_origin(request), now=timezone.now()
+            text.strip(), client_ip=address_of(request), origin=_foreign_origin(request), now=timezone.now()
         )
         return None, access.caller_for_key(key)
 
@@ -34,7 +35,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return CHALLENGE
 
 
-def _address(request: Request) -> Address | None:
+def address_of(request: HttpRequest | Request) -> Address | None:
     """The client's address. Only the gateway reaches Django, by a Unix socket, and it names its peer in the header."""
     forwarded_for = request.headers.get("X-Forwarded-For")
     peer = request.META.get("REMOTE_ADDR") or None

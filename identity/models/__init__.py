@@ -1,7 +1,14 @@
 """Tables of identity. Rules live in the verb modules beside this package (`api_keys`, `tenants`, `audit`, ...)."""
 
 from identity.models.access_reviews import AccessReview, AccessReviewLine
-from identity.models.audit import AuditEvent, AuditHead
+from identity.models.audit import (
+    AuditCheckpoint,
+    AuditEvent,
+    AuditHead,
+    AuditName,
+    AuditRefusalCount,
+    AuditVerification,
+)
 from identity.models.invitations import Invitation
 from identity.models.keys import ApiKey
 from identity.models.notices import Notice, NoticeReading
@@ -23,8 +30,12 @@ __all__ = [
     "AccessReview",
     "AccessReviewLine",
     "ApiKey",
+    "AuditCheckpoint",
     "AuditEvent",
     "AuditHead",
+    "AuditName",
+    "AuditRefusalCount",
+    "AuditVerification",
     "BreakGlassTry",
     "EmailDomain",
     "GroupRule",

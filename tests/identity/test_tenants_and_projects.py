@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from identity import projects, tenants
-from identity.audit import verify_chain
+from identity.audit import told, verify_chain
 from identity.errors import Conflict, Invalid
 from identity.models import AuditEvent, Project, Tenant
 from tests.support.people import TESTS, default_project, make_tenant
@@ -94,7 +94,7 @@ def test_a_project_is_created_changed_and_archived_and_the_chain_tells() -> None
     assert project.status == "archived"
     assert actions_of(tenant) == ["tenant.created", "project.created", "project.changed", "project.archived"]
     changed = AuditEvent.objects.get(tenant=tenant, action="project.changed")
-    assert changed.detail == {
+    assert told(changed) == {
         "before": {"name": "Chat", "cost_centre": "CC-1"},
         "after": {"name": "Chatbot", "cost_centre": ""},
     }
