@@ -21,6 +21,10 @@ from tests.support.servers import servers  # it makes the environment that Djang
 
 django.setup()
 
+from console import texts  # noqa: E402  # it needs Django
+
+texts.compile_all()
+
 
 @pytest.fixture(scope="session")
 def django_db_setup() -> None:

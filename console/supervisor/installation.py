@@ -130,6 +130,7 @@ class Installation:
     def _prepare_pages(self) -> None:
         with step("Preparing the pages' styles and scripts"):
             packages.install(for_tests=False)
+            self._supervisor.run_step("texts", "--compile")
             self._supervisor.run_step("collectstatic", "--no-input", "--clear", "--verbosity", "0")
 
     def _prepare_database(self) -> None:
