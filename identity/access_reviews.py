@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -39,7 +40,7 @@ def start_review(*, by: Caller) -> AccessReview:
             with transaction.atomic():
                 review = AccessReview.objects.create(tenant=by.tenant, started_by=by.person, started_at=timezone.now())
         except IntegrityError:
-            raise Conflict("an access review is open already") from None
+            raise Conflict(_("an access review is open already")) from None
         lines = [_line(review, member) for member in members_of(by)]
         AccessReviewLine.objects.bulk_create(lines)
         detail = {"members": len(lines)}
@@ -53,10 +54,10 @@ def confirm(*, by: Caller, review_id: int, line_id: int) -> None:
         line = _locked_line(by, review_id, line_id)
         membership = Membership.objects.select_for_update().filter(tenant=by.tenant, person=line.person).first()
         if membership is None:
-            raise Conflict("the person is no member any more: remove the line")
+            raise Conflict(_("the person is no member any more: remove the line"))
         projects = [project.name for project in projects_of(membership) or ()]
         if (membership.role, membership.in_all_projects, projects) != (line.role, line.in_all_projects, line.projects):
-            raise Conflict("the member's role or projects changed since the review began: set them as they should be")
+            raise Conflict(_("the member's role or projects changed since the review began: change the line"))
         _decide(by, line, Decision.CONFIRMED, role_after=line.role)
 
 
@@ -83,7 +84,7 @@ def sign_off(*, by: Caller, review_id: int) -> AccessReview:
         review = _locked(by, review_id)
         undecided = review.lines.filter(decision="").count()
         if undecided:
-            raise Conflict(f"{undecided} of the lines are not decided yet")
+            raise Conflict(_("lines that are not decided yet: %(count)s") % {"count": undecided})
         now = timezone.now()
         AccessReview.objects.filter(pk=review.pk).update(signed_off_by=by.person, signed_off_at=now)
         review.refresh_from_db()
@@ -154,7 +155,7 @@ def _locked(by: Caller, review_id: int) -> AccessReview:
     review_for(by, review_id, Permission.MEMBER_REVIEW)
     review = AccessReview.objects.select_for_update().get(pk=review_id)
     if review.signed_off_at is not None:
-        raise Conflict("the access review is signed off")
+        raise Conflict(_("the access review is signed off"))
     return review
 
 
@@ -165,7 +166,7 @@ def _locked_line(by: Caller, review_id: int, line_id: int) -> AccessReviewLine:
     if line is None:
         raise NotFound("line")
     if line.decision:
-        raise Conflict("the line is decided already")
+        raise Conflict(_("the line is decided already"))
     return line
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -53,7 +54,7 @@ def invite(*, by: Caller, email: str, role: Role, projects: Sequence[Project] | 
                     expires_at=now + LIFETIME,
                 )
         except IntegrityError:
-            raise Conflict("somebody invites this address just now") from None
+            raise Conflict(_("somebody invites this address just now")) from None
         invitation.projects.set(projects or [])
         told = {"email": email, "by": name_of(by), "role": role.value, "expires_at": invitation.expires_at.isoformat()}
         notify(by.tenant, "member.invited", roles=[Role.OWNER, Role.ADMINISTRATOR], context=told)
@@ -121,9 +122,9 @@ def _projects_of(invitation: Invitation) -> list[Project] | None:
 def _require_invitable(by: Caller, email: str) -> None:
     person = Person.objects.filter(email=email).first()
     if person is not None and Membership.objects.filter(tenant=by.tenant, person=person).exists():
-        raise Conflict("the person is a member already")
+        raise Conflict(_("the person is a member already"))
     if open_invitations(by, now=timezone.now()).count() >= OPEN_MAX:
-        raise Conflict(f"an organisation has at most {OPEN_MAX} open invitations")
+        raise Conflict(_("an organisation has at most %(count)s open invitations") % {"count": OPEN_MAX})
 
 
 def _record(actor: audit.Actor, action: str, invitation: Invitation, projects: Sequence[Project] | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller, scopes_of
@@ -38,7 +39,7 @@ def add_member(
     require_may_give(by, role, projects)
     require_own_projects(by.tenant, projects)
     if person.is_operator:
-        raise Conflict("who runs the platform is no member: a support session is the way in")
+        raise Conflict(_("who runs the platform is no member: a support session is the way in"))
     with transaction.atomic():
         try:
             with transaction.atomic():
@@ -46,7 +47,7 @@ def add_member(
                     person=person, tenant=by.tenant, role=role, in_all_projects=projects is None, source=source
                 )
         except IntegrityError:
-            raise Conflict("the person is a member already") from None
+            raise Conflict(_("the person is a member already")) from None
         membership.projects.set(projects or [])
         notify(by.tenant, "member.added", roles=_OVERSEERS, context={"name": str(person), "role": role.value})
         detail = described(role, projects) | {"source": source.value}
@@ -143,7 +144,7 @@ def _locked_membership(by: Caller, person: Person) -> Membership:
     by.require(Permission.MEMBER_UPDATE)
     require_may_give(by, Role(membership.role), projects_of(membership))
     if membership.source != Source.INVITATION and not by.is_system:
-        raise Conflict("the person comes from the identity provider and is changed there")
+        raise Conflict(_("the person comes from the identity provider and is changed there"))
     return membership
 
 
@@ -152,7 +153,7 @@ def _require_another_owner(membership: Membership) -> None:
         return
     others = Membership.objects.filter(tenant=membership.tenant, role=Role.OWNER, person__is_active=True)
     if not others.exclude(pk=membership.pk).exists():
-        raise Conflict("a tenant keeps at least one owner")
+        raise Conflict(_("a tenant keeps at least one owner"))
 
 
 def _withdraw_invitations(tenant: Tenant, person: Person) -> int:

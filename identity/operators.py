@@ -1,6 +1,7 @@
 """Who runs the platform, and as what. Nobody is a member of a tenant and an operator: the two are two accounts."""
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.errors import Conflict, Forbidden
@@ -27,8 +28,8 @@ def appoint_operator(person: Person, role: OperatorRole, *, actor: audit.Actor) 
     with transaction.atomic():
         Person.objects.select_for_update().get(pk=person.pk)
         if Membership.objects.filter(person=person).exists():
-            raise Conflict("a member of an organisation cannot run the platform with the same account")
-        _, is_new = OperatorAppointment.objects.get_or_create(person=person, role=role)
+            raise Conflict(_("a member of an organisation cannot run the platform with the same account"))
+        is_new = OperatorAppointment.objects.get_or_create(person=person, role=role)[1]
         if not is_new:
             return False
         Person.objects.filter(pk=person.pk).update(is_operator=True)
@@ -48,7 +49,7 @@ def dismiss_operator(person: Person, role: OperatorRole, *, actor: audit.Actor) 
         if dismissed is None:
             return False
         if role == OperatorRole.PLATFORM and not any(_appoints(row) for row in rows if row.pk != dismissed.pk):
-            raise Conflict("the platform keeps at least one platform operator")
+            raise Conflict(_("the platform keeps at least one platform operator"))
         dismissed.delete()
         Person.objects.filter(pk=person.pk).update(is_operator=len(mine) > 1)
         audit.record(actor=actor, action="operator.dismissed", target=person, detail={"role": role.value})

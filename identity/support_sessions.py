@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -34,7 +35,7 @@ def open_session(*, operator: Person, slug: str, reason: str, duration: timedelt
     require_operator(operator, OperatorPermission.SUPPORT_OPEN)
     reason = clean_name(reason, "reason")
     if not DURATION_MIN <= duration <= DURATION_MAX:
-        raise Invalid("duration", "must be from 5 minutes to 8 hours")
+        raise Invalid("duration", _("must be from 5 minutes to 8 hours"))
     tenant = Tenant.objects.filter(slug=slug).first()
     if tenant is None:
         raise NotFound("tenant")
@@ -85,9 +86,9 @@ def grant(*, by: Caller, session_id: int, permissions: Collection[Permission], d
         session = _locked(session_id, Q(tenant=by.tenant))
         now = timezone.now()
         if not is_live(session, now):
-            raise Conflict("the support session is over")
+            raise Conflict(_("the support session is over"))
         if permissions and duration <= timedelta(0):
-            raise Invalid("duration", "must be longer than nothing")
+            raise Invalid("duration", _("must be longer than nothing"))
         until = min(now + duration, session.expires_at) if permissions else None
         granted = sorted(permission.value for permission in permissions)
         SupportSession.objects.filter(pk=session.pk).update(granted=granted, granted_until=until, granted_by=by.person)
@@ -135,7 +136,7 @@ def _opened(tenant: Tenant, operator: Person, reason: str, duration: timedelta) 
                 tenant=tenant, operator=operator, reason=reason, opened_at=now, expires_at=now + duration
             )
     except IntegrityError:
-        raise Conflict("you have a support session in this organisation already") from None
+        raise Conflict(_("you have a support session in this organisation already")) from None
 
 
 def _locked(session_id: int, within: Q) -> SupportSession:
