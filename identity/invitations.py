@@ -111,6 +111,8 @@ def _accept(invitation: Invitation, person: Person, now: datetime) -> Membership
     projects = _projects_of(invitation)
     system = Caller.system("invitation", invitation.tenant)
     membership = add_member(by=system, person=person, role=Role(invitation.role), projects=projects)
+    told = {"name": str(person), "role": invitation.role}
+    notify(invitation.tenant, "member.added", roles=[Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR], context=told)
     _record(audit.Actor.person(person), "invitation.accepted", invitation, projects)
     return membership
 

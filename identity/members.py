@@ -49,7 +49,7 @@ def add_member(
         except IntegrityError:
             raise Conflict(_("the person is a member already")) from None
         membership.projects.set(projects or [])
-        notify(by.tenant, "member.added", roles=_OVERSEERS, context={"name": str(person), "role": role.value})
+        _tell(by, "member.added", {"name": str(person), "role": role.value})
         detail = described(role, projects) | {"source": source.value}
         audit.record(tenant=by.tenant, actor=by.actor, action="member.added", target=person, detail=detail)
     return membership
@@ -70,8 +70,7 @@ def change_member(*, by: Caller, person: Person, role: Role, projects: Sequence[
         Membership.objects.filter(pk=membership.pk).update(role=role, in_all_projects=projects is None)
         membership.projects.set(projects or [])
         _narrow_keys(by, person, role, projects)
-        told = {"name": str(person), "by": name_of(by), "role": role.value}
-        notify(by.tenant, "member.changed", roles=_OVERSEERS, context=told)
+        _tell(by, "member.changed", {"name": str(person), "by": name_of(by), "role": role.value})
         detail = described(role, projects) | {"role_before": before["role"], "projects_before": before["projects"]}
         audit.record(tenant=by.tenant, actor=by.actor, action="member.changed", target=person, detail=detail)
 
@@ -87,7 +86,7 @@ def remove_member(*, by: Caller, person: Person) -> None:
         membership.delete()
         revoked = revoke_keys_of_person(person, tenant=by.tenant, actor=by.actor)
         withdrawn = _withdraw_invitations(by.tenant, person)
-        notify(by.tenant, "member.removed", roles=_OVERSEERS, context={"name": str(person), "by": name_of(by)})
+        _tell(by, "member.removed", {"name": str(person), "by": name_of(by)})
         detail = {"role": membership.role, "keys_revoked": revoked, "invitations_withdrawn": withdrawn}
         audit.record(tenant=by.tenant, actor=by.actor, action="member.removed", target=person, detail=detail)
 
@@ -131,7 +130,10 @@ def described(role: Role, projects: Sequence[Project] | None) -> dict[str, Any]:
     return {"role": role.value, "projects": ids}
 
 
-_OVERSEERS = (Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR)
+def _tell(by: Caller, kind: str, context: dict[str, str]) -> None:
+    """Who oversees the tenant hears what somebody did; what the identity provider does by itself is no news."""
+    if not by.is_system:
+        notify(by.tenant, kind, roles=(Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR), context=context)
 
 
 def _locked_membership(by: Caller, person: Person) -> Membership:
