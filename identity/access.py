@@ -238,5 +238,6 @@ def _projects_within(caller: Caller) -> QuerySet[Project]:
 
 
 def _keys_within(caller: Caller) -> QuerySet[ApiKey]:
-    keys = ApiKey.objects.filter(tenant=caller.tenant).select_related("tenant", "project", "owner")
+    keys = ApiKey.objects.filter(tenant=caller.tenant, kind=ApiKey.Kind.API)
+    keys = keys.select_related("tenant", "project", "owner", "responsible", "use")
     return keys if caller.project_ids is None else keys.filter(project__in=caller.project_ids)

@@ -43,6 +43,8 @@ class Refusal(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
     REVOKED = "revoked"
+    BLOCKED = "blocked"
+    ROTATED = "rotated"
     EXPIRED = "expired"
     TENANT_SUSPENDED = "tenant_suspended"
     PROJECT_ARCHIVED = "project_archived"

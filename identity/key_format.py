@@ -44,8 +44,13 @@ class ParsedKey(NamedTuple):
 def make_key() -> tuple[str, str]:
     """A new key: its text, to be shown once, and its look-up."""
     lookup = _random_text(LOOKUP_LENGTH)
+    return with_new_secret(lookup), lookup
+
+
+def with_new_secret(lookup: str) -> str:
+    """A text for a key with that look-up, to be shown once: with a new secret."""
     body = f"{PREFIX}{lookup}_{_random_text(SECRET_LENGTH)}"
-    return f"{body}_{_checksum(body.encode()).decode()}", lookup
+    return f"{body}_{_checksum(body.encode()).decode()}"
 
 
 def parse_key(text: bytes | str) -> ParsedKey | None:

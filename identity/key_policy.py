@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
+from typing import Any
 from urllib.parse import urlsplit
 
-from identity.access import scopes_of
+from identity.access import Caller, scopes_of
 from identity.client_address import Network
-from identity.errors import Forbidden, Invalid
-from identity.models import ApiKey
+from identity.errors import Forbidden, Invalid, NotFound
+from identity.models import ApiKey, Person, Project
+from identity.permissions import Permission, may_give
 from identity.scopes import Scope
 
 # Every gateway keeps every key in memory; these lists are the part of a key that could grow.
@@ -41,7 +43,7 @@ class KeyPolicy:
         return KeyPolicy(
             scopes=self.scopes,
             allowed_models=_cleaned_models(self.allowed_models),
-            ip_ranges=_cleaned_ranges(self.ip_ranges),
+            ip_ranges=cleaned_ranges(self.ip_ranges),
             origins=_cleaned_origins(self.origins),
             expires_at=self.expires_at,
         )
@@ -64,12 +66,42 @@ def require_no_more(child: KeyPolicy, parent: KeyPolicy) -> None:
         raise Forbidden("scopes")
     if parent.allowed_models and not (child.allowed_models and set(child.allowed_models) <= set(parent.allowed_models)):
         raise Forbidden("allowed_models")
-    if parent.ip_ranges and not (child.ip_ranges and _ranges_lie_within(child.ip_ranges, parent.ip_ranges)):
+    if parent.ip_ranges and not (child.ip_ranges and ranges_lie_within(child.ip_ranges, parent.ip_ranges)):
         raise Forbidden("ip_ranges")
     if not set(child.origins) <= set(parent.origins):
         raise Forbidden("origins")
     if parent.expires_at and not (child.expires_at and child.expires_at <= parent.expires_at):
         raise Forbidden("expires_at")
+
+
+def require_may_give(by: Caller, project: Project, policy: KeyPolicy, owner: Person | None) -> None:
+    """Whether the caller may hand somebody a key with this policy, or a secret of one, as it has as much itself (I6).
+
+    owner: whose key it is; None: the project's
+    Raises `NotFound` (not a project of the caller), `Forbidden` naming what the caller lacks.
+    """
+    if project.tenant_id != by.tenant.pk or (by.project_ids is not None and project.pk not in by.project_ids):
+        raise NotFound("project")
+    for scope in policy.scopes:
+        if not may_give(scope, by.permissions):
+            raise Forbidden(scope.value)
+    if by.key is not None:
+        require_no_more(policy, policy_of(by.key))
+        if by.key.owner_id != (owner.pk if owner else None):
+            raise Forbidden("owner")
+    elif owner is not None and owner != by.person and not by.may(Permission.MEMBER_UPDATE):
+        raise Forbidden("owner")
+
+
+def described(policy: KeyPolicy) -> dict[str, Any]:
+    """The policy as the audit chain keeps it."""
+    return {
+        "scopes": sorted(policy.scopes),
+        "allowed_models": list(policy.allowed_models),
+        "ip_ranges": list(policy.ip_ranges),
+        "origins": list(policy.origins),
+        "expires_at": policy.expires_at.isoformat() if policy.expires_at else None,
+    }
 
 
 def _cleaned_models(models: Iterable[str]) -> tuple[str, ...]:
@@ -83,7 +115,8 @@ def _may_be_a_model_id(text: str) -> bool:
     return 0 < len(text) <= _MODEL_LENGTH_MAX and text.isascii() and text.isprintable()
 
 
-def _cleaned_ranges(ranges: Iterable[str]) -> tuple[str, ...]:
+def cleaned_ranges(ranges: Iterable[str]) -> tuple[str, ...]:
+    """Networks in their one form. Raises `Invalid`."""
     try:
         cleaned = tuple(dict.fromkeys(str(ip_network(text.strip())) for text in ranges))
     except ValueError:
@@ -116,7 +149,8 @@ def _cleaned_origin(origin: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS[parts.scheme] else "")
 
 
-def _ranges_lie_within(ranges: Iterable[str], allowed: Iterable[str]) -> bool:
+def ranges_lie_within(ranges: Iterable[str], allowed: Iterable[str]) -> bool:
+    """Whether each network lies in one of the allowed."""
     outer = [ip_network(text) for text in allowed]
     return all(any(_lies_within(ip_network(text), network) for network in outer) for text in ranges)
 

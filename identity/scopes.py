@@ -8,7 +8,8 @@ class Scope(StrEnum):
 
     INFERENCE          call models
     USAGE_READ_TENANT  read the usage and the budgets of the whole tenant
-    KEYS_MANAGE        create, list and revoke the keys of its own project, none of them able to do more than itself
+    KEYS_MANAGE        create, list, change, rotate and revoke the keys of its own project, none of them able to do more
+                       than itself
     """
 
     INFERENCE = "inference"

@@ -10,6 +10,7 @@ from identity import access, api_keys
 from identity.access import Caller
 from identity.client_address import Address, client_address
 from identity.errors import KeyRefused, Refusal
+from identity.key_use import note_use
 
 CHALLENGE = 'Bearer realm="beffroi"'
 
@@ -25,9 +26,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         scheme, _, text = header.partition(" ")
         if scheme.lower() != "bearer":
             raise KeyRefused(Refusal.MALFORMED)
-        key = api_keys.authenticate(
-            text.strip(), client_ip=address_of(request), origin=_foreign_origin(request), now=timezone.now()
-        )
+        now, address = timezone.now(), address_of(request)
+        key = api_keys.authenticate(text.strip(), client_ip=address, origin=_foreign_origin(request), now=now)
+        note_use(key, now)
         return None, access.caller_for_key(key)
 
     def authenticate_header(self, request: Request) -> str:

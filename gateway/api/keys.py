@@ -18,20 +18,30 @@ from gateway.api.view import ApiView
 from identity import access
 from identity.access import Caller
 from identity.api_keys import mint_api_key, revoke_api_key
-from identity.key_policy import IP_RANGES_MAX, MODELS_MAX, ORIGINS_MAX, KeyPolicy
-from identity.models import ApiKey, Project
+from identity.key_changes import Keep, change_api_key
+from identity.key_handover import member_to_answer
+from identity.key_policy import IP_RANGES_MAX, MODELS_MAX, ORIGINS_MAX, KeyPolicy, policy_of
+from identity.key_rules import KeyRules, rules_of
+from identity.key_use import last_used_at
+from identity.models import ApiKey, Person, Project
 from identity.permissions import Permission
 from identity.scopes import Scope
 
 _SCOPES = (
     "`inference`: call models. `usage:read:tenant`: read the usage and the budgets of the whole organisation. "
-    "`keys:manage`: create, list and revoke keys of the project. Reading its own needs no scope."
+    "`keys:manage`: create, list, change, rotate and revoke keys of the project. Reading its own needs no scope."
 )
 
 
 def _texts(length_max: int, count_max: int, help_text: str) -> serializers.ListField:
     child = serializers.CharField(max_length=length_max)
     return serializers.ListField(child=child, required=False, max_length=count_max, help_text=help_text)
+
+
+def _responsible_field() -> serializers.UUIDField:
+    return serializers.UUIDField(
+        required=False, allow_null=True, help_text="The pseudonym of the member who answers for a project's key."
+    )
 
 
 class PolicySerializer(serializers.Serializer[Any]):
@@ -55,21 +65,55 @@ class NewKeySerializer(StrictSerializer, PolicySerializer):
     """A key to be created, of the creating key's project and owner.
 
     It can do at most what the creating key can. A restriction that is left out (`allowed_models`, `ip_ranges`,
-    `expires_at`) is taken over from there; `origins` left out means no browser.
+    `expires_at`) is taken over from there, or from the organisation's rules for keys (`/api/key-rules`); `origins` left
+    out means no browser.
     """
 
     name = serializers.CharField(max_length=200)
+    responsible = _responsible_field()
 
-    def policy(self, maker: ApiKey) -> KeyPolicy:
+    def policy(self, maker: ApiKey, rules: KeyRules) -> KeyPolicy:
         """What was asked for, its gaps filled."""
         asked = self.validated_data
+        ends = [end for end in (maker.expires_at, rules.proposed_end(timezone.now())) if end is not None]
         return KeyPolicy(
             scopes=frozenset(Scope(scope) for scope in asked["scopes"]),
             allowed_models=tuple(asked.get("allowed_models", maker.allowed_models)),
             ip_ranges=tuple(asked.get("ip_ranges", maker.ip_ranges)),
             origins=tuple(asked.get("origins", ())),
-            expires_at=asked.get("expires_at", maker.expires_at),
+            expires_at=asked.get("expires_at", min(ends, default=None)),
         )
+
+
+class ChangedKeySerializer(StrictSerializer, PolicySerializer):
+    """What is to be different of a key. What is left out stays; what was consumed of its budgets and limits too."""
+
+    name = serializers.CharField(max_length=200, required=False)
+    responsible = _responsible_field()
+
+    def get_fields(self) -> dict[str, Any]:
+        """As `PolicySerializer`, but nothing has to be there."""
+        fields = super().get_fields()
+        fields["scopes"].required = False
+        return fields
+
+    def policy(self, key: ApiKey) -> KeyPolicy:
+        """The key's, with what was asked for."""
+        asked, now = self.validated_data, policy_of(key)
+        return KeyPolicy(
+            scopes=frozenset(Scope(scope) for scope in asked.get("scopes", now.scopes)),
+            allowed_models=tuple(asked.get("allowed_models", now.allowed_models)),
+            ip_ranges=tuple(asked.get("ip_ranges", now.ip_ranges)),
+            origins=tuple(asked.get("origins", now.origins)),
+            expires_at=asked.get("expires_at", now.expires_at),
+        )
+
+
+class PreviousSecretSerializer(serializers.Serializer[Any]):
+    """The secret that a rotation replaced, in its grace."""
+
+    ends_at = serializers.DateTimeField(source="previous_ends_at", help_text="It works until then.")
+    last_used_at = serializers.DateTimeField(source="use.previous_last_used_at", default=None, allow_null=True)
 
 
 class KeySerializer(PolicySerializer):
@@ -79,9 +123,21 @@ class KeySerializer(PolicySerializer):
     name = serializers.CharField()
     project_id = serializers.IntegerField()
     owner = serializers.SerializerMethodField(help_text="The pseudonym of whose key it is; null: the project's.")
+    responsible = serializers.SerializerMethodField(help_text="The pseudonym of who answers for a project's key.")
     status = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
+    last_used_at = serializers.SerializerMethodField(
+        help_text="By either secret, true to a minute or two; null: never."
+    )
+    rotated_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it got its present secret; null: it has its first."
+    )
+    previous_secret = serializers.SerializerMethodField(help_text="The secret before, as long as it still works.")
     revoked_at = serializers.DateTimeField(allow_null=True)
+    blocked_at = serializers.DateTimeField(
+        allow_null=True, help_text="Since when the operator of the platform refuses it."
+    )
+    blocked_reason = serializers.CharField(help_text="Why, in the operator's words.")
 
     def get_fields(self) -> dict[str, Any]:
         """As `PolicySerializer`, but everything is always there."""
@@ -95,11 +151,31 @@ class KeySerializer(PolicySerializer):
         """A pseudonym: it stays when the person is erased."""
         return str(key.owner.pseudonym) if key.owner else None
 
-    @extend_schema_field({"type": "string", "enum": ["active", "expired", "revoked"]})
+    @extend_schema_field({"type": "string", "format": "uuid", "nullable": True})
+    def get_responsible(self, key: ApiKey) -> str | None:
+        """A pseudonym, as the owner."""
+        return str(key.responsible.pseudonym) if key.responsible else None
+
+    @extend_schema_field({"type": "string", "format": "date-time", "nullable": True})
+    def get_last_used_at(self, key: ApiKey) -> str | None:
+        """The later of its two secrets' uses."""
+        at = last_used_at(key)
+        return serializers.DateTimeField(default_timezone=UTC).to_representation(at) if at else None
+
+    @extend_schema_field(PreviousSecretSerializer(allow_null=True))
+    def get_previous_secret(self, key: ApiKey) -> dict[str, Any] | None:
+        """None where there is none or its grace is over."""
+        if key.previous_ends_at is None or key.previous_ends_at <= timezone.now():
+            return None
+        return PreviousSecretSerializer(key).data
+
+    @extend_schema_field({"type": "string", "enum": ["active", "blocked", "expired", "revoked"]})
     def get_status(self, key: ApiKey) -> str:
         """Whether it opens doors, as far as the key itself decides."""
         if key.revoked_at is not None:
             return "revoked"
+        if key.blocked_at is not None:
+            return "blocked"
         return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "active"
 
 
@@ -200,12 +276,14 @@ class KeysView(ApiView):
         asked = NewKeySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         maker = self.key(request)
+        answering = asked.validated_data.get("responsible")
         key, text = mint_api_key(
             maker=caller,
             project=maker.project,
             name=asked.validated_data["name"],
-            policy=asked.policy(maker),
+            policy=asked.policy(maker, rules_of(caller.tenant)),
             owner=maker.owner,
+            responsible=member_to_answer(caller, answering) if answering else None,
         )
         shown = KeySerializer(key).data | {"key": text}
         return Response(shown, status=201, headers={"Location": f"/api/keys/{key.lookup}", "Cache-Control": "no-store"})
@@ -223,6 +301,27 @@ class KeyView(ApiView):
     def get(self, request: Request, key_id: str) -> Response:
         """Read one key of the project. Needs `keys:manage`, but for itself."""
         return Response(KeySerializer(access.key_for(self.caller(request), key_id)).data)
+
+    @extend_schema(
+        operation_id="keys_change",
+        summary="Change a key",
+        tags=["Keys"],
+        request=ChangedKeySerializer,
+        responses={200: KeySerializer, **errors_of(400, 401, 403, 404, 409, 413, 415)},
+    )
+    def patch(self, request: Request, key_id: str) -> Response:
+        """Change what is given of a key. Needs `keys:manage`; it can do at most what the key that asks can."""
+        caller = self.caller(request)
+        key = access.key_for(caller, key_id, Permission.KEY_UPDATE)
+        asked = ChangedKeySerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        answering: Person | Keep | None = Keep.KEEP
+        if "responsible" in given:
+            answering = member_to_answer(caller, given["responsible"]) if given["responsible"] else None
+        policy = asked.policy(key)
+        change_api_key(key, by=caller, name=given.get("name"), policy=policy, responsible=answering)
+        return Response(KeySerializer(access.key_for(caller, key_id)).data)
 
     @extend_schema(
         operation_id="keys_delete",

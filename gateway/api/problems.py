@@ -27,6 +27,12 @@ _KEY_REFUSALS: dict[Refusal, tuple[int, str, str]] = {
     Refusal.MALFORMED: (401, "invalid_api_key", "This is no API key: check that it was copied whole."),
     Refusal.UNKNOWN: (401, "invalid_api_key", "There is no such API key."),
     Refusal.REVOKED: (401, "api_key_revoked", "This API key was revoked."),
+    Refusal.BLOCKED: (403, "api_key_blocked", "The operator of this platform blocked this API key in an emergency."),
+    Refusal.ROTATED: (
+        401,
+        "api_key_rotated",
+        "This secret of the API key was replaced and has ended. Use the new one.",
+    ),
     Refusal.EXPIRED: (401, "api_key_expired", "This API key has expired."),
     Refusal.TENANT_SUSPENDED: (403, "tenant_suspended", "The organisation of this key is suspended."),
     Refusal.PROJECT_ARCHIVED: (403, "project_archived", "The project of this key is archived."),

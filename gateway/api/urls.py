@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 
 from gateway.api.budgets import BudgetsView, LimitsView
+from gateway.api.key_rotation import EndPreviousSecretView, KeyRulesView, RotateKeyView
 from gateway.api.keys import KeysView, KeyView, OwnKeyView, RevokeKeyView
 from gateway.api.language_models import ModelsView, ModelView
 from gateway.api.openapi import DocumentationView, SchemaView
@@ -31,6 +32,9 @@ urlpatterns = [
     path("keys", KeysView.as_view(), name="keys"),
     path("keys/<lookup:key_id>", KeyView.as_view(), name="key"),
     path("keys/<lookup:key_id>/revoke", RevokeKeyView.as_view(), name="revoke-key"),
+    path("keys/<lookup:key_id>/rotate", RotateKeyView.as_view(), name="rotate-key"),
+    path("keys/<lookup:key_id>/end-previous-secret", EndPreviousSecretView.as_view(), name="end-previous-secret"),
+    path("key-rules", KeyRulesView.as_view(), name="key-rules"),
     path("usage/records", RecordsView.as_view(), name="usage-records"),
     path("usage/summary", SummaryView.as_view(), name="usage-summary"),
     path("usage/refusals", RefusalsView.as_view(), name="usage-refusals"),

@@ -10,7 +10,7 @@ from identity.models.audit import (
     AuditVerification,
 )
 from identity.models.invitations import Invitation
-from identity.models.keys import ApiKey
+from identity.models.keys import ApiKey, KeyUse, TenantKeyRules
 from identity.models.notices import Notice, NoticeReading
 from identity.models.operators import OperatorAppointment, OperatorRole, SupportSession
 from identity.models.people import Membership, Person, Role
@@ -41,6 +41,7 @@ __all__ = [
     "GroupRule",
     "IdentityProvider",
     "Invitation",
+    "KeyUse",
     "LinkedIdentity",
     "LocalAdministrator",
     "Membership",
@@ -56,4 +57,5 @@ __all__ = [
     "SignInLink",
     "SupportSession",
     "Tenant",
+    "TenantKeyRules",
 ]

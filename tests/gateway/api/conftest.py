@@ -22,6 +22,10 @@ class Api:
         """GET."""
         return self.ask("GET", address, key, **headers)
 
+    def use(self, key: HeldKey) -> None:
+        """Have the key's use noted, which is done once a minute: what is asked next takes its own queries only."""
+        assert self.get("/api/key", key).status_code == 200
+
     def ask(self, method: str, address: str, key: HeldKey | None = None, data: Any = None, **headers: str) -> Any:
         """Any method; `data` is sent as JSON."""
         body: dict[str, Any] = {} if data is None else {"data": json.dumps(data), "content_type": "application/json"}

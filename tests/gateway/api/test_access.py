@@ -68,6 +68,14 @@ CASES = {
     ("key", "GET"): Case(lambda ours: f"/api/keys/{ours.strong.row.lookup}", 403, 200, 404),
     ("key", "DELETE"): Case(lambda ours: f"/api/keys/{spare_key(ours)}", 403, 204, 404),
     ("revoke-key", "POST"): Case(lambda ours: f"/api/keys/{spare_key(ours)}/revoke", 403, 200, 404),
+    ("key", "PATCH"): Case(
+        lambda ours: f"/api/keys/{spare_key(ours)}", 403, 200, 404, lambda ours: {"name": "another name"}
+    ),
+    ("rotate-key", "POST"): Case(lambda ours: f"/api/keys/{spare_key(ours)}/rotate", 403, 200, 404),
+    ("end-previous-secret", "POST"): Case(
+        lambda ours: f"/api/keys/{spare_key(ours)}/end-previous-secret", 403, 200, 404
+    ),
+    ("key-rules", "GET"): Case(lambda ours: "/api/key-rules", 403, 200, 200),
     ("usage-records", "GET"): Case(lambda ours: "/api/usage/records", 200, 200, 200),
     ("usage-summary", "GET"): Case(lambda ours: "/api/usage/summary?by=key,project,model", 200, 200, 200),
     ("usage-refusals", "GET"): Case(lambda ours: "/api/usage/refusals", 200, 200, 200),

@@ -33,7 +33,10 @@ def test_a_new_key_is_shown_once_and_works(api: Api, house: House, strong_key: H
     own = api.get("/api/key", HeldKey(ApiKey.objects.get(lookup=created["id"]), created["key"]))
     assert own.json()["id"] == created["id"]
     shown = api.get(response["Location"], strong_key).json()
-    assert shown == {name: value for name, value in created.items() if name != "key"}
+    assert shown["last_used_at"] is not None
+    assert shown == {name: value for name, value in created.items() if name != "key"} | {
+        "last_used_at": shown["last_used_at"]
+    }
     secret = created["key"].split("_")[2]
     assert secret not in api.get("/api/keys", strong_key).content.decode()
     event = AuditEvent.objects.filter(tenant=house.tenant).latest("sequence")
@@ -136,6 +139,7 @@ def test_keys_are_listed_in_pages_newest_first(api: Api, house: House, strong_ke
 def test_a_list_of_keys_takes_two_queries(api: Api, house: House, strong_key: HeldKey) -> None:
     for _ in range(3):
         house.key(owner=make_person("bob", house.tenant))
+    api.use(strong_key)
     with CaptureQueriesContext(connection) as queries:
         assert len(api.get("/api/keys", strong_key).json()["results"]) == 4
     assert len(queries) == 2
@@ -148,6 +152,7 @@ def test_a_key_reads_what_binds_it(api: Api, house: House, key: HeldKey, gateway
     pool = Pool.objects.create(name=unique("pool"), model=house.model, served_name="m")
     Replica.objects.create(pool=pool, name="one", url="http://127.0.0.1:1", state=Replica.State.READY)
     gateway.complete(house, key.row)
+    api.use(key)
 
     with CaptureQueriesContext(connection) as queries:
         own = api.get("/api/key", key).json()

@@ -94,6 +94,7 @@ def test_the_whole_catalog_takes_a_fixed_number_of_queries(api: Api, house: Hous
         model = make_model(successor=successor, deprecated_on=date(2026, 1, 1), retired_on=date(2026, 6, 1))
         make_price(house.price_version.rate_card, model)
         serve(model)
+        api.use(key)
         with CaptureQueriesContext(connection) as queries:
             listed = {one["id"]: one for one in api.get("/api/models", key).json()["results"]}
         assert listed[model.name]["successor"] == successor.name

@@ -1,0 +1,131 @@
+"""A key's secrets: a new one, the end of the one before. And the organisation's rules for keys."""
+
+from datetime import timedelta
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from gateway.api.keys import KeySerializer
+from gateway.api.problems import errors_of
+from gateway.api.queries import StrictSerializer
+from gateway.api.view import ApiView
+from identity import access
+from identity.key_rotation import GRACE_DEFAULT, GRACE_MAX, end_previous_secret, rotate_api_key
+from identity.key_rules import Creators, rules_of
+from identity.permissions import Permission
+
+_IDEMPOTENCY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description=(
+        "Names this rotation. Sent again with the same value, for an answer that was lost, it replaces only the secret "
+        "that nobody got: the one before works on until the end that the first answer had."
+    ),
+)
+
+
+class RotationSerializer(StrictSerializer):
+    """How to rotate a key."""
+
+    grace_seconds = serializers.IntegerField(
+        required=False,
+        default=int(GRACE_DEFAULT.total_seconds()),
+        min_value=0,
+        max_value=int(GRACE_MAX.total_seconds()),
+        help_text="So long the present secret works beside the new one.",
+    )
+
+
+class RotatedKeySerializer(KeySerializer):
+    """A key just rotated: the only answer with its new text."""
+
+    key = serializers.CharField(help_text="The key with its new secret. Keep it now: it is never shown again.")
+    previous_ended = serializers.BooleanField(
+        help_text="A secret that was still in the grace of an earlier rotation ended with this one."
+    )
+    is_repeat = serializers.BooleanField(help_text="It was the same rotation again: its first new secret has ended.")
+
+
+class KeyRulesSerializer(serializers.Serializer[Any]):
+    """What the organisation demands of its keys when they are created, changed or rotated."""
+
+    longest_life_days = serializers.IntegerField(allow_null=True, help_text="Of a secret, from its making; null: any.")
+    default_life_days = serializers.IntegerField(
+        allow_null=True, help_text="Of a key for which nobody says when it ends; null: it never does."
+    )
+    ip_ranges = serializers.ListField(
+        child=serializers.CharField(), help_text="Every key is tied to some of these addresses; empty: to none."
+    )
+    creators = serializers.ChoiceField(choices=Creators.values, help_text="`administrators`: no key creates keys.")
+    personal_keys = serializers.BooleanField(help_text="Whether a key may be a person's.")
+
+
+class RotateKeyView(ApiView):
+    """`/api/keys/{key_id}/rotate`."""
+
+    @extend_schema(
+        operation_id="keys_rotate",
+        summary="Give a key a new secret",
+        tags=["Keys"],
+        parameters=[_IDEMPOTENCY],
+        request=RotationSerializer,
+        responses={200: RotatedKeySerializer, **errors_of(400, 401, 403, 404, 409, 413, 415)},
+    )
+    def post(self, request: Request, key_id: str) -> Response:
+        """Give a key a new secret; the present one works on for a while. Its id, budgets and what was consumed stay.
+
+        Needs `keys:manage`, and nothing in the key that the key which asks has not. At most two secrets work: one that
+        is still in the grace of an earlier rotation ends now. Where the answer was lost, send the same again with the
+        same `Idempotency-Key`. A key that rotates itself and asks with the secret before keeps that one likewise.
+        """
+        caller = self.caller(request)
+        key = access.key_for(caller, key_id, Permission.KEY_ROTATE)
+        asked = RotationSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        done = rotate_api_key(
+            key,
+            by=caller,
+            grace=timedelta(seconds=asked.validated_data["grace_seconds"]),
+            request=request.headers.get("Idempotency-Key", ""),
+        )
+        shown = KeySerializer(access.key_for(caller, key_id)).data
+        told = {"key": done.text, "previous_ended": done.previous_ended, "is_repeat": done.is_repeat}
+        return Response(shown | told, headers={"Cache-Control": "no-store"})
+
+
+class EndPreviousSecretView(ApiView):
+    """`/api/keys/{key_id}/end-previous-secret`."""
+
+    @extend_schema(
+        operation_id="keys_end_previous_secret",
+        summary="End the secret before a rotation",
+        tags=["Keys"],
+        request=None,
+        responses={200: KeySerializer, **errors_of(401, 403, 404)},
+    )
+    def post(self, request: Request, key_id: str) -> Response:
+        """End the grace of a rotated key's secret before, within a second. Needs `keys:manage`. Twice is once."""
+        caller = self.caller(request)
+        end_previous_secret(access.key_for(caller, key_id, Permission.KEY_ROTATE), by=caller)
+        return Response(KeySerializer(access.key_for(caller, key_id)).data)
+
+
+class KeyRulesView(ApiView):
+    """`/api/key-rules`. Only to be read: a key is confined to its project, and these are about the organisation."""
+
+    @extend_schema(
+        operation_id="key_rules_read",
+        summary="Read the organisation's rules for keys",
+        tags=["Keys"],
+        responses={200: KeyRulesSerializer, **errors_of(401, 403)},
+    )
+    def get(self, request: Request) -> Response:
+        """Read what a key has to comply with. Needs `keys:manage`. People change it in the console's settings."""
+        caller = self.caller(request)
+        caller.require(Permission.KEY_READ)
+        return Response(KeyRulesSerializer(rules_of(caller.tenant)).data)

@@ -1,0 +1,32 @@
+"""Keys that somebody has to take over: a project's key goes on when the person who answered for it is gone."""
+
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from identity.access import Caller, keys_for
+from identity.errors import Invalid
+from identity.models import ApiKey, Membership, Person
+
+
+def keys_without_responsible(caller: Caller) -> QuerySet[ApiKey]:
+    """The projects' keys that work and that no member of their project answers for, newest first. Raises `Forbidden`.
+
+    To give one to somebody: `change_api_key(responsible=...)`.
+    """
+    members = Membership.objects.filter(
+        person=OuterRef("responsible"), person__is_active=True, tenant=OuterRef("tenant")
+    )
+    answering = Exists(members.filter(in_all_projects=True)) | Exists(members.filter(projects=OuterRef("project")))
+    lives = Q(expires_at=None) | Q(expires_at__gt=Now())
+    return keys_for(caller).filter(lives, ~answering, owner=None, revoked_at=None)
+
+
+def member_to_answer(caller: Caller, pseudonym: UUID) -> Person:
+    """The member of the caller's organisation with that pseudonym. Raises `Invalid`: there is none."""
+    member = Membership.objects.filter(tenant=caller.tenant, person__pseudonym=pseudonym).select_related("person")
+    found = member.first()
+    if found is None:
+        raise Invalid("responsible", "must be a member of the organisation")
+    return found.person
