@@ -1,11 +1,19 @@
-"""Tells the audit chain through which door a request came in, and from which address."""
+"""Tells the audit chain through which door a request came in, from which address, and what was refused."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 
 from gateway.api.authentication import address_of
+from identity.access import Caller
+from identity.audit import Actor
 from identity.audit_context import Door, through
+from identity.audit_refusals import record_refusal
+from identity.errors import Forbidden
+from identity.models import Person, Tenant
 
 # The first that an address begins with; every other address is a page.
 _DOORS = (
@@ -25,7 +33,48 @@ class AuditDoor:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The answer, everything recorded on the way told of this door."""
         with through(_door_of(request.path), address_of(request)):
-            return self._get_response(request)
+            response = self._get_response(request)
+            if response.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+                _tell_refusal(request, response)
+            return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Remember which permission a page asked for in vain."""
+        if isinstance(exception, PermissionDenied) and isinstance(exception.__cause__, Forbidden):
+            request.lacks = str(exception.__cause__)  # type: ignore[attr-defined]
+
+
+def _tell_refusal(request: HttpRequest, response: HttpResponse) -> None:
+    """Only what a known person or key asked of a tenant: a wrong address is nobody's secret."""
+    match = request.resolver_match
+    if match is None or not match.url_name:
+        return
+    try:
+        known = _who(request, of_tenant="slug" in match.kwargs)
+    except DatabaseError:
+        return
+    if known is None:
+        return
+    lacks = getattr(request, "lacks", "") or str(getattr(response, "data", {}).get("code", ""))
+    actor, tenant = known
+    record_refusal(
+        actor=actor,
+        tenant=tenant,
+        status=response.status_code,
+        route=match.url_name,
+        asked=match.kwargs,
+        lacks=lacks,
+    )
+
+
+def _who(request: HttpRequest, *, of_tenant: bool) -> tuple[Actor, Tenant | None] | None:
+    """Who asked, and in which tenant of theirs. A key's caller is left by the API, a member's by `console.pages`."""
+    caller = getattr(request, "auth", None) or getattr(request, "caller", None)
+    if isinstance(caller, Caller):
+        return caller.actor, caller.tenant
+    if of_tenant and isinstance(request.user, Person):
+        return Actor.person(request.user), None
+    return None
 
 
 def _door_of(path: str) -> Door:

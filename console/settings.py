@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from console import env
 from gateway.pools import schedule as pools_schedule
 from gateway.relay.limits import limits_from_environment
+from identity import schedule as identity_schedule
 from identity.client_address import parse_networks
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -26,6 +27,7 @@ SECRET_KEY = env.secret("BEFFROI_SECRET_KEY")
 # alone; encryption keys protect the secrets that we must be able to read back.
 KEY_PEPPERS = env.keyring("BEFFROI_KEY_PEPPERS")
 ENCRYPTION_KEYS = env.keyring("BEFFROI_ENCRYPTION_KEYS")
+AUDIT_KEYS = env.keyring("BEFFROI_AUDIT_KEYS")  # Ed25519; they sign the audit chain's checkpoints
 
 # Whose X-Forwarded-For is believed. The gateway has checked it already and adds its peer.
 TRUSTED_PROXIES = parse_networks(env.words("BEFFROI_TRUSTED_PROXIES"))
@@ -181,7 +183,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # it waits for its broker as long as it takes
 CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE}
+CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE, **identity_schedule.BEAT_SCHEDULE}
 
 # Hosts of identity providers that may have private addresses and speak plain HTTP: those in the house.
 PRIVATE_PROVIDER_HOSTS = frozenset(host.lower() for host in env.words("BEFFROI_PRIVATE_PROVIDER_HOSTS"))

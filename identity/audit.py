@@ -20,7 +20,6 @@ helps: `identity/audit_checkpoints.py`.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
@@ -30,15 +29,15 @@ from django.db.transaction import TransactionManagementError
 from identity import audit_verifier
 from identity.audit_context import origin
 from identity.audit_names import Names, Part, SaltedNames, merged, split
-from identity.audit_verifier import FIRST_PREVIOUS_HASH
+from identity.audit_signing import line_of_checkpoint, public_keys, utc_text
+from identity.audit_verifier import FIRST_PREVIOUS_HASH, ChainVerifier, Flaw
 from identity.key_format import find_key
-from identity.models import ApiKey, AuditEvent, AuditHead, AuditName, Person, Project, Tenant
+from identity.models import ApiKey, AuditCheckpoint, AuditEvent, AuditHead, AuditName, Person, Project, Tenant
 
 VERSION = 2
 # Bytes of JSON: the longest policy of a key fits (200 models, 64 networks, 32 origins); documents do not belong here.
 DETAIL_BYTES_MAX = 65_536
 _ACTION = re.compile(r"[a-z_]+\.[a-z_]+")
-_AT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 # Makes or moves the head on and thereby locks it until the transaction ends: the next writer of this chain waits here.
 _LOCK_HEAD = """
@@ -102,19 +101,17 @@ class Target(NamedTuple):
     shown: str = ""
 
 
-class BrokenLink(NamedTuple):
-    """The first link of a chain that does not hold, and why, in English."""
-
-    sequence: int
-    reason: str
-
-
 class Verdict(NamedTuple):
-    """What `verify_chain` found: how many links hold, the hash of the last one, and the first that does not."""
+    """What `verify_chain` found: how many links hold, the hash of the last one, and the first that does not.
+
+    signed: the last link that a checkpoint signed; erased: how many parts with names were erased
+    """
 
     links: int
     hash: bytes
-    broken: BrokenLink | None
+    broken: Flaw | None
+    signed: int = 0
+    erased: int = 0
 
 
 def record(
@@ -144,7 +141,7 @@ def record(
     if not _ACTION.fullmatch(action):
         raise ValueError(f"{action!r} is no action: `noun.past_participle`")
     public, private = split(_whole_detail(detail, before, after))
-    named = _target_of(target)
+    named = target_of(target)
     parts = _parts(actor, target, private)
     tenant_id = tenant.pk if tenant else None
     with connection.cursor() as cursor:
@@ -176,25 +173,47 @@ def record(
 
 
 def verify_chain(tenant: Tenant | None) -> Verdict:
-    """Recompute a whole chain and compare it with its head. Reads every link once; may run while others write."""
+    """Recompute a whole chain, its names and its checkpoints, and compare it with its head.
+
+    Reads every link once; may run while others write.
+    """
     # The head first: links that others add meanwhile are then found after it, never missed before it.
     head = AuditHead.objects.filter(tenant=tenant).first()
-    count, previous = 0, FIRST_PREVIOUS_HASH
+    signed = AuditCheckpoint.objects.filter(tenant=tenant).order_by("sequence")
+    verifier = ChainVerifier(
+        trusted=frozenset(public_keys()),
+        tenant=tenant.pk if tenant else None,
+        kept={checkpoint.sequence: line_of_checkpoint(checkpoint) for checkpoint in signed},
+    )
+    events = AuditEvent.objects.filter(tenant=tenant).order_by("sequence").prefetch_related("known_as")
     hash_at_head: bytes | None = None
-    for event in AuditEvent.objects.filter(tenant=tenant).order_by("sequence").iterator(chunk_size=1_000):
-        reason = _flaw_of(event, expected_sequence=count + 1, previous=previous)
-        if reason:
-            return Verdict(count, previous, BrokenLink(count + 1, reason))
-        count, previous = event.sequence, bytes(event.hash)
-        if head and head.sequence == count:
-            hash_at_head = previous
-    if count and not head:
-        return Verdict(count, previous, BrokenLink(count, "the chain has no head"))
-    if head and head.sequence > count:
-        return Verdict(count, previous, BrokenLink(count + 1, "missing at the end of the chain"))
-    if head and hash_at_head != bytes(head.hash):
-        return Verdict(count, previous, BrokenLink(head.sequence, "the chain's head has another hash"))
-    return Verdict(count, previous, None)
+    for event in events.iterator(chunk_size=1_000):
+        verifier.event(line_of(event))
+        if head and head.sequence == verifier.sequence:
+            hash_at_head = verifier.hash
+        if verifier.flaw:
+            break
+    verifier.finish()
+    flaw = verifier.flaw or _flaw_at_head(head, verifier.links, hash_at_head)
+    return Verdict(verifier.links, verifier.hash, flaw, verifier.last_checkpoint, verifier.erased)
+
+
+def _flaw_at_head(head: AuditHead | None, links: int, hash_at_head: bytes | None) -> Flaw | None:
+    if head is None:
+        return Flaw(links, "the chain has no head") if links else None
+    if head.sequence > links:
+        return Flaw(links + 1, "missing at the end of the chain")
+    return None if hash_at_head == bytes(head.hash) else Flaw(head.sequence, "the chain's head has another hash")
+
+
+def line_of(event: AuditEvent) -> dict[str, Any]:
+    """The event as a line of an export: see `identity/audit_verifier.py`. Reads `known_as`."""
+    return members_of(event) | {
+        "type": "event",
+        "previous_hash": bytes(event.previous_hash).hex(),
+        "hash": bytes(event.hash).hex(),
+        "known_as": {row.part: {"salt": bytes(row.salt).hex(), "content": row.content} for row in event.known_as.all()},
+    }
 
 
 def members_of(event: AuditEvent) -> dict[str, Any]:
@@ -202,7 +221,7 @@ def members_of(event: AuditEvent) -> dict[str, Any]:
     members = {
         "tenant": event.tenant_id,
         "sequence": event.sequence,
-        "at": event.at.astimezone(UTC).strftime(_AT_FORMAT),
+        "at": utc_text(event.at),
         "actor_kind": event.actor_kind,
         "actor": event.actor,
         "action": event.action,
@@ -226,17 +245,8 @@ def hash_of(event: AuditEvent) -> bytes:
     return audit_verifier.link_hash(bytes(event.previous_hash), members_of(event))
 
 
-def _flaw_of(event: AuditEvent, *, expected_sequence: int, previous: bytes) -> str:
-    if event.sequence != expected_sequence:
-        return "missing"
-    if bytes(event.previous_hash) != previous:
-        return "does not continue the link before it"
-    if bytes(event.hash) != hash_of(event):
-        return "was changed"
-    return ""
-
-
-def _target_of(target: models.Model | Target) -> Target:
+def target_of(target: models.Model | Target) -> Target:
+    """How the chain names a row."""
     if isinstance(target, Target):
         return target
     kind = type(target).__name__.lower()

@@ -20,6 +20,7 @@ _SECRETS = (
     "BEFFROI_SECRET_KEY",
     "BEFFROI_KEY_PEPPERS",
     "BEFFROI_ENCRYPTION_KEYS",
+    "BEFFROI_AUDIT_KEYS",
 )
 
 
@@ -98,6 +99,7 @@ def _made(home: Home, secrets: Secrets, port: str) -> dict[str, str]:
         "BEFFROI_SECRET_KEY": secrets.secret_key,
         "BEFFROI_KEY_PEPPERS": secrets.key_peppers,
         "BEFFROI_ENCRYPTION_KEYS": secrets.encryption_keys,
+        "BEFFROI_AUDIT_KEYS": secrets.audit_keys,
         "BEFFROI_DJANGO_SOCKET": str(home.sockets / "django.sock"),
         "BEFFROI_PORT": port,
         "BEFFROI_PUBLIC_URL": f"http://127.0.0.1:{port}",

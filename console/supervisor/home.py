@@ -34,6 +34,11 @@ class Home:
         return self.folder / "secrets.json"
 
     @property
+    def audit_keys_file(self) -> Path:
+        """What signs the audit chain's checkpoints: made once, and worth a backup beside the other secrets."""
+        return self.folder / "audit_keys.json"
+
+    @property
     def demo_file(self) -> Path:
         """What scripts need; it exists exactly while everything runs."""
         return self.folder / "demo.json"
@@ -104,6 +109,7 @@ class Secrets:
     encryption_keys: str
     engine_key: str
     database_passwords: dict[str, str]
+    audit_keys: str
 
 
 def load_secrets(home: Home) -> Secrets:
@@ -119,10 +125,14 @@ def load_secrets(home: Home) -> Secrets:
                 f"Put it back from a backup, or remove {home.folder} to start anew."
             )
         _write_first(home.secrets_file, _new_secrets())
+    if not home.audit_keys_file.exists():
+        _write_first(home.audit_keys_file, {"audit_keys": f"1:{secrets.token_hex(32)}"})
     try:
-        return Secrets(**json.loads(home.secrets_file.read_text()))
+        return Secrets(**json.loads(home.secrets_file.read_text()), **json.loads(home.audit_keys_file.read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise HomeError(f"{home.secrets_file} cannot be read. Put it back from a backup.") from error
+        raise HomeError(
+            f"{home.secrets_file} or {home.audit_keys_file} cannot be read. Put it back from a backup."
+        ) from error
 
 
 def _new_secrets() -> dict[str, object]:

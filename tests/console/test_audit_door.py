@@ -2,11 +2,14 @@
 
 import pytest
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from console.audit_door import AuditDoor
 from console.celery import app
 from identity.audit_context import Door, Origin, origin
+from identity.models import AuditEvent
+from tests.support.console import signed_in
+from tests.support.people import make_cast, make_key
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,27 @@ def test_X4_a_task_comes_through_the_workers_door() -> None:
 
     assert tell.apply().get() == "worker"
     assert origin().door == Door.COMMAND
+
+
+@pytest.mark.usefixtures("database")
+def test_X4_what_a_known_person_or_key_is_refused_is_told_and_a_stranger_writes_into_no_tenants_chain() -> None:
+    cast = make_cast()
+    key, text = make_key(cast.tenant)
+    other, _ = make_key(cast.strangers)
+    address = f"/t/{cast.tenant.slug}/quick-start"
+    links = AuditEvent.objects.filter(tenant=cast.tenant).count()
+    assert signed_in(None).get(address).status_code == 302
+    assert signed_in(cast.charlie).get(address).status_code == 404
+    assert signed_in(cast.charlie).get(f"{address}/nowhere").status_code == 404
+    assert AuditEvent.objects.filter(tenant=cast.tenant).count() == links
+    [tried] = AuditEvent.objects.filter(tenant=None, actor=str(cast.charlie.pseudonym), action="access.refused")
+    assert (tried.detail["status"], tried.detail["asked"], tried.door) == (404, {"slug": cast.tenant.slug}, "page")
+    api = Client(HTTP_HOST="localhost", HTTP_AUTHORIZATION=f"Bearer {text}")
+    assert api.get("/api/keys").status_code == 403
+    assert api.get(f"/api/keys/{other.lookup}").status_code == 404
+    assert api.get("/api/nowhere").status_code == 404
+    told = AuditEvent.objects.filter(tenant=cast.tenant, action="access.refused").order_by("sequence")
+    assert [(event.actor, event.door, event.target, event.detail.get("lacks")) for event in told] == [
+        (key.lookup, "api", "keys", "scope_missing"),
+        (key.lookup, "api", "key", "not_found"),
+    ]

@@ -80,7 +80,7 @@ def test_a_change_that_is_rolled_back_leaves_no_link_and_no_gap() -> None:
         record(tenant=tenant, actor=TESTS, action="thing.counted", target=tenant)
         transaction.set_rollback(True)
     add_links(tenant, 1)
-    assert verify_chain(tenant)[::2] == (2, None)
+    assert verify_chain(tenant)[:3:2] == (2, None)
 
 
 def test_the_platform_has_a_chain_of_its_own() -> None:
@@ -132,7 +132,7 @@ def test_the_first_two_writers_of_a_chain_may_come_at_once() -> None:
             with pytest.raises(TimeoutError):  # it waits for us
                 other.result(timeout=0.3)
         other.result(timeout=30)
-    assert verify_chain(tenant)[::2] == (2, None)
+    assert verify_chain(tenant)[:3:2] == (2, None)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_what_comes_back_from_the_database_still_fits_its_hash() -> None:
     odd = {"z": 1, "a": -(10**30), "é": '\u2028\U0001f512\\"', "nested": [{"y": None, "x": True}], "": ""}
     with transaction.atomic():
         record(tenant=tenant, actor=TESTS, action="thing.counted", target=tenant, detail=odd)
-    assert verify_chain(tenant)[::2] == (2, None)
+    assert verify_chain(tenant)[:3:2] == (2, None)
 
 
 def test_a_detail_has_a_largest_size() -> None:

@@ -6,6 +6,7 @@ _made_up = {
     "BEFFROI_SECRET_KEY": "only for tools, which sign nothing with it",
     "BEFFROI_KEY_PEPPERS": "1:" + "0" * 64,
     "BEFFROI_ENCRYPTION_KEYS": "1:" + "0" * 64,
+    "BEFFROI_AUDIT_KEYS": "1:" + "0" * 64,
     "DATABASE_URL": "postgresql:///nowhere?host=/nonexistent",
     "VALKEY_URL": "redis+socket:///nonexistent",
 }
