@@ -153,8 +153,16 @@ BEGIN_EARLIER = """
         and not exists (select from billing_budget_period p where p.budget_id = billing_budget.id);
 """
 
-# A period that a request opened was counted by the ledger itself.
+# A period that a request opened was counted by the ledger itself. Periods begin at whole hours, as do the rollups.
 SPEND = """
+    create temporary table past_spent on commit drop as
+    select scope, scope_id, hour, sum(cost_nano_eur) as cost
+    from billing_usage_hour u join past_tenant t using (tenant_id)
+    cross join lateral (values ('tenant', tenant_id), ('project', project_id), ('key', key_id)) s (scope, scope_id)
+    where (scope, scope_id) in (select scope, scope_id from billing_budget where tenant_id = t.tenant_id and is_active)
+    group by 1, 2, 3;
+    create index on past_spent (scope, scope_id, hour);
+    analyze past_spent;
     insert into billing_budget_period (budget_id, starts_at, ends_at, limit_nano_eur, cap_nano_eur, spent_nano_eur)
     select b.id, x.starts_at, x.ends_at, b.limit_nano_eur,
         case when b.is_hard then greatest(b.limit_nano_eur, spent.sum) end, spent.sum
@@ -167,11 +175,8 @@ SPEND = """
         select timestamptz '1970-01-01 00:00Z', timestamptz '9000-01-01 00:00Z' where b.period = 'once'
     ) x
     cross join lateral (
-        select coalesce(sum(r.cost_nano_eur), 0)::bigint as sum from billing_usage_record r
-        where r.tenant_id = b.tenant_id and r.admitted_at >= x.starts_at and r.admitted_at < x.ends_at
-            and r.admitted_at >= b.created_at
-            and (b.scope = 'tenant' or (b.scope = 'project' and r.project_id = b.scope_id)
-                or (b.scope = 'key' and r.key_id = b.scope_id))
+        select coalesce(sum(s.cost), 0)::bigint as sum from past_spent s
+        where s.scope = b.scope and s.scope_id = b.scope_id and s.hour >= x.starts_at and s.hour < x.ends_at
     ) spent
     where b.is_active and x.starts_at <= now()
         and not exists (select from billing_budget_period p where p.budget_id = b.id and p.ends_at = x.ends_at)

@@ -19,6 +19,7 @@ from billing.demo_history import Past, Source
 from billing.limits import set_limit
 from billing.models import Budget, Limit, UsageRecord
 from console.demo import ACTOR, EUR, SIMULATED_MODELS, TENANTS, DemoPerson, demo_person
+from console.scale import note_uses
 from identity.access import Caller
 from identity.api_keys import mint_api_key
 from identity.key_policy import KeyPolicy
@@ -178,6 +179,7 @@ def seed_past(now: datetime | None = None) -> int:
         records = written
     demo_history.write_refusals(past, REFUSALS)
     demo_history.count_into_budgets(since)
+    note_uses(tenant)
     return records
 
 

@@ -79,6 +79,22 @@ class ApiKey(models.Model):
         # Gateways poll for what was changed since a version.
         indexes = [
             models.Index(fields=["policy_version"], name="api_key_by_policy_version"),
+            # Lists of a large tenant: all, and those of a state that few are in.
+            models.Index(fields=["tenant", "-id"], name="api_key_by_tenant", condition=models.Q(kind="api")),
+            models.Index(
+                fields=["tenant", "-id"], name="api_key_revoked", condition=models.Q(revoked_at__isnull=False)
+            ),
+            models.Index(
+                fields=["tenant", "-id"], name="api_key_blocked", condition=models.Q(blocked_at__isnull=False)
+            ),
+            models.Index(
+                fields=["tenant", "expires_at"], name="api_key_by_expiry", condition=models.Q(revoked_at=None)
+            ),
+            models.Index(
+                fields=["tenant", "previous_ends_at"],
+                name="api_key_by_rotation",
+                condition=models.Q(previous_ends_at__isnull=False),
+            ),
             models.Index(
                 fields=["tenant", "responsible"],
                 name="api_key_by_responsible",
@@ -93,6 +109,9 @@ class ApiKey(models.Model):
 class KeyUse(models.Model):
     """When a key was last used: by its secret, and by the secret before. Written by `touch_keys_v1` alone, about once a
     minute, and apart from the key: a use changes no policy version. No row: never used.
+
+    `used_hour` is the hour (UTC) of the later of the two, by a trigger: lists are sorted by it. An index of the exact
+    times would be written with each use.
     """
 
     key = models.OneToOneField(
@@ -100,6 +119,10 @@ class KeyUse(models.Model):
     )
     last_used_at = models.DateTimeField(null=True)
     previous_last_used_at = models.DateTimeField(null=True)
+    used_hour = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["-used_hour", "-key"], name="key_use_by_hour")]
 
 
 class TenantKeyRules(models.Model):
