@@ -4,6 +4,7 @@ DEBUG has no switch: Django's debug page prints the variables of a failed reques
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,7 +66,8 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "console.sign_in.middleware.SignedInMiddleware",
+    "console.sign_in.middleware.SilentCheckMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "console.middleware.PermissionsPolicyMiddleware",
@@ -185,6 +187,9 @@ CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE, **identity_schedule.BEAT_SCHEDULE}
 
+AUTHENTICATION_BACKENDS = ["console.sign_in.backend.ProviderBackend"]
+# How often the provider is asked, without a word to the person, whether it still vouches for a session; 0: never.
+SESSION_CHECK = timedelta(minutes=env.integer("BEFFROI_SESSION_CHECK_MINUTES", 60, minimum=0, maximum=1440))
 # Hosts of identity providers that may have private addresses and speak plain HTTP: those in the house.
 PRIVATE_PROVIDER_HOSTS = frozenset(host.lower() for host in env.words("BEFFROI_PRIVATE_PROVIDER_HOSTS"))
 
