@@ -27,11 +27,12 @@ def cast(database: None) -> Cast:
 
 
 @pytest.fixture(autouse=True)
-def _providers_in_the_house(settings: Settings) -> Iterator[None]:
+def _providers_in_the_house(settings: Settings, database: None) -> Iterator[None]:
     settings.PRIVATE_PROVIDER_HOSTS = frozenset({"127.0.0.1", "localhost"})
     oidc_discovery.forget()
     yield
     oidc_discovery.forget()
+    switch_platform_providers_off()
 
 
 @pytest.fixture
@@ -91,6 +92,11 @@ def use_platform_provider(audience: IdentityProvider.Audience, issuer: str) -> P
     version = providers.version_by_handle(audience.value)
     assert version
     return version
+
+
+def switch_platform_providers_off() -> None:
+    """They are everybody's: other tests must not find them."""
+    ProviderVersion.objects.filter(provider__tenant=None).update(state=ProviderVersion.State.OFF)
 
 
 def browser() -> Client:
