@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from psycopg.conninfo import conninfo_to_dict
 
 from console import env
+from console.mail_server import mail_settings
 from gateway.pools import schedule as pools_schedule
 from gateway.relay.limits import limits_from_environment
 from identity import schedule as identity_schedule
@@ -195,6 +196,13 @@ PRIVATE_PROVIDER_HOSTS = frozenset(host.lower() for host in env.words("BEFFROI_P
 
 # Whole months for which usage records stay in the ledger after their own; then the sealed totals may stand in for them.
 USAGE_RETENTION_MONTHS = env.integer("BEFFROI_USAGE_RETENTION_MONTHS", 13, minimum=1, maximum=240)
+
+# Where e-mails go: EMAIL_HOST and the rest, as Django reads them. Without a mail server none are made.
+_mail = mail_settings()
+globals().update(_mail)
+MAIL_IS_SET_UP: bool = bool(_mail)
+# Whether webhooks may lead to private addresses (and speak plain HTTP): they are entered by tenants.
+WEBHOOKS_MAY_BE_PRIVATE = env.switch("BEFFROI_PRIVATE_WEBHOOKS", default=False)
 
 # To stderr, which the supervisor (or systemd, or a container) keeps, and without a word of any request (I5).
 LOGGING = {
