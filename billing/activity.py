@@ -7,7 +7,7 @@ belongs, which may be behind a page that was read already.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -27,7 +27,6 @@ from billing.usage import (
     meter_lines,
     records_found,
     records_page,
-    refunds_of,
     refusals_found,
 )
 
@@ -109,10 +108,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The newest first. `next` continues the list; None: it is at its end. `refunds`: nano-EUR by request."""
+    """The newest first. `next` continues the list; None: it is at its end."""
 
     lines: Sequence[Line]
-    refunds: Mapping[UUID, int]
     next: Place | None
 
 
@@ -131,8 +129,7 @@ def page(reader: Reader, wanted: Wanted, *, after: Place | None = None, size: in
     refusals = _refusals(reader, wanted, after, size + 1) if wanted.has_refusals else []
     lines = list(merge(records, refusals, key=lambda line: line.place, reverse=True))
     shown = lines[:size]
-    refunds = refunds_of(reader.tenant_id, [line.record for line in shown if line.record])
-    return Page(shown, refunds, shown[-1].place if len(lines) > size else None)
+    return Page(shown, shown[-1].place if len(lines) > size else None)
 
 
 def news(reader: Reader, wanted: Wanted, *, since: Place | None) -> int:

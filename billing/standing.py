@@ -77,9 +77,14 @@ class BudgetStanding:
     resets_at: datetime | None
 
     @property
+    def used_nano_eur(self) -> int:
+        """Spent and held."""
+        return self.spent_nano_eur + self.held_nano_eur
+
+    @property
     def left_nano_eur(self) -> int:
         """What may still be spent; below zero never, even where the limit was lowered under what is spent already."""
-        return max(self.limit_nano_eur - self.spent_nano_eur - self.held_nano_eur, 0)
+        return max(self.limit_nano_eur - self.used_nano_eur, 0)
 
 
 @dataclass(frozen=True, slots=True)

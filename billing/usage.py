@@ -17,6 +17,8 @@ from django.db.models.functions import TruncDay, TruncHour
 
 from billing.models import LedgerEntry, MeterPrice, Refusal, RefusalCount, UsageHour, UsageRecord
 from billing.pricing import METERS, MissingPrice, Prices
+from identity.access import Caller
+from identity.permissions import Permission
 from models_catalog.models import LanguageModel
 
 # A page of sums larger than this is no page; whoever needs more asks for a shorter time or exports the records.
@@ -56,6 +58,12 @@ class Filters:
     status: str = ""
     is_trouble: bool = False
     request_id: UUID | None = None
+
+
+def reader_of_member(caller: Caller) -> Reader:
+    """What a person may read of the tenant's usage: that of their projects. Raises `Forbidden`."""
+    caller.require(Permission.USAGE_READ)
+    return Reader(caller.tenant.pk, project_ids=caller.project_ids)
 
 
 class MeterLine(NamedTuple):

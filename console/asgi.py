@@ -1,4 +1,4 @@
-"""What uvicorn serves on a Unix socket, behind the gateway: pages and the management API."""
+"""What uvicorn serves on a Unix socket, behind the gateway: pages, the management API and the sockets of live pages."""
 
 import os
 
@@ -6,4 +6,10 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-application = get_asgi_application()
+_pages = get_asgi_application()  # before what needs Django's apps
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402
+
+from console.live.routes import sockets  # noqa: E402
+
+application = ProtocolTypeRouter({"http": _pages, "websocket": sockets})

@@ -13,6 +13,8 @@ import uvicorn
 
 # What was accepted when the stop came is read within this many seconds; uvicorn alone would close it unread.
 READ_S = 0.3
+# Bytes of what a page says on its socket: it has nothing to say.
+WORDS_BYTES_MAX = 1024
 # Pages that take longer than this many seconds are cut.
 FINISH_S = 10
 
@@ -52,6 +54,7 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,  # the gateway writes them, and our own code knows which to believe
         timeout_graceful_shutdown=FINISH_S,
+        ws_max_size=WORDS_BYTES_MAX,
     )
     Server(config, arguments.ready_fd).run(sockets=[socket.socket(fileno=arguments.fd)])
 

@@ -26,3 +26,18 @@ def project_names(tenant_id: int, project_ids: Collection[int]) -> dict[int, str
     if not project_ids:
         return {}
     return dict(Project.objects.filter(tenant_id=tenant_id, pk__in=project_ids).values_list("pk", "name"))
+
+
+class KeyAndProject(NamedTuple):
+    """What a key and its project are called."""
+
+    lookup: str
+    name: str
+    project: str
+
+
+def key_and_project(tenant_id: int, key_id: int) -> KeyAndProject | None:
+    """The names of a key and of its project, in one query."""
+    found = ApiKey.objects.filter(tenant_id=tenant_id, pk=key_id).values_list("lookup", "name", "project__name")
+    row = found.first()
+    return KeyAndProject(*row) if row else None

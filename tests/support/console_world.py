@@ -1,9 +1,11 @@
 """An organisation in which every page has something to show, and a value for each part of an address."""
 
+import os
 from dataclasses import dataclass
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from tests.support.ledger import house_of, ledger_gateway
 from tests.support.people import Cast, make_cast, make_key
 
 
@@ -43,14 +45,17 @@ class Route:
 
 
 def make_console_world() -> ConsoleWorld:
-    """alice's tenant, with a key."""
+    """alice's tenant, with a key and a request."""
     cast = make_cast()
     key, _ = make_key(cast.tenant)
+    with ledger_gateway(os.environ["DATABASE_GATEWAY_URL"]) as gateway:
+        request_id = gateway.complete(house_of(cast.tenant), key)
     values: dict[str, object] = {
         "slug": cast.tenant.slug,
         "lookup": key.lookup,
         "project_id": cast.project.pk,
         "pseudonym": cast.bob.pseudonym,
+        "request_id": request_id,
     }
     return ConsoleWorld(cast, values)
 

@@ -116,6 +116,11 @@ def make_house(model: LanguageModel | None = None, time_zone: str = "Europe/Pari
     tenant = make_tenant()
     Tenant.objects.filter(pk=tenant.pk).update(time_zone=time_zone)
     tenant.refresh_from_db()
+    return house_of(tenant, model)
+
+
+def house_of(tenant: Tenant, model: LanguageModel | None = None) -> House:
+    """The tenant with a contract and one priced model."""
     rate_card = RateCard.objects.create(name=unique("card"))
     tier = Tier.objects.create(code=unique("tier")[:32], name="Test")
     Contract.objects.create(tenant=tenant, tier=tier, rate_card=rate_card, starts_at=timezone.now())

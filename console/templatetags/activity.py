@@ -1,0 +1,24 @@
+"""Tags of the pages about requests and usage."""
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from console.limit_words import words_of_scope, words_of_what
+
+register = template.Library()
+
+
+@register.simple_tag
+def tone(colour: str, word: object) -> SafeString:
+    """A word in a pill of that tone: never colour alone."""
+    return format_html(
+        '<span class="status status-{}"><span class="status-dot" aria-hidden="true"></span>{}</span>', colour, word
+    )
+
+
+@register.simple_tag
+def limit_words(what: str, window: str, scope: str) -> str:
+    """A limit or a budget, such as "Tokens a minute of the key"."""
+    words = f"{words_of_what(what, window)} {words_of_scope(scope)}"
+    return words[:1].upper() + words[1:]
