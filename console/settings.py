@@ -4,6 +4,7 @@ DEBUG has no switch: Django's debug page prints the variables of a failed reques
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from psycopg.conninfo import conninfo_to_dict
 
 from console import env
+from console.mail_server import mail_settings
 from gateway.pools import schedule as pools_schedule
 from gateway.relay.limits import limits_from_environment
 from identity import schedule as identity_schedule
@@ -65,7 +67,8 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "console.sign_in.middleware.SignedInMiddleware",
+    "console.sign_in.middleware.SilentCheckMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "console.middleware.PermissionsPolicyMiddleware",
@@ -185,11 +188,21 @@ CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE, **identity_schedule.BEAT_SCHEDULE}
 
+AUTHENTICATION_BACKENDS = ["console.sign_in.backend.ProviderBackend"]
+# How often the provider is asked, without a word to the person, whether it still vouches for a session; 0: never.
+SESSION_CHECK = timedelta(minutes=env.integer("BEFFROI_SESSION_CHECK_MINUTES", 60, minimum=0, maximum=1440))
 # Hosts of identity providers that may have private addresses and speak plain HTTP: those in the house.
 PRIVATE_PROVIDER_HOSTS = frozenset(host.lower() for host in env.words("BEFFROI_PRIVATE_PROVIDER_HOSTS"))
 
 # Whole months for which usage records stay in the ledger after their own; then the sealed totals may stand in for them.
 USAGE_RETENTION_MONTHS = env.integer("BEFFROI_USAGE_RETENTION_MONTHS", 13, minimum=1, maximum=240)
+
+# Where e-mails go: EMAIL_HOST and the rest, as Django reads them. Without a mail server none are made.
+_mail = mail_settings()
+globals().update(_mail)
+MAIL_IS_SET_UP: bool = bool(_mail)
+# Whether webhooks may lead to private addresses (and speak plain HTTP): they are entered by tenants.
+WEBHOOKS_MAY_BE_PRIVATE = env.switch("BEFFROI_PRIVATE_WEBHOOKS", default=False)
 
 # To stderr, which the supervisor (or systemd, or a container) keeps, and without a word of any request (I5).
 LOGGING = {

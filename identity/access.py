@@ -9,8 +9,9 @@ Who runs the platform is a stranger in every tenant, but for the time of a suppo
 
 from dataclasses import dataclass
 from typing import Self
+from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -18,14 +19,17 @@ from identity.audit import Actor, ActorKind
 from identity.errors import Forbidden, NotFound
 from identity.models import (
     ApiKey,
+    Channel,
     Membership,
     Notice,
+    NoticeDelivery,
     OperatorRole,
     Person,
     Project,
     Role,
     SupportSession,
     Tenant,
+    Webhook,
 )
 from identity.permissions import (
     OPERATOR_PERMISSIONS,
@@ -169,15 +173,36 @@ def key_for(caller: Caller, lookup: str, permission: Permission = Permission.KEY
 
 
 def notices_for(person: Person) -> QuerySet[Notice]:
-    """The notices addressed to the person: of each tenant for the role there, and the platform's for its operators."""
+    """The notices in the person's inbox, newest first: those of a tenant only while the person is a member there, the
+    platform's while it is one of its operators. What was sent to the person by name stays.
+    """
     if not person.is_active:
         return Notice.objects.none()
-    mine = Q(pk__in=[])
-    for membership in _memberships_of(person):
-        mine |= Q(tenant_id=membership.tenant_id) & (Q(roles=[]) | Q(roles__contains=[membership.role]))
-    if person.is_operator:
-        mine |= Q(tenant=None)
-    return Notice.objects.filter(mine).order_by("-id")
+    mine = NoticeDelivery.objects.filter(notice=OuterRef("pk"), person=person, channel=Channel.INBOX)
+    belongs = Exists(_memberships_of(person).filter(tenant=OuterRef("tenant")))
+    of_platform = Q(tenant=None) if person.is_operator else Q(tenant=None) & Exists(mine.filter(is_personal=True))
+    return Notice.objects.filter(Exists(mine), belongs | of_platform).order_by("-id")
+
+
+def webhooks_for(caller: Caller) -> QuerySet[Webhook]:
+    """The webhooks of the caller's tenant, by name. Raises `Forbidden`."""
+    caller.require(Permission.WEBHOOK_READ)
+    return Webhook.objects.filter(tenant=caller.tenant).order_by("name", "id")
+
+
+def webhook_for(caller: Caller, public_id: UUID, permission: Permission = Permission.WEBHOOK_READ) -> Webhook:
+    """One webhook. Raises `NotFound`, `Forbidden`."""
+    webhook = Webhook.objects.filter(tenant=caller.tenant, public_id=public_id).first()
+    if webhook is None:
+        raise NotFound("webhook")
+    caller.require(permission)
+    return webhook
+
+
+def tenant_notices_for(caller: Caller) -> QuerySet[Notice]:
+    """The notices to the tenant, whoever of its members they went to, newest first. Raises `Forbidden`."""
+    caller.require(Permission.NOTICE_READ)
+    return Notice.objects.filter(tenant=caller.tenant).order_by("-id")
 
 
 def live_support_sessions(operator: Person) -> QuerySet[SupportSession]:

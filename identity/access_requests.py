@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from identity import audit
 from identity.access import Caller
@@ -15,6 +15,7 @@ from identity.permissions import Permission
 from identity.wording import clean_name
 
 MESSAGE_LENGTH_MAX = 500  # characters; the width of the column
+PEOPLE_TO_ASK = 3
 OPEN_OF_A_PERSON_MAX = 5  # who asks at more doors than this is trying them
 _OUTCOME = AccessRequest.Outcome
 
@@ -30,6 +31,19 @@ def tenant_to_ask(person: Person, slug: str = "") -> Tenant | None:
         return tenants.filter(pk=person.only_tenant_id).first()
     tenants = tenants.filter(email_domains__domain=person.email.rpartition("@")[2])
     return (tenants.filter(slug=slug).first() if slug else None) or tenants.first()
+
+
+def people_to_ask(tenant: Tenant) -> list[Person]:
+    """Who can let somebody in: at most three owners and administrators, those who signed in last."""
+    can = Person.objects.filter(
+        is_active=True, memberships__tenant=tenant, memberships__role__in=(Role.OWNER, Role.ADMINISTRATOR)
+    )
+    return list(can.order_by(F("last_login").desc(nulls_last=True), "id")[:PEOPLE_TO_ASK])
+
+
+def open_request_of(person: Person, tenant: Tenant) -> AccessRequest | None:
+    """What the person has asked and nobody answered yet."""
+    return AccessRequest.objects.filter(person=person, tenant=tenant, outcome=_OUTCOME.OPEN).first()
 
 
 def ask(*, person: Person, tenant: Tenant, message: str = "") -> AccessRequest:

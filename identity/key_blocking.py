@@ -48,7 +48,7 @@ def _change(lookup: str, by: Person, *, is_block: bool, reason: str) -> bool:
         happened = "blocked" if is_block else "unblocked"
         notify(
             key.tenant,
-            f"api_key.{happened}",
+            "api_key.blocked" if is_block else "api_key.unblocked",
             level=Notice.Level.ALERT if is_block else Notice.Level.INFO,
             roles=(Role.OWNER, Role.ADMINISTRATOR),
             context={"key": key.lookup, "name": key.name, "reason": reason},

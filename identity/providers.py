@@ -213,6 +213,11 @@ def shared_version() -> ProviderVersion | None:
     return _versions().filter(provider__audience=IdentityProvider.Audience.SHARED, state=_STATE.ACTIVE).first()
 
 
+def has_tenants_provider() -> bool:
+    """Whether any tenant signs in through a provider of its own."""
+    return _versions().filter(provider__audience=IdentityProvider.Audience.TENANT, state=_STATE.ACTIVE).exists()
+
+
 def operators_version() -> ProviderVersion | None:
     """What operators sign in through."""
     return _versions().filter(provider__audience=IdentityProvider.Audience.OPERATORS, state=_STATE.ACTIVE).first()

@@ -3,10 +3,23 @@
 from typing import Any
 
 CHECKPOINT_EVERY_SECONDS = 900  # each chain is signed at most once an hour
+# A notice leaves within this. Asking for what is due reads an index that is empty when nothing is.
+DELIVER_EVERY_SECONDS = 15
+FORGET_EVERY_SECONDS = 24 * 3600
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sign audit chains": {
         "task": "identity.checkpoint_audit_chains",
         "schedule": CHECKPOINT_EVERY_SECONDS,
         "options": {"expires": CHECKPOINT_EVERY_SECONDS},
+    },
+    "deliver notices": {
+        "task": "identity.deliver_notices",
+        "schedule": DELIVER_EVERY_SECONDS,
+        "options": {"expires": DELIVER_EVERY_SECONDS},
+    },
+    "forget old notices": {
+        "task": "identity.forget_notices",
+        "schedule": FORGET_EVERY_SECONDS,
+        "options": {"expires": FORGET_EVERY_SECONDS},
     },
 }

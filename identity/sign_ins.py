@@ -69,7 +69,6 @@ def begin(
             checked_at=now,
             last_seen_at=now,
         )
-        Person.objects.filter(pk=person.pk).update(last_login=now)
         detail = {"door": sign_in.door, "provider": provider.handle if provider else "", "mfa": sign_in.mfa_seen}
         for tenant in _chains_of(person, provider):
             audit.record(

@@ -1,11 +1,18 @@
 """What the worker does for identity. A task may run twice, or late: it looks at the rows and writes what it found."""
 
+import time
+
 from celery import shared_task
 
 from identity.audit_refusals import close_hours
 from identity.audit_signing import checkpoint_chains
 from identity.audit_trail import verify_and_keep
 from identity.models import Tenant
+from identity.notice_delivery import deliver_due, forget_old_notices
+
+# A sweep begins no batch after so long; with the slowest batch it ends before the next but one sweep begins, so that
+# receivers that hang never take all of the worker's threads.
+SWEEP_SECONDS = 8.0
 
 
 @shared_task(name="identity.checkpoint_audit_chains", ignore_result=True)  # type: ignore[untyped-decorator]
@@ -19,3 +26,17 @@ def checkpoint_audit_chains() -> None:
 def verify_audit_chain(tenant_id: int | None) -> None:
     """Verify a chain that is too long for a page to wait for."""
     verify_and_keep(Tenant.objects.get(pk=tenant_id) if tenant_id is not None else None)
+
+
+@shared_task(name="identity.deliver_notices", ignore_result=True)  # type: ignore[untyped-decorator]
+def deliver_notices() -> None:
+    """Send what is due, batch by batch."""
+    begun = time.monotonic()
+    while deliver_due() and time.monotonic() - begun < SWEEP_SECONDS:
+        pass
+
+
+@shared_task(name="identity.forget_notices", ignore_result=True)  # type: ignore[untyped-decorator]
+def forget_notices() -> None:
+    """Remove notices that are older than they are kept."""
+    forget_old_notices()

@@ -7,8 +7,11 @@ from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 
 from identity import audit
+from identity.access import Caller
 from identity.errors import Conflict, Invalid
 from identity.models import Project, Tenant
+from identity.notices import notify
+from identity.permissions import Permission
 from identity.wording import clean_name
 
 DEFAULT_PROJECT = "Default"
@@ -50,6 +53,28 @@ def rename_tenant(tenant: Tenant, name: str, *, actor: audit.Actor) -> None:
         detail = {"before": before, "after": name}
         audit.record(tenant=tenant, actor=actor, action="tenant.renamed", target=tenant, detail=detail)
     tenant.refresh_from_db()
+
+
+def change_tenant(*, by: Caller, name: str, time_zone: str) -> None:
+    """Give the caller's tenant a name and a time zone; what is as it was stays so and is not recorded.
+
+    A period of a budget that runs ends when it was cut to end; the next begins there and is cut by the new time zone.
+    Raises `Invalid`, `Forbidden`.
+    """
+    by.require(Permission.TENANT_UPDATE)
+    _check_time_zone(time_zone)
+    with transaction.atomic():
+        rename_tenant(by.tenant, name, actor=by.actor)
+        before = Tenant.objects.select_for_update(no_key=True).get(pk=by.tenant.pk).time_zone
+        if before == time_zone:
+            return
+        Tenant.objects.filter(pk=by.tenant.pk).update(time_zone=time_zone)
+        told = {"by": str(by.person or "API"), "before": before, "after": time_zone}
+        notify(by.tenant, "tenant.time_zone_changed", context=told)
+        detail = {"before": before, "after": time_zone}
+        action = "tenant.time_zone_changed"
+        audit.record(tenant=by.tenant, actor=by.actor, action=action, target=by.tenant, detail=detail)
+    by.tenant.refresh_from_db()
 
 
 def suspend_tenant(tenant: Tenant, *, actor: audit.Actor, reason: str) -> bool:

@@ -19,3 +19,15 @@ def clean_name(name: str, field: str = "name", length_max: int = NAME_LENGTH_MAX
     if find_key(name.encode()):
         raise Invalid(field, "must not contain an API key")
     return name
+
+
+def clean_text(text: str, field: str, length_max: int) -> str:
+    """A free text, possibly empty or of several lines. Raises `Invalid` as `clean_name` does."""
+    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
+    if len(text) > length_max:
+        raise Invalid(field, f"must have at most {length_max} characters")
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs") for character in text.replace("\n", "")):
+        raise Invalid(field, "must not contain control characters")
+    if find_key(text.encode()):
+        raise Invalid(field, "must not contain an API key")
+    return text

@@ -26,7 +26,7 @@ def front(request: HttpRequest, person: Person) -> HttpResponse:
     last = request.session.get(_LAST_TENANT)
     if slugs:
         return redirect("overview", slug=last if last in slugs else slugs[0])
-    return redirect("welcome")
+    return redirect("welcome" if person.is_operator else "no-membership")
 
 
 @require_GET

@@ -1,17 +1,16 @@
-"""Signing in by a one-time link, for the demo and the first operator, and signing out."""
+"""Signing in by a one-time link, for the demo and the first operator."""
 
-from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
+from console.sign_in.sessions import open_session
 from identity.client_address import parse_address
-from identity.models import Person
+from identity.models import Person, SignIn
 from identity.sign_in_links import redeem
 
-_BACKEND = "django.contrib.auth.backends.ModelBackend"
 # What proxies between the browser and us say of themselves; the gateway adds the last of them wherever it saw one.
 _FORWARDING = ("Forwarded", "X-Real-IP", "X-Forwarded-Host", "X-Beffroi-Forwarded")
 
@@ -25,7 +24,7 @@ def sign_in(request: HttpRequest, secret: str) -> HttpResponse:
     """
     person = redeem(secret, now=timezone.now()) if _is_from_this_machine(request) else None
     if person is not None:
-        login(request, person, backend=_BACKEND)
+        open_session(request, person, SignIn.Door.LINK)
         return redirect("front")
     if isinstance(request.user, Person):
         return redirect("front")
@@ -33,22 +32,9 @@ def sign_in(request: HttpRequest, secret: str) -> HttpResponse:
 
 
 @require_GET
-def sign_in_page(request: HttpRequest) -> HttpResponse:
-    """How to sign in."""
-    return render(request, "welcome_stranger.html")
-
-
-@require_GET
 def sign_in_refused(request: HttpRequest) -> HttpResponse:
     """What a link opens that does not work."""
     return render(request, "sign_in_refused.html", status=403)
-
-
-@require_POST
-def sign_out(request: HttpRequest) -> HttpResponse:
-    """End the session."""
-    logout(request)
-    return redirect("front")
 
 
 def _is_from_this_machine(request: HttpRequest) -> bool:

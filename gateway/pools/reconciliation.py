@@ -135,8 +135,8 @@ def reconcile_and_keep(since: datetime, until: datetime) -> list[PoolResult]:
                 level=Notice.Level.ALERT,
                 context={
                     "pool": result.pool,
-                    "since": since.isoformat(),
-                    "until": until.isoformat(),
+                    "since_at": since.isoformat(),
+                    "until_at": until.isoformat(),
                     "unexplained_prompt_tokens": result.prompt.unexplained,
                     "unexplained_generation_tokens": result.generation.unexplained,
                     "uncompared_tokens": result.uncompared,

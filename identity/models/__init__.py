@@ -11,9 +11,17 @@ from identity.models.audit import (
 )
 from identity.models.invitations import Invitation
 from identity.models.keys import ApiKey, KeyUse, TenantKeyRules
-from identity.models.notices import Notice, NoticeReading
+from identity.models.notices import (
+    Channel,
+    Notice,
+    NoticeAnswer,
+    NoticeChoice,
+    NoticeDelivery,
+    NoticeReading,
+    Webhook,
+)
 from identity.models.operators import OperatorAppointment, OperatorRole, SupportSession
-from identity.models.people import Membership, Person, Role
+from identity.models.people import Membership, Person, Role, Theme
 from identity.models.providers import EmailDomain, GroupRule, IdentityProvider, ProviderVersion
 from identity.models.sign_in import (
     AccessRequest,
@@ -37,6 +45,7 @@ __all__ = [
     "AuditRefusalCount",
     "AuditVerification",
     "BreakGlassTry",
+    "Channel",
     "EmailDomain",
     "GroupRule",
     "IdentityProvider",
@@ -46,6 +55,9 @@ __all__ = [
     "LocalAdministrator",
     "Membership",
     "Notice",
+    "NoticeAnswer",
+    "NoticeChoice",
+    "NoticeDelivery",
     "NoticeReading",
     "OperatorAppointment",
     "OperatorRole",
@@ -58,4 +70,6 @@ __all__ = [
     "SupportSession",
     "Tenant",
     "TenantKeyRules",
+    "Theme",
+    "Webhook",
 ]

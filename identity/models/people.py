@@ -17,6 +17,14 @@ class PersonManager(BaseUserManager["Person"]):
         return self.get(email=username)
 
 
+class Theme(models.TextChoices):
+    """How pages look to a person."""
+
+    LIGHT = "light", _("light")
+    DARK = "dark", _("dark")
+    SYSTEM = "system", _("as the system")
+
+
 class Person(AbstractBaseUser):
     """Somebody who signs in. Append-only rows name a person by `pseudonym` only, so that erasing a person changes no
     row there.
@@ -34,6 +42,8 @@ class Person(AbstractBaseUser):
     issuer = models.CharField(max_length=255, blank=True)
     subject = models.CharField(max_length=255, blank=True)
     language = models.CharField(max_length=8, default="en")
+    theme = models.CharField(max_length=8, choices=Theme.choices, default=Theme.SYSTEM, db_default=Theme.SYSTEM.value)
+    time_zone = models.CharField(max_length=64, blank=True, default="", db_default="")  # empty: the organisation's
     is_operator = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway.pools.models import Pool, Replica
-from identity.models import Person
+from identity.models import Person, ProviderVersion
 from identity.sign_in_links import make_link
 from tests.support.console import page
 from tests.support.ledger import make_model, unique
@@ -117,6 +117,7 @@ def test_signing_out_takes_a_click_of_ones_own(browser: Client, alice: Person) -
 
 
 def test_a_stranger_is_told_how_to_sign_in_and_nothing_else(browser: Client, alice: Person) -> None:
+    ProviderVersion.objects.update(state=ProviderVersion.State.OFF)  # other tests' own
     model = make_model()
     pool = Pool.objects.create(name=unique("pool"), model=model, served_name="m")
     Replica.objects.create(pool=pool, name="r", url="http://127.0.0.1:1", state=Replica.State.READY)

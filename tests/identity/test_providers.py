@@ -170,3 +170,4 @@ def test_the_operators_and_the_shared_provider_are_set_once_and_again() -> None:
     assert version.issuer == settings.issuer
     assert providers.version_by_handle("operators") == version
     assert providers.version_by_handle("tenant-") is None
+    ProviderVersion.objects.filter(provider=version.provider).update(state=ProviderVersion.State.OFF)

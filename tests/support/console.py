@@ -3,14 +3,12 @@
 import re
 from typing import Any
 
-from django.contrib.auth import login
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 from django.test import Client
 
-from identity.models import Person
-
-BACKEND = "django.contrib.auth.backends.ModelBackend"
+from console.sign_in.sessions import open_session
+from identity.models import Person, SignIn
 
 
 def signed_in(person: Person | None, *, enforce_csrf_checks: bool = False) -> Client:
@@ -30,7 +28,7 @@ def session_of(person: Person) -> str:
     """The value of the session cookie of somebody who has just signed in."""
     request = HttpRequest()
     request.session = SessionStore()
-    login(request, person, backend=BACKEND)
+    open_session(request, person, SignIn.Door.LINK)
     request.session.save()
     return str(request.session.session_key)
 

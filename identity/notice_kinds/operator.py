@@ -1,0 +1,68 @@
+"""What the platform's operators are told."""
+
+from django.utils.translation import gettext_lazy as _
+
+from identity.notice_kinds.kind import Level, NoticeKind, Topic
+
+OPERATOR_KINDS = (
+    NoticeKind(
+        "reconciliation.unexplained",
+        Topic.OPERATION,
+        _("Tokens that nobody can explain"),
+        _("Tokens of %(pool)s are unexplained"),
+        _("From %(since_at)s to %(until_at)s, engines counted other tokens than were charged: "
+          "%(unexplained_prompt_tokens)s of prompts, %(unexplained_generation_tokens)s of answers."),
+        level=Level.ALERT,
+        is_kept=True,
+    ),
+    NoticeKind(
+        "replica.ejected",
+        Topic.OPERATION,
+        _("Replicas that were taken out"),
+        _("The replica %(replica)s was taken out"),
+        _("It does not serve %(model)s any more. Reason: %(reason)s"),
+        level=Level.ALERT,
+    ),
+    NoticeKind(
+        "break_glass.used",
+        Topic.PEOPLE,
+        _("Emergency sign-ins"),
+        _("The emergency administrator signed in"),
+        _("On %(at)s. If nobody of you did it, act at once."),
+        level=Level.ALERT,
+        is_kept=True,
+    ),
+    NoticeKind(
+        "break_glass.refused",
+        Topic.PEOPLE,
+        _("Emergency sign-ins that were refused"),
+        _("Somebody tried to sign in as the emergency administrator"),
+        _("On %(at)s. Password or code were wrong."),
+        level=Level.ALERT,
+        is_kept=True,
+    ),
+    NoticeKind(
+        "break_glass.throttled",
+        Topic.PEOPLE,
+        _("Emergency sign-ins that were slowed down"),
+        _("Somebody tries passwords of the emergency administrator"),
+        _("On %(at)s there were so many that no more are looked at for a while."),
+        level=Level.ALERT,
+        is_kept=True,
+    ),
+    NoticeKind(
+        "consultation.agreed",
+        Topic.OPERATION,
+        _("Consultations: who agreed"),
+        _("%(organisation)s agrees to the end of %(model)s"),
+        _("%(comment)s"),
+    ),
+    NoticeKind(
+        "consultation.objected",
+        Topic.OPERATION,
+        _("Consultations: who objected"),
+        _("%(organisation)s objects to the end of %(model)s"),
+        _("%(comment)s"),
+        level=Level.WARNING,
+    ),
+)  # fmt: skip
