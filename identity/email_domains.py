@@ -3,6 +3,7 @@
 import re
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from identity import audit
 from identity.errors import Conflict, Invalid
@@ -41,3 +42,8 @@ def release_domain(domain: EmailDomain, *, actor: audit.Actor) -> None:
             detail={"domain": domain.domain},
         )
         domain.delete()
+
+
+def domains_of(tenant: Tenant) -> QuerySet[EmailDomain]:
+    """The tenant's confirmed domains, by name."""
+    return EmailDomain.objects.filter(tenant=tenant).order_by("domain")

@@ -56,6 +56,7 @@ def make_console_world() -> ConsoleWorld:
         "project_id": cast.project.pk,
         "pseudonym": cast.bob.pseudonym,
         "request_id": request_id,
+        "rule_id": 1,
     }
     return ConsoleWorld(cast, values)
 
