@@ -5,15 +5,19 @@ spent and held stops the holder now, and the cap sinks to it as holds are releas
 and what somebody set (source "set") stand side by side; the lower binds.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from billing.models import Budget
 from billing.places import Holder, Place, Source, place_of
 from identity import audit
-from identity.errors import Invalid
+from identity.errors import Invalid, NotFound
 
 HIGHEST_LIMIT = 10**18  # nano-EUR: a thousand million euros
+ALERTS_MAX = 10
 
 
 def set_budget(
@@ -23,14 +27,17 @@ def set_budget(
     limit_nano_eur: int,
     is_hard: bool = True,
     may_lower_output: bool = False,
+    alert_percents: Sequence[int] | None = None,
     actor: audit.Actor,
 ) -> Budget:
     """Set a budget, or change the one set on that holder for that period; what is spent and held stays counted.
 
     `is_hard` false: it alerts and never refuses. `may_lower_output`: where money is short, a client's own output limit
-    may be lowered too. Raises Invalid for a budget that makes no sense.
+    may be lowered too. `alert_percents`: of the limit, spent, at which people are told; None: as it was, or 80 and 100.
+    Raises Invalid for a budget that makes no sense.
     """
     _check(period, limit_nano_eur)
+    alerts = None if alert_percents is None else _checked_alerts(alert_percents)
     place = place_of(on)
     with transaction.atomic():
         place.lock()
@@ -42,7 +49,11 @@ def set_budget(
             is_hard=is_hard,
             may_lower_output=may_lower_output,
         )
-        detail = {"scope": place.scope.value, "period": period, "limit_nano_eur": limit_nano_eur, "is_hard": is_hard}
+        detail: dict[str, Any] = {"scope": place.scope.value, "period": period, "limit_nano_eur": limit_nano_eur}
+        detail["is_hard"] = is_hard
+        if alerts is not None:
+            Budget.objects.filter(pk=budget.pk).update(alert_percents=alerts)
+            detail["alert_percents"] = alerts
         audit.record(actor=actor, action="budget.set", target=budget, tenant=place.tenant, detail=detail)
     return budget
 
@@ -68,6 +79,15 @@ def remove_budget(*, budget: Budget, actor: audit.Actor) -> None:
     with transaction.atomic():
         Budget.objects.filter(pk=budget.pk).update(is_active=False, ended_at=Now())
         audit.record(actor=actor, action="budget.removed", target=budget, tenant=place.tenant)
+
+
+def budget_on(holder: Holder, budget_id: int) -> Budget:
+    """An active budget of the holder. Raises NotFound, also for one of another holder."""
+    place = place_of(holder)
+    found = Budget.objects.filter(pk=budget_id, scope=place.scope, scope_id=place.scope_id, is_active=True).first()
+    if found is None:
+        raise NotFound("budget")
+    return found
 
 
 def put_budget(
@@ -111,6 +131,12 @@ def _check(period: str, limit_nano_eur: int) -> None:
         raise Invalid("period", f"One of {', '.join(Budget.Period.values)}.")
     if type(limit_nano_eur) is not int or not 0 <= limit_nano_eur <= HIGHEST_LIMIT:
         raise Invalid("limit_nano_eur", f"A whole number of nano-EUR from 0 to {HIGHEST_LIMIT}.")
+
+
+def _checked_alerts(percents: Sequence[int]) -> list[int]:
+    if len(percents) > ALERTS_MAX or any(type(one) is not int or not 1 <= one <= 100 for one in percents):
+        raise Invalid("alert_percents", f"At most {ALERTS_MAX} whole numbers from 1 to 100.")
+    return sorted(set(percents))
 
 
 def _refuse_contracts(budget: Budget) -> None:

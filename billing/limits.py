@@ -8,7 +8,7 @@ from django.db import transaction
 from billing.models import Limit
 from billing.places import Holder, Place, Source, place_of
 from identity import audit
-from identity.errors import Invalid
+from identity.errors import Invalid, NotFound
 
 HIGHEST_AMOUNT = 10**15  # requests or tokens a window: more is no limit
 
@@ -36,6 +36,15 @@ def remove_limit(*, limit: Limit, actor: audit.Actor) -> None:
         Limit.objects.filter(pk=limit.pk).update(is_active=False)
         place = Place.of_row(limit)
         audit.record(actor=actor, action="limit.removed", target=limit, tenant=place.tenant)
+
+
+def limit_on(holder: Holder, limit_id: int) -> Limit:
+    """An active limit of the holder. Raises NotFound, also for one of another holder."""
+    place = place_of(holder)
+    found = Limit.objects.filter(pk=limit_id, scope=place.scope, scope_id=place.scope_id, is_active=True).first()
+    if found is None:
+        raise NotFound("limit")
+    return found
 
 
 def put_limit(place: Place, *, what: str, window: str, amount: int, source: Source) -> Limit:

@@ -14,6 +14,7 @@ from django.db import connection
 _PATH = """(x.scope = 'tenant' or (x.scope = 'project' and x.scope_id = %(project)s)
         or (x.scope = 'key' and x.scope_id = %(key)s))"""
 _AFTER = "x.id > %(after)s"
+_ON = "x.scope = %(scope)s and x.scope_id = any(%(ids)s)"
 
 # More than a path can have: on each of its three places one a period (budgets) or window (limits) and source.
 _MOST_ON_A_PATH = 1_000
@@ -82,6 +83,11 @@ class BudgetStanding:
         return self.spent_nano_eur + self.held_nano_eur
 
     @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left, so that requests are refused."""
+        return self.cap_nano_eur is not None and not self.left_nano_eur
+
+    @property
     def left_nano_eur(self) -> int:
         """What may still be spent; below zero never, even where the limit was lowered under what is spent already."""
         return max(self.limit_nano_eur - self.used_nano_eur, 0)
@@ -128,6 +134,21 @@ def fullest_budgets(tenant_id: int, project_ids: Sequence[int] | None, *, size: 
     return [BudgetStanding(*row) for row in _rows(_FULLEST.format(which=_ABOVE_KEYS), parameters)]
 
 
+def budgets_of_projects(tenant_id: int, project_ids: Sequence[int]) -> list[BudgetStanding]:
+    """The active budgets on these projects, by id."""
+    return _budgets(_ON, {"tenant": tenant_id, "scope": "project", "ids": project_ids, "size": _MOST_ON_PROJECTS})
+
+
+def budgets_on(tenant_id: int, scope: str, scope_id: int) -> list[BudgetStanding]:
+    """The active budgets on one holder itself, by id."""
+    return _budgets(_ON, {"tenant": tenant_id, "scope": scope, "ids": [scope_id], "size": _MOST_ON_A_PATH})
+
+
+def limits_on(tenant_id: int, scope: str, scope_id: int) -> list[LimitStanding]:
+    """The active limits on one holder itself, by id."""
+    return _limits(_ON, {"tenant": tenant_id, "scope": scope, "ids": [scope_id], "size": _MOST_ON_A_PATH})
+
+
 def limits_of_tenant(tenant_id: int, *, after: int = 0, size: int) -> list[LimitStanding]:
     """At most `size` active limits of the tenant, its projects and its keys, by id, after the id `after`."""
     return _limits(_AFTER, {"tenant": tenant_id, "after": after, "size": size})
@@ -142,11 +163,11 @@ def _path(tenant_id: int, project_id: int, key_id: int) -> dict[str, int]:
     return {"tenant": tenant_id, "project": project_id, "key": key_id, "size": _MOST_ON_A_PATH}
 
 
-def _budgets(which: str, parameters: dict[str, int]) -> list[BudgetStanding]:
+def _budgets(which: str, parameters: Mapping[str, Any]) -> list[BudgetStanding]:
     return [BudgetStanding(*row) for row in _rows(_BUDGETS.format(which=which), parameters)]
 
 
-def _limits(which: str, parameters: dict[str, int]) -> list[LimitStanding]:
+def _limits(which: str, parameters: Mapping[str, Any]) -> list[LimitStanding]:
     return [LimitStanding(*row) for row in _rows(_LIMITS.format(which=which), parameters)]
 
 

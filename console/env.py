@@ -86,6 +86,12 @@ def web_address(name: str, default: str) -> str:
     return value
 
 
+def own_address() -> str:
+    """Where the gateways of this machine listen, as one of its own programs reaches them."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen := text("BEFFROI_LISTEN", "127.0.0.1"), listen)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{text('BEFFROI_PORT', '8000')}"
+
+
 def keyring(name: str) -> Keyring:
     """Keys that rotate, by number; the highest is the one in use."""
     try:

@@ -38,6 +38,8 @@ PUBLIC_URL = env.web_address("BEFFROI_PUBLIC_URL", f"http://127.0.0.1:{env.text(
 _served_over_tls = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = sorted({str(urlsplit(PUBLIC_URL).hostname), "localhost", "127.0.0.1", "[::1]"})
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+# Where the gateways listen, for the one page that calls them (Try it): this machine, unless Django runs on another.
+GATEWAY_URL = env.web_address("BEFFROI_GATEWAY_URL", env.own_address())
 TRUSTED_PROXIES = env.networks("BEFFROI_TRUSTED_PROXIES")
 
 INSTALLED_APPS = [

@@ -22,14 +22,13 @@ from identity.member_list import Member, members_of
 from identity.members import change_member, projects_of, remove_member
 from identity.models import AccessReview, AccessReviewLine, Membership, Person, Project, Role
 from identity.permissions import Permission
+from identity.spreadsheet import safe_cell
 
 Decision = AccessReviewLine.Decision
 CSV_HEAD = (
     "person", "name", "email", "role", "projects", "source", "last_sign_in", "live_keys",
     "decision", "role_after", "decided_by", "decided_at",
 )  # fmt: skip
-# A spreadsheet takes a cell that begins so for a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def start_review(*, by: Caller) -> AccessReview:
@@ -127,13 +126,13 @@ def csv_of(review: AccessReview) -> str:
     rows = csv.writer(text)
     rows.writerow(CSV_HEAD)
     for line in lines_of(review):
-        rows.writerow([_safe(cell) for cell in _cells(line)])
+        rows.writerow([safe_cell(cell) for cell in _cells(line)])
     for word, person, at in (
         ("started", review.started_by, review.started_at),
         ("signed_off", review.signed_off_by, review.signed_off_at),
     ):
         cells = [str(person.pseudonym) if person else "", str(person or ""), person.email if person else ""]
-        rows.writerow([_safe(cell) for cell in (*cells, word, *[""] * 7, at.isoformat() if at else "")])
+        rows.writerow([safe_cell(cell) for cell in (*cells, word, *[""] * 7, at.isoformat() if at else "")])
     return text.getvalue()
 
 
@@ -200,8 +199,3 @@ def _cells(line: AccessReviewLine) -> tuple[str, ...]:
         str(line.decided_by or ""),
         line.decided_at.isoformat() if line.decided_at else "",
     )
-
-
-def _safe(cell: str) -> str:
-    """A leading apostrophe makes a spreadsheet take it for text."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

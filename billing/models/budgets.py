@@ -1,6 +1,8 @@
 """Budgets (an amount a period) and limits (a rate or quota), each on a tenant, a project or a key."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Value
 from django.utils.translation import gettext_lazy as _
 
 
@@ -17,7 +19,8 @@ class Budget(models.Model):
 
     `scope_id` is the id of the tenant, project or key; no foreign key, as the ledger reads this table at every
     admission.
-    `may_lower_output`: where money is short, a client's own output limit may be lowered too (I3).
+    `may_lower_output`: where money is short, a client's own output limit may be lowered too (I3). `alert_percents`: of
+    the limit, spent; people are told at each (`billing/alerts.py`).
     """
 
     class Period(models.TextChoices):
@@ -36,6 +39,7 @@ class Budget(models.Model):
     is_hard = models.BooleanField(default=True)
     may_lower_output = models.BooleanField(default=False)
     source = models.CharField(max_length=32, default="set")
+    alert_percents = ArrayField(models.PositiveSmallIntegerField(), db_default=Value("{80,100}"), blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True, blank=True)

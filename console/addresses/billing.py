@@ -1,5 +1,17 @@
 """Addresses of billing."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from console.views.billing import billing, statement_csv
+from console.views.budgets import budget, end_budget, end_limit, limit
+
+_HERE = "t/<slug:slug>/billing"
+
+urlpatterns: list[URLPattern] = [
+    path(_HERE, billing, name="billing"),
+    path(f"{_HERE}/statement.csv", statement_csv, name="billing-statement"),
+    path(f"{_HERE}/budget", budget, name="billing-budget"),
+    path(f"{_HERE}/budgets/<int:budget_id>/end", end_budget, name="billing-budget-end"),
+    path(f"{_HERE}/limit", limit, name="billing-limit"),
+    path(f"{_HERE}/limits/<int:limit_id>/end", end_limit, name="billing-limit-end"),
+]

@@ -1,18 +1,21 @@
-"""The catalog as one key sees it: prices, engines and permission beside each model, in a fixed number of queries."""
+"""The catalog as a tenant or one of its keys sees it: prices, engines and permission beside each model.
 
-from collections.abc import Mapping, Sequence
+The API and the pages ask here, in a fixed number of queries, so that both say the same of what may be called.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import groupby
 from typing import NamedTuple
 
 from django.db.models import Q
+from django.db.models.functions import Now
 
-from billing.clock import database_now
-from billing.contracts import contract_in_force
-from billing.models import PriceVersion
+from billing.models import Contract, MeterPrice
 from billing.models.prices import Mode
 from gateway.pools.models import Replica
-from identity.models import ApiKey
+from identity.models import Tenant
 from models_catalog.lifecycle import Lifecycle, lifecycle_of
 from models_catalog.models import LanguageModel, ModelAlias
 
@@ -28,11 +31,15 @@ class Price(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CatalogView:
-    """What else there is to say of the models, by their ids. `aliases` are everybody's, `own_aliases` the tenant's."""
+    """What else there is to say of the models, by their ids. `aliases` are everybody's, `own_aliases` the tenant's.
 
-    key: ApiKey
+    `allowed_models` are those of a key; none: any. `simulated` are served by simulated engines only.
+    """
+
+    allowed_models: frozenset[str]
     today: date
     served: frozenset[int]
+    simulated: frozenset[int]
     prices: Mapping[int, Sequence[Price]]
     aliases: Mapping[int, Sequence[str]]
     own_aliases: Mapping[int, Sequence[str]]
@@ -41,44 +48,53 @@ class CatalogView:
         """Where the model stands today."""
         return lifecycle_of(model, self.today)
 
+    def standard_price(self, model: LanguageModel) -> Price | None:
+        """What an ordinary request is billed at now."""
+        return next((price for price in self.prices.get(model.pk, ()) if price.mode == Mode.STANDARD), None)
+
     def is_callable(self, model: LanguageModel) -> bool:
         """Whether the gateway would let the key call the model now, budgets and limits aside."""
-        allowed = set(self.key.allowed_models)
+        allowed = self.allowed_models
         return (
             model.pk in self.served
-            and any(price.mode == Mode.STANDARD for price in self.prices.get(model.pk, ()))
+            and self.standard_price(model) is not None
             and self.lifecycle(model) is not Lifecycle.RETIRED
             and (not allowed or model.name in allowed or not allowed.isdisjoint(self.aliases.get(model.pk, ())))
         )
 
 
-def catalog_view(key: ApiKey, models: Sequence[LanguageModel]) -> CatalogView:
-    """What the key's tenant pays for the models, and which of them are served."""
-    now = database_now()
+def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], allowed_models: Iterable[str] = ()) -> CatalogView:
+    """What the tenant pays for the models, and which are served. `allowed_models`: those of the key that asks."""
     ids = [model.pk for model in models]
-    served = Replica.objects.filter(state=Replica.State.READY, pool__model__in=ids).values_list(
-        "pool__model", flat=True
-    )
+    ready = Replica.objects.filter(state=Replica.State.READY, pool__model__in=ids)
+    replicas = set(ready.values_list("pool__model", "is_simulated"))
+    real = {model_id for model_id, is_simulated in replicas if not is_simulated}
+    served = frozenset(model_id for model_id, _ in replicas)
     aliases: dict[int, list[str]] = {}
     own: dict[int, list[str]] = {}
-    known = ModelAlias.objects.filter(Q(tenant=key.tenant_id) | Q(tenant=None), model__in=ids)
+    known = ModelAlias.objects.filter(Q(tenant=tenant) | Q(tenant=None), model__in=ids)
     for alias in known.order_by("alias"):
         (own if alias.tenant_id else aliases).setdefault(alias.model_id, []).append(alias.alias)
-    return CatalogView(key, now.astimezone(UTC).date(), frozenset(served), _prices(key, ids, now), aliases, own)
+    today = datetime.now(UTC).date()
+    return CatalogView(frozenset(allowed_models), today, served, served - real, _prices(tenant, ids), aliases, own)
 
 
-def _prices(key: ApiKey, model_ids: Sequence[int], now: datetime) -> dict[int, list[Price]]:
-    contract = contract_in_force(key.tenant)
-    if contract is None:
-        return {}
-    versions = (
-        PriceVersion.objects.filter(rate_card=contract.rate_card_id, model__in=model_ids, valid_from__lte=now)
-        .order_by("model", "mode", "-valid_from")
-        .distinct("model", "mode")
-        .prefetch_related("prices")
+def _prices(tenant: Tenant, model_ids: Sequence[int]) -> dict[int, list[Price]]:
+    """Those in force on the price list of the tenant's contract."""
+    contracts = Contract.objects.filter(tenant=tenant, ends_at=None)
+    amounts = (
+        MeterPrice.objects.filter(
+            version__rate_card__in=contracts.values("rate_card"),
+            version__model__in=model_ids,
+            version__valid_from__lte=Now(),
+        )
+        .select_related("version")
+        .order_by("version__model", "version__mode", "-version__valid_from", "pk")
     )
     prices: dict[int, list[Price]] = {}
-    for version in versions:
-        amounts = {price.meter: price.nano_eur_per_million for price in version.prices.all()}
-        prices.setdefault(version.model_id, []).append(Price(version.mode, version.pk, version.valid_from, amounts))
+    for (model_id, mode), of_mode in groupby(amounts, key=lambda row: (row.version.model_id, row.version.mode)):
+        rows = list(of_mode)
+        newest = rows[0].version
+        by_meter = {row.meter: row.nano_eur_per_million for row in rows if row.version_id == newest.pk}
+        prices.setdefault(model_id, []).append(Price(mode, newest.pk, newest.valid_from, by_meter))
     return prices

@@ -1,5 +1,6 @@
 """The catalog as this key sees it: what each model is, what it costs here, whether it can be called now."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -156,7 +157,7 @@ class ModelsView(ApiView):
         """List the whole catalog, with the prices of this organisation and what can be called now."""
         parameters(Query, request)
         models = list(_models().order_by("name"))
-        context = {"catalog": catalog_view(self.key(request), models)}
+        context = {"catalog": _seen_by(self.key(request), models)}
         return Response({"results": ModelSerializer(models, many=True, context=context).data})
 
 
@@ -179,14 +180,18 @@ class ModelView(ApiView):
         if meant is None:
             raise NotFound("model")
         model = _models().get(pk=meant.pk)
-        return Response(ModelSerializer(model, context={"catalog": catalog_view(key, [model])}).data)
+        return Response(ModelSerializer(model, context={"catalog": _seen_by(key, [model])}).data)
 
 
 def callable_model_names(key: ApiKey) -> list[str]:
     """The ids of the models that the gateway would let the key call now."""
     models = list(_models().order_by("name"))
-    view = catalog_view(key, models)
+    view = _seen_by(key, models)
     return [model.name for model in models if view.is_callable(model)]
+
+
+def _seen_by(key: ApiKey, models: Sequence[LanguageModel]) -> CatalogView:
+    return catalog_view(key.tenant, models, key.allowed_models)
 
 
 def _models() -> QuerySet[LanguageModel]:

@@ -37,7 +37,7 @@ class Tenant(models.Model):
 
 
 class Project(models.Model):
-    """An application or a cost centre of a tenant. A new tenant has one, "Default"."""
+    """An application or a cost centre of a tenant. A new tenant has one, "Default". `responsible` answers for it."""
 
     class Status(models.TextChoices):
         ACTIVE = "active", _("active")
@@ -46,6 +46,9 @@ class Project(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="projects")
     name = models.CharField(max_length=200)
     cost_centre = models.CharField(max_length=64, blank=True)
+    responsible = models.ForeignKey(
+        "identity.Person", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from billing.budgets import set_budget
+from billing.limits import set_limit
 from tests.support.ledger import house_of, ledger_gateway
-from tests.support.people import Cast, make_cast, make_key
+from tests.support.people import TESTS, Cast, make_cast, make_key
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,11 @@ def make_console_world() -> ConsoleWorld:
     """alice's tenant, with a key and a request."""
     cast = make_cast()
     key, _ = make_key(cast.tenant)
+    house = house_of(cast.tenant)
     with ledger_gateway(os.environ["DATABASE_GATEWAY_URL"]) as gateway:
-        request_id = gateway.complete(house_of(cast.tenant), key)
+        request_id = gateway.complete(house, key)
+    budget = set_budget(on=cast.project, period="month", limit_nano_eur=10**12, actor=TESTS)
+    limit = set_limit(on=cast.project, what="requests", window="minute", amount=1_000, actor=TESTS)
     values: dict[str, object] = {
         "slug": cast.tenant.slug,
         "lookup": key.lookup,
@@ -57,6 +62,9 @@ def make_console_world() -> ConsoleWorld:
         "pseudonym": cast.bob.pseudonym,
         "request_id": request_id,
         "rule_id": 1,
+        "model": house.model.name,
+        "budget_id": budget.pk,
+        "limit_id": limit.pk,
     }
     return ConsoleWorld(cast, values)
 

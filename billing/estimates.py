@@ -1,0 +1,39 @@
+"""What a use of a model would cost a month, in the arithmetic that bills it. Pure."""
+
+from dataclasses import dataclass
+
+from billing.pricing import METERS, Prices, Quantities, price_of
+
+DAYS_A_MONTH = 30
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateLine:
+    """A meter of one request: units, nano-EUR per million of them, and what they come to (nano-EUR)."""
+
+    meter: str
+    quantity: int
+    price: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one request and a month of them cost, in nano-EUR. The lines add up to `request_nano_eur` exactly."""
+
+    lines: tuple[EstimateLine, ...]
+    requests_a_month: int
+    request_nano_eur: int
+    month_nano_eur: int
+
+
+def monthly_estimate(*, quantities: Quantities, requests_a_day: int, prices: Prices) -> Estimate:
+    """Every request of the month (of 30 days) is billed by itself, so its rounded price counts. Raises MissingPrice."""
+    cost, amounts = price_of(quantities, prices)
+    lines = tuple(
+        EstimateLine(meter, quantities[place], prices.of(place), amounts[place])
+        for place, meter in enumerate(METERS)
+        if quantities[place]
+    )
+    requests = requests_a_day * DAYS_A_MONTH
+    return Estimate(lines, requests, cost, cost * requests)

@@ -1,0 +1,137 @@
+"""Forms of projects, budgets and limits. They read what was typed; the verbs decide."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from billing.limits import HIGHEST_AMOUNT
+from billing.models import Budget, Limit
+from billing.money import NotAnAmount, exact_eur, parse_eur
+from identity.errors import Conflict, Invalid
+from identity.models import Person
+from identity.projects import COST_CENTRE_LENGTH_MAX
+from identity.wording import NAME_LENGTH_MAX
+
+Period, What, Window = Budget.Period, Limit.What, Limit.Window
+_ALERTS = ((50, "50 %"), (80, "80 %"), (90, "90 %"), (100, "100 %"))
+
+
+def _control(**attributes: Any) -> forms.TextInput:
+    return forms.TextInput(attrs={"class": "form-control", "autocomplete": "off", **attributes})
+
+
+def _choice() -> forms.Select:
+    return forms.Select(attrs={"class": "form-select"})
+
+
+class ProjectForm(forms.Form):
+    """A project's name, cost centre and responsible person, of those given."""
+
+    name = forms.CharField(label=_("Name"), max_length=NAME_LENGTH_MAX, widget=_control())
+    cost_centre = forms.CharField(
+        label=_("Cost centre"),
+        max_length=COST_CENTRE_LENGTH_MAX,
+        required=False,
+        widget=_control(),
+        help_text=_("Your own code, such as CC-114. It appears on statements and in exports."),
+    )
+    responsible = forms.ChoiceField(
+        label=_("Responsible person"),
+        required=False,
+        widget=_choice(),
+        help_text=_("Who answers for what the project spends."),
+    )
+
+    def __init__(self, *args: Any, people: list[Person], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._people = {str(person.pseudonym): person for person in people}
+        choices = [(pseudonym, str(person)) for pseudonym, person in self._people.items()]
+        responsible = self.fields["responsible"]
+        assert isinstance(responsible, forms.ChoiceField)
+        responsible.choices = [("", _("Nobody")), *choices]
+
+    @property
+    def chosen(self) -> Person | None:
+        """Who was chosen."""
+        return self._people.get(self.cleaned_data["responsible"])
+
+
+class AmountField(forms.CharField):
+    """Euros as people write them; gives nano-EUR."""
+
+    def to_python(self, value: object) -> Any:
+        """Raises ValidationError for what is no amount."""
+        text = str(value or "").strip().replace("\N{NO-BREAK SPACE}", "").replace(" ", "").replace(",", ".")
+        if not text:
+            return ""
+        try:
+            return parse_eur(text)
+        except NotAnAmount:
+            raise ValidationError(_("Give an amount in euros, such as 250 or 99.50.")) from None
+
+    def prepare_value(self, value: Any) -> Any:
+        """As it is typed."""
+        return exact_eur(value) if isinstance(value, int) else value
+
+
+class BudgetForm(forms.Form):
+    """A budget: so much a period."""
+
+    period = forms.ChoiceField(label=_("Period"), choices=Period.choices, initial=Period.MONTH, widget=_choice())
+    limit = AmountField(label=_("Amount in euros"), widget=_control(inputmode="decimal"))
+    is_hard = forms.TypedChoiceField(
+        label=_("When it is used up"),
+        choices=((1, _("refuse requests until the next period")), (0, _("only tell, refuse nothing"))),
+        coerce=lambda text: text == "1",
+        initial=1,
+        widget=_choice(),
+    )
+    alerts = forms.TypedMultipleChoiceField(
+        label=_("Tell when so much is spent"),
+        choices=_ALERTS,
+        coerce=int,
+        required=False,
+        initial=(80, 100),
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+        help_text=_("Owners, administrators and finance are told, once a period and threshold."),
+    )
+    may_lower_output = forms.BooleanField(
+        label=_("Where money is short, shorten answers instead of refusing"),
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
+    )
+    is_confirmed = forms.BooleanField(required=False, widget=forms.HiddenInput())
+
+
+class LimitForm(forms.Form):
+    """A rate or a quota."""
+
+    what = forms.ChoiceField(label=_("What"), choices=What.choices, widget=_choice())
+    window = forms.ChoiceField(
+        label=_("In a"),
+        choices=[choice for choice in Window.choices if choice[0] != Window.NONE],
+        required=False,
+        widget=_choice(),
+        help_text=_("Not used for requests at once."),
+    )
+    amount = forms.IntegerField(
+        label=_("At most"),
+        min_value=0,
+        max_value=HIGHEST_AMOUNT,
+        widget=forms.NumberInput(attrs={"class": "form-control", "inputmode": "numeric"}),
+    )
+
+    @property
+    def chosen_window(self) -> str:
+        """The window, none for requests at once."""
+        data = self.cleaned_data
+        return Window.NONE.value if data["what"] == What.CONCURRENT else data["window"] or Window.MINUTE.value
+
+
+def show_refusal(form: forms.Form, error: Invalid | Conflict, field: str) -> None:
+    """Put a verb's refusal at the field that it is about; `field` is that of a Conflict."""
+    name = error.field if isinstance(error, Invalid) else field
+    text = error.message if isinstance(error, Invalid) else str(error)
+    form.add_error(name if name in form.fields else None, f"{text[:1].upper()}{text[1:].rstrip('.')}.")

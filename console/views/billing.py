@@ -1,0 +1,72 @@
+"""Billing in its first form: the contract in force, what this month comes to, the organisation's budgets and limits."""
+
+from datetime import date
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from billing.contracts import contract_in_force
+from billing.money import exact_eur
+from billing.standing import budgets_on, limits_on
+from billing.statement import Statement, csv_of, statement
+from billing.usage import TooManyRows
+from console.pages import tenant_page
+from identity.access import Caller
+from identity.permissions import Permission
+
+LINES_MAX = 100  # on the page, the dearest first; the export has all
+
+
+@tenant_page(Permission.BILLING_READ)
+@require_GET
+def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """Where the money stands."""
+    tenant, day = caller.tenant, _day(request)
+    shown: Statement | None
+    try:
+        shown = statement(tenant, day)
+    except TooManyRows:
+        shown = None
+    dearest = shown.dearest(LINES_MAX) if shown else []
+    context = {
+        "contract": contract_in_force(tenant),
+        "statement": shown,
+        "lines": dearest,
+        "rest": len(shown.lines) - len(dearest) if shown else 0,
+        "budgets": budgets_on(tenant.pk, "tenant", tenant.pk),
+        "limits": limits_on(tenant.pk, "tenant", tenant.pk),
+        "month": f"{day:%Y-%m}",
+        "months": _months(_today()),
+        "total_exact": exact_eur(shown.total_nano_eur) if shown else "",
+    }
+    return render(request, "console/billing/billing.html", context)
+
+
+@tenant_page(Permission.BILLING_READ)
+@require_GET
+def statement_csv(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """A month's statement to open in a spreadsheet."""
+    day = _day(request)
+    text = csv_of(statement(caller.tenant, day))
+    name = f"beffroi-{caller.tenant.slug}-{day:%Y-%m}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(text, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _today() -> date:
+    """In the tenant's time zone."""
+    return timezone.localdate()
+
+
+def _day(request: HttpRequest) -> date:
+    """The first day of `?month=2026-11`; this month without it, or where it is none of the last year."""
+    text, months = request.GET.get("month", ""), _months(_today())
+    return date.fromisoformat(f"{text}-01") if text in months else _today().replace(day=1)
+
+
+def _months(today: date) -> list[str]:
+    """The last twelve, this one first."""
+    index = today.year * 12 + today.month - 1
+    return [f"{(index - back) // 12:04d}-{(index - back) % 12 + 1:02d}" for back in range(12)]

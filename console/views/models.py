@@ -1,0 +1,74 @@
+"""Models: what this tenant may call, and each of them with its price, speed, life and a way to try it."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET
+
+from console.estimate_form import EstimateForm
+from console.offer import Wanted, choices_of, offer_to, offered_model
+from console.pages import is_partial, tenant_page
+from console.snippets import snippets_for
+from console.try_it_words import words
+from identity import access
+from identity.access import Caller
+from identity.errors import NotFound
+from identity.models import Project
+from identity.permissions import Permission
+from models_catalog.catalog import model_by_name_or_alias
+
+_FILTERS = ("use", "modality", "family", "language")
+_PROJECTS_SHOWN = 200  # to choose from: more are no list any more
+
+
+@tenant_page(Permission.MODEL_READ)
+@require_GET
+def models(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """Cards of what can be called, or of the whole catalog."""
+    offer = offer_to(caller.tenant)
+    given = request.GET
+    wanted = Wanted(
+        text=given.get("q", "")[:100],
+        everything=given.get("show") == "all",
+        **{name: given.get(name, "") for name in _FILTERS},
+    )
+    shown = [one for one in offer if wanted.fits(one)]
+    context = {
+        "offer": shown,
+        "wanted": wanted,
+        "is_narrowed": bool(wanted.text) or any(getattr(wanted, name) for name in _FILTERS),
+        "callable_count": sum(one.is_callable for one in offer),
+        "catalog_count": len(offer),
+    }
+    if is_partial(request):
+        return render(request, "console/models/cards.html", context)
+    return render(request, "console/models/models.html", context | {"choices": choices_of(offer)})
+
+
+@tenant_page(Permission.MODEL_READ)
+@require_GET
+def model(request: HttpRequest, caller: Caller, model: str) -> HttpResponse:
+    """One model. Its aliases lead here, too."""
+    offered = offered_model(caller.tenant, model)
+    if offered is None:
+        meant = model_by_name_or_alias(model, caller.tenant)
+        if meant is None:
+            raise NotFound("model")
+        return redirect("model", slug=caller.tenant.slug, model=meant.name)
+    estimate = EstimateForm(offered, request.GET)
+    context = {"one": offered, "form": estimate, "estimate": estimate.estimate()}
+    if is_partial(request):
+        return render(request, "console/models/estimate.html", context)
+    may_try = offered.is_tried_here and caller.may(Permission.PLAYGROUND_USE)
+    more = {
+        "snippets": snippets_for(offered.model.kind, settings.PUBLIC_URL, offered.model.name),
+        "projects": _projects_to_try_in(caller) if may_try else [],
+        "may_try": may_try,
+        "base_url": settings.PUBLIC_URL,
+        "words": words() if may_try else {},
+    }
+    return render(request, "console/models/model.html", context | more)
+
+
+def _projects_to_try_in(caller: Caller) -> list[Project]:
+    return list(access.projects_for(caller).filter(status=Project.Status.ACTIVE)[:_PROJECTS_SHOWN])
