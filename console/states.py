@@ -17,6 +17,8 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "failed": ("red", _("failed")),
     "completed": ("green", _("completed")),
     "refused": ("yellow", _("refused")),
+    "verified": ("green", _("verified")),
+    "broken": ("red", _("broken")),
     "running": ("blue", _("under way")),
 }
 

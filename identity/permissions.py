@@ -183,6 +183,7 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.INFERENCE: _CALLS,
     Scope.USAGE_READ_TENANT: frozenset({Permission.USAGE_READ_TENANT}),
     Scope.KEYS_MANAGE: _KEYS,
+    Scope.AUDIT_READ: frozenset({Permission.AUDIT_READ, Permission.AUDIT_EXPORT}),
 }
 
 

@@ -10,8 +10,10 @@ class Scope(StrEnum):
     USAGE_READ_TENANT  read the usage and the budgets of the whole tenant
     KEYS_MANAGE        create, list, change, rotate and revoke the keys of its own project, none of them able to do more
                        than itself
+    AUDIT_READ         read, verify and export the audit of the whole tenant
     """
 
     INFERENCE = "inference"
     USAGE_READ_TENANT = "usage:read:tenant"
     KEYS_MANAGE = "keys:manage"
+    AUDIT_READ = "audit:read"

@@ -2,6 +2,7 @@
 
 from django.urls import path, register_converter
 
+from gateway.api.audit import AuditCheckpointsView, AuditExportView, AuditVerificationView, AuditView
 from gateway.api.budgets import BudgetsView, LimitsView
 from gateway.api.key_rotation import EndPreviousSecretView, KeyRulesView, RotateKeyView
 from gateway.api.keys import KeysView, KeyView, OwnKeyView, RevokeKeyView
@@ -41,6 +42,10 @@ urlpatterns = [
     path("usage/refusals/counts", RefusalCountsView.as_view(), name="usage-refusal-counts"),
     path("budgets", BudgetsView.as_view(), name="budgets"),
     path("limits", LimitsView.as_view(), name="limits"),
+    path("audit", AuditView.as_view(), name="audit-events"),
+    path("audit/export", AuditExportView.as_view(), name="audit-file"),
+    path("audit/checkpoints", AuditCheckpointsView.as_view(), name="audit-checkpoints"),
+    path("audit/verification", AuditVerificationView.as_view(), name="audit-verification"),
     path("models", ModelsView.as_view(), name="models"),
     path("models/<path:model_id>", ModelView.as_view(), name="model"),
     path("schema", SchemaView.as_view(), name="schema"),

@@ -49,7 +49,7 @@ def test_X4_what_a_known_person_or_key_is_refused_is_told_and_a_stranger_writes_
     cast = make_cast()
     key, text = make_key(cast.tenant)
     other, _ = make_key(cast.strangers)
-    address = f"/t/{cast.tenant.slug}/quick-start"
+    address = f"/t/{cast.tenant.slug}/audit"
     links = AuditEvent.objects.filter(tenant=cast.tenant).count()
     assert signed_in(None).get(address).status_code == 302
     assert signed_in(cast.charlie).get(address).status_code == 404
@@ -57,12 +57,14 @@ def test_X4_what_a_known_person_or_key_is_refused_is_told_and_a_stranger_writes_
     assert AuditEvent.objects.filter(tenant=cast.tenant).count() == links
     [tried] = AuditEvent.objects.filter(tenant=None, actor=str(cast.charlie.pseudonym), action="access.refused")
     assert (tried.detail["status"], tried.detail["asked"], tried.door) == (404, {"slug": cast.tenant.slug}, "page")
+    assert signed_in(cast.bob).get(address).status_code == 403
     api = Client(HTTP_HOST="localhost", HTTP_AUTHORIZATION=f"Bearer {text}")
     assert api.get("/api/keys").status_code == 403
     assert api.get(f"/api/keys/{other.lookup}").status_code == 404
     assert api.get("/api/nowhere").status_code == 404
     told = AuditEvent.objects.filter(tenant=cast.tenant, action="access.refused").order_by("sequence")
     assert [(event.actor, event.door, event.target, event.detail.get("lacks")) for event in told] == [
+        (str(cast.bob.pseudonym), "page", "audit", "audit:read"),
         (key.lookup, "api", "keys", "scope_missing"),
         (key.lookup, "api", "key", "not_found"),
     ]

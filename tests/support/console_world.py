@@ -65,6 +65,8 @@ def make_console_world() -> ConsoleWorld:
         "model": house.model.name,
         "budget_id": budget.pk,
         "limit_id": limit.pk,
+        "sequence": 1,
+        "kind": "csv",
     }
     return ConsoleWorld(cast, values)
 

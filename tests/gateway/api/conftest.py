@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client
 
 from identity.scopes import Scope
@@ -30,7 +31,10 @@ class Api:
         """Any method; `data` is sent as JSON."""
         body: dict[str, Any] = {} if data is None else {"data": json.dumps(data), "content_type": "application/json"}
         sent = (key.header if key else {}) | {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.generic(method, address, headers=sent, **body)
+        response: Any = self.client.generic(method, address, headers=sent, **body)
+        if response.streaming:  # read whole, so that a test looks at it as at any other
+            return HttpResponse(b"".join(response), status=response.status_code, headers=response.headers)
+        return response
 
 
 @pytest.fixture
