@@ -44,6 +44,14 @@ def members_of(caller: Caller) -> list[Member]:
     return _described(caller, list(memberships.prefetch_related("projects")))
 
 
+def members_named(caller: Caller, text: str, *, size: int) -> list[Person]:
+    """At most `size` members with the text in their name or address, by name. Raises `Forbidden`."""
+    caller.require(Permission.MEMBER_READ)
+    named = Q(name__icontains=text) | Q(email__icontains=text)
+    people = Person.objects.filter(named, memberships__tenant=caller.tenant).distinct()
+    return list(people.order_by("name", "email")[:size])
+
+
 def member_for(caller: Caller, pseudonym: UUID) -> Member:
     """One member. Raises `NotFound`, `Forbidden`."""
     found = Membership.objects.filter(tenant=caller.tenant, person__pseudonym=pseudonym).select_related("person")
