@@ -95,7 +95,7 @@ class BudgetForm(forms.Form):
         required=False,
         initial=(80, 100),
         widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
-        help_text=_("Owners, administrators and finance are told, once a period and threshold."),
+        help_text=_("Owners, administrators, finance and developers are told, once a period and threshold."),
     )
     may_lower_output = forms.BooleanField(
         label=_("Where money is short, shorten answers instead of refusing"),

@@ -13,6 +13,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy
 from psycopg.conninfo import conninfo_to_dict
 
+from billing import schedule as billing_schedule
 from console import env
 from console.mail_server import mail_settings
 from gateway.pools import schedule as pools_schedule
@@ -188,7 +189,11 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # it waits for its broker as long as it takes
 CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE = {**pools_schedule.BEAT_SCHEDULE, **identity_schedule.BEAT_SCHEDULE}
+CELERY_BEAT_SCHEDULE = {
+    **pools_schedule.BEAT_SCHEDULE,
+    **identity_schedule.BEAT_SCHEDULE,
+    **billing_schedule.BEAT_SCHEDULE,
+}
 
 AUTHENTICATION_BACKENDS = ["console.sign_in.backend.ProviderBackend"]
 # How often the provider is asked, without a word to the person, whether it still vouches for a session; 0: never.

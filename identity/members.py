@@ -18,6 +18,7 @@ from identity.errors import Conflict, Forbidden, NotFound
 from identity.models import ApiKey, Invitation, Membership, Person, Project, Role, Tenant
 from identity.notices import notify
 from identity.permissions import Permission, may_give, permissions_of_role
+from identity.projects import forget_responsible
 
 Source = Membership.Source
 
@@ -85,6 +86,7 @@ def remove_member(*, by: Caller, person: Person) -> None:
         _require_another_owner(membership)
         membership.delete()
         revoked = revoke_keys_of_person(person, tenant=by.tenant, actor=by.actor)
+        forget_responsible(by.tenant, person)
         withdrawn = _withdraw_invitations(by.tenant, person)
         _tell(by, "member.removed", {"name": str(person), "by": name_of(by)})
         detail = {"role": membership.role, "keys_revoked": revoked, "invitations_withdrawn": withdrawn}

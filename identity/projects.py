@@ -62,6 +62,11 @@ def change_project(
     project.refresh_from_db()
 
 
+def forget_responsible(tenant: Tenant, person: Person) -> None:
+    """Nobody answers for the tenant's projects for which the person did: call it where the membership ends."""
+    Project.objects.filter(tenant=tenant, responsible=person).update(responsible=None)
+
+
 def archive_project(project: Project, *, actor: audit.Actor) -> bool:
     """Close the project: its keys are refused from now on. False where it was archived before."""
     with transaction.atomic():
