@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from identity import audit
 from identity.errors import NotFound
-from identity.models import ApiKey, Notice, Person, Role
+from identity.models import ApiKey, Person, Role
 from identity.notices import notify
 from identity.operators import require_operator
 from identity.permissions import OperatorPermission
@@ -37,7 +37,7 @@ def unblock_api_key(lookup: str, *, by: Person, reason: str) -> bool:
 def _change(lookup: str, by: Person, *, is_block: bool, reason: str) -> bool:
     require_operator(by, OperatorPermission.KEY_BLOCK)
     with transaction.atomic():
-        keys = ApiKey.objects.select_for_update(of=("self",), no_key=True).select_related("tenant")
+        keys = ApiKey.objects.select_for_update(of=("self",), no_key=True).select_related("tenant", "owner")
         key = keys.filter(lookup=lookup).first()
         if key is None:
             raise NotFound("key")
@@ -49,7 +49,7 @@ def _change(lookup: str, by: Person, *, is_block: bool, reason: str) -> bool:
         notify(
             key.tenant,
             "api_key.blocked" if is_block else "api_key.unblocked",
-            level=Notice.Level.ALERT if is_block else Notice.Level.INFO,
+            people=[key.owner] if key.owner else [],
             roles=(Role.OWNER, Role.ADMINISTRATOR),
             context={"key": key.lookup, "name": key.name, "reason": reason},
         )

@@ -7,7 +7,8 @@ from django.db.models.functions import Now
 
 from identity.access import Caller, keys_for
 from identity.errors import Invalid
-from identity.models import ApiKey, Membership, Person
+from identity.models import ApiKey, Membership, Person, Tenant
+from identity.notices import notify
 
 
 def keys_without_responsible(caller: Caller) -> QuerySet[ApiKey]:
@@ -21,6 +22,16 @@ def keys_without_responsible(caller: Caller) -> QuerySet[ApiKey]:
     answering = Exists(members.filter(in_all_projects=True)) | Exists(members.filter(projects=OuterRef("project")))
     lives = Q(expires_at=None) | Q(expires_at__gt=Now())
     return keys_for(caller).filter(lives, ~answering, owner=None, revoked_at=None)
+
+
+def tell_of_keys_left(person: Person, tenant: Tenant) -> int:
+    """Tell the tenant's administrators how many projects' keys the person, who is gone, answered for. Returns it."""
+    count = ApiKey.objects.filter(
+        tenant=tenant, responsible=person, owner=None, revoked_at=None, kind=ApiKey.Kind.API
+    ).count()
+    if count:
+        notify(tenant, "api_key.needs_a_responsible_person", context={"count": count, "name": str(person)})
+    return count
 
 
 def member_to_answer(caller: Caller, pseudonym: UUID) -> Person:

@@ -21,7 +21,9 @@ from identity.api_keys import digested, locked_key
 from identity.errors import Conflict, Invalid
 from identity.key_policy import policy_of, require_may_give
 from identity.key_rules import rules_of
+from identity.members import name_of
 from identity.models import ApiKey, KeyUse
+from identity.notices import notify
 from identity.permissions import Permission
 
 GRACE_MAX = timedelta(days=90)  # longer is no rotation: then both secrets are simply in use
@@ -75,6 +77,8 @@ def rotate_api_key(key: ApiKey, *, by: Caller, grace: timedelta = GRACE_DEFAULT,
             ]
         )  # fmt: skip
         _move_use(row, is_repeat=is_repeat)
+        if not is_repeat:
+            _tell(row, by)
         ended = previous_lives and not is_repeat
         assert row.previous_ends_at is not None
         detail = {
@@ -99,6 +103,13 @@ def end_previous_secret(key: ApiKey, *, by: Caller) -> bool:
             tenant=row.tenant, actor=by.actor, action="api_key.previous_secret_ended", target=row, detail=detail
         )
     return True
+
+
+def _tell(row: ApiKey, by: Caller) -> None:
+    assert row.previous_ends_at is not None
+    until = row.previous_ends_at.isoformat()
+    context = {"key": row.lookup, "name": row.name, "by": name_of(by), "old_until_at": until}
+    notify(row.tenant, "api_key.rotated", people=[row.owner] if row.owner else [], project=row.project, context=context)
 
 
 def _require_may_go_on(row: ApiKey) -> None:

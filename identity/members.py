@@ -15,6 +15,7 @@ from identity import audit
 from identity.access import Caller, scopes_of
 from identity.api_keys import revoke_api_key, revoke_keys_of_person
 from identity.errors import Conflict, Forbidden, NotFound
+from identity.key_handover import tell_of_keys_left
 from identity.models import ApiKey, Invitation, Membership, Person, Project, Role, Tenant
 from identity.notices import notify
 from identity.permissions import Permission, may_give, permissions_of_role
@@ -88,8 +89,14 @@ def remove_member(*, by: Caller, person: Person) -> None:
         revoked = revoke_keys_of_person(person, tenant=by.tenant, actor=by.actor)
         forget_responsible(by.tenant, person)
         withdrawn = _withdraw_invitations(by.tenant, person)
+        left = tell_of_keys_left(person, by.tenant)
         _tell(by, "member.removed", {"name": str(person), "by": name_of(by)})
-        detail = {"role": membership.role, "keys_revoked": revoked, "invitations_withdrawn": withdrawn}
+        detail = {
+            "role": membership.role,
+            "keys_revoked": revoked,
+            "invitations_withdrawn": withdrawn,
+            "keys_left": left,
+        }
         audit.record(tenant=by.tenant, actor=by.actor, action="member.removed", target=person, detail=detail)
 
 

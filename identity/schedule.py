@@ -6,6 +6,7 @@ CHECKPOINT_EVERY_SECONDS = 900  # each chain is signed at most once an hour
 # A notice leaves within this. Asking for what is due reads an index that is empty when nothing is.
 DELIVER_EVERY_SECONDS = 15
 FORGET_EVERY_SECONDS = 24 * 3600
+REMIND_EVERY_SECONDS = 3600
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sign audit chains": {
         "task": "identity.checkpoint_audit_chains",
@@ -21,5 +22,10 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "identity.forget_notices",
         "schedule": FORGET_EVERY_SECONDS,
         "options": {"expires": FORGET_EVERY_SECONDS},
+    },
+    "remind of keys that expire": {
+        "task": "identity.remind_of_keys",
+        "schedule": REMIND_EVERY_SECONDS,
+        "options": {"expires": REMIND_EVERY_SECONDS},
     },
 }

@@ -3,10 +3,12 @@
 import time
 
 from celery import shared_task
+from django.utils import timezone
 
 from identity.audit_refusals import close_hours
 from identity.audit_signing import checkpoint_chains
 from identity.audit_trail import verify_and_keep
+from identity.key_reminders import remind_of_expiry
 from identity.models import Tenant
 from identity.notice_delivery import deliver_due, forget_old_notices
 
@@ -40,3 +42,9 @@ def deliver_notices() -> None:
 def forget_notices() -> None:
     """Remove notices that are older than they are kept."""
     forget_old_notices()
+
+
+@shared_task(name="identity.remind_of_keys", ignore_result=True)  # type: ignore[untyped-decorator]
+def remind_of_keys() -> None:
+    """Tell tenants of the keys that are about to expire."""
+    remind_of_expiry(timezone.now())

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from billing.pricing import MissingPrice, Prices, upper_bound
 from gateway.relay import errors
-from gateway.relay.authenticate import authorize
+from gateway.relay.authenticate import Verified, authorize
 from gateway.relay.database import LOST
 from gateway.relay.engine_call import count_tokens
 from gateway.relay.group_commit import LedgerRefused, LedgerUnavailable
@@ -270,7 +270,8 @@ async def _refresh(gateway: "Gateway", plan: Plan) -> None:
     key = await gateway.reader.read_key(before.key.id)
     if key is None:
         raise errors.key_invalid()
-    plan.caller = authorize(plan.request, plan.peer, key, snapshot, gateway.config, gateway.ledger.now())
+    verified = Verified(key, before.secret)
+    plan.caller = authorize(plan.request, plan.peer, verified, snapshot, gateway.config, gateway.ledger.now())
     if (key.version, plan.caller.tenant) == (before.key.version, before.tenant):
         await gateway.reader.read_catalog()
     plan.model = find_model(gateway, plan.caller, plan.inference.model)
@@ -304,5 +305,6 @@ def _admission(plan: Plan) -> Admission:
             max_tokens_given=plan.output,
             kwh_per_million_tokens=model.kwh_per_million_tokens,
             label=plan.label,
+            door="playground" if key.is_playground else "api",
         ),
     )

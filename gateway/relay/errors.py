@@ -8,6 +8,8 @@
     400     invalid_request_error  rejected_by_engine           from_engine (400, 422)    fix what the engine names
     401     invalid_request_error  invalid_api_key              key_missing, key_invalid  send a valid key
     401     invalid_request_error  api_key_expired, .._revoked  key_expired, key_revoked  make a new key
+    401     invalid_request_error  api_key_rotated              key_rotated               use the new secret
+    403     permission_error       api_key_blocked              key_blocked               ask its organisation
     403     permission_error       ip_not_allowed, ...          ip_not_allowed, ...       change the key's policy
     403     permission_error       model_not_allowed            model_not_allowed         use another model or key
     403     permission_error       tenant_suspended, ...        account_refused           ask the operator
@@ -40,7 +42,7 @@ import msgspec
 
 from billing.pricing import METERS
 from gateway.relay.budget_words import budget_message, limit_message
-from gateway.relay.engine_message import cleaned, engine_message, is_about_length, printable
+from gateway.relay.engine_message import printable
 
 Header = tuple[bytes, bytes]
 
@@ -212,6 +214,20 @@ def key_revoked() -> Refusal:
     )
 
 
+def key_rotated() -> Refusal:
+    """401: the secret was replaced by a rotation, and its grace is over."""
+    message = "This secret of the API key was replaced and has ended. Use the new one."
+    return _invalid(401, "api_key_rotated", message, (b"www-authenticate", b"Bearer"))
+
+
+def key_blocked() -> Refusal:
+    """403: the operator stopped the key in an emergency."""
+    return _forbidden(
+        "api_key_blocked",
+        "The operator of this platform blocked this API key in an emergency. Your organisation was told why.",
+    )
+
+
 def _forbidden(code: str, message: str, param: str | None = None) -> Refusal:
     return _invalid(403, code, message, _DO_NOT_RETRY, param=param, type_="permission_error")
 
@@ -369,32 +385,3 @@ def settlement_delayed(request_id: str, seconds: float = 5) -> Refusal:
 def stream_broken() -> Refusal:
     """In-band: the engine broke off in the middle of a stream."""
     return Refusal(502, "server_error", "engine_failed", None, "The engine failed in the middle of its answer.")
-
-
-def from_engine(status: int, body: bytes) -> Refusal:
-    """What an engine's answer that is not 200 becomes.
-
-    Only a complaint about the request itself is the client's business, in the engine's words as far as they are
-    harmless. A 401, 403 or 404 means that we called the engine wrongly, and is never told.
-    """
-    if status in (400, 413, 422):
-        return _engine_objection(body)
-    if status == 429:
-        return _unavailable("overloaded", "The engine is overloaded. Try again shortly.", 1)
-    if status in (401, 403, 404, 405):
-        return _unavailable("engine_misconfigured", "The engine is not set up correctly. The operator can see why.", 30)
-    if status == 503:
-        return _unavailable("engine_unavailable", "The engine is not ready. Try again shortly.", 5)
-    return engine_failed()
-
-
-def _engine_objection(body: bytes) -> Refusal:
-    message, param = engine_message(body)
-    shown = cleaned(message)
-    if is_about_length(message):
-        return _invalid(
-            400, "context_length_exceeded", shown or "The prompt is longer than this model's window.", param=param
-        )
-    return _invalid(
-        400, "rejected_by_engine", shown or "The engine rejected the request without saying why.", param=param
-    )

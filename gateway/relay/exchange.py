@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from gateway.relay import errors
+from gateway.relay import engine_refusal, errors
 from gateway.relay.admission import Plan, admit, plan_request
 from gateway.relay.answer_headers import cors_headers, headers_of_answer
 from gateway.relay.answer_meter import Answer, read_answer
@@ -110,11 +110,11 @@ class Exchange:
                 return await self._end(plan, trouble)
             if self._status in (400, 413, 422):
                 replica.succeeded()
-                refusal, status = errors.from_engine(self._status, b"".join(self._parts)), "engine_refused"
+                refusal, status = engine_refusal.from_engine(self._status, b"".join(self._parts)), "engine_refused"
                 break
             replica.failed(time.monotonic(), self._gateway.limits)
             logger.warning("request %s: replica %s %s", self.request_id, replica.name, trouble)
-            refusal = errors.from_engine(self._status, b"") if self._status >= 400 else errors.engine_failed()
+            refusal = engine_refusal.from_engine(self._status, b"") if self._status >= 400 else errors.engine_failed()
         if self._has_left:
             if plan.inference.stream:
                 self._settle("client_left", CLIENT_LEFT, self._reported)

@@ -18,6 +18,7 @@ from gateway.relay.estimate import EstimateExchange
 from gateway.relay.exchange import Exchange
 from gateway.relay.http_message import Header, HttpRequest
 from gateway.relay.ids import new_request_id
+from gateway.relay.key_use import KeyUses
 from gateway.relay.ledger import Charge, Ledger, Settlement
 from gateway.relay.memory import Memory
 from gateway.relay.model_list import model_list, one_model
@@ -60,6 +61,7 @@ class Gateway:
         self.snapshot = Snapshot()
         self.reader = SnapshotReader(config, self.snapshot)
         self.ledger = Ledger(config, self.fence)
+        self.key_uses = KeyUses(config)
         self.sweeper = Sweeper(config, self.ledger, self._works_on)
         self.money = MoneyQueue(self.limits)
         self.exchanges: set[Exchange] = set()
@@ -90,7 +92,7 @@ class Gateway:
         await self.ledger.begin()
         for work in (
             self.reader.run(), self.ledger.admissions.run(), self.ledger.settlements.run(),
-            self.ledger.live(self._checkpoints), self.sweeper.run(),
+            self.ledger.live(self._checkpoints), self.sweeper.run(), self.key_uses.run(),
         ):  # fmt: skip
             self._tasks.append(asyncio.create_task(work))
 
@@ -114,6 +116,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.key_uses.close()
         await self.sweeper.close()
         await self.reader.close()
 
@@ -158,6 +161,7 @@ class Gateway:
             request.caller = authenticate(
                 request, client.peer, client.verifier, self.snapshot, self.config, self.ledger.now()
             )
+            self.key_uses.note(request.caller, self.ledger.now())
             if request.method == "POST":
                 check_content(request)
         except errors.Refusal as refusal:

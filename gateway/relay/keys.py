@@ -23,9 +23,13 @@ BUCKETS = 1 << 15
 # A parsed policy takes a kilobyte or more where it lists networks; those that are in use are parsed once.
 PARSED_POLICIES = 4096
 
-# id, tenant, project, version, digest, number of the pepper, expiry, whether it is revoked, number of the policy
-_KEY = struct.Struct(f"<qqqq{DIGEST_BYTES}shq?I")
+# id, tenant, project, version, digest, number of the pepper, expiry, whether it is revoked, blocked, of "Try it", and
+# whether there is a secret before, number of the policy
+_KEY = struct.Struct(f"<qqqq{DIGEST_BYTES}shq????I")
 _ID = struct.Struct("<q")
+# The secret before, as PostgreSQL packs it: digest, number of the pepper, end. Apart, as most keys have none; some 75
+# bytes for one that has.
+_PREVIOUS = struct.Struct(f">{DIGEST_BYTES}shd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,14 @@ class KeyPolicy:
     allowed_models: frozenset[str]
     ip_ranges: tuple[Network, ...]
     origins: frozenset[str]
+
+
+class PreviousSecret(NamedTuple):
+    """The secret that a rotation replaced; it works until `ends_at` (Unix seconds)."""
+
+    digest: bytes
+    pepper_id: int
+    ends_at: float
 
 
 class Key(NamedTuple):
@@ -49,11 +61,16 @@ class Key(NamedTuple):
     pepper_id: int
     expires_at: int
     is_revoked: bool
+    is_blocked: bool
+    is_playground: bool
+    previous: PreviousSecret | None
     policy: KeyPolicy
 
 
 class KeyRow(NamedTuple):
-    """A key as it is read. `policy` is a JSON array of four arrays of text, in the order of `KeyPolicy`."""
+    """A key as it is read. `policy` is a JSON array of four arrays of text, in the order of `KeyPolicy`; `previous` has
+    the bytes of the secret before, or none.
+    """
 
     lookup: str
     id: int
@@ -64,6 +81,9 @@ class KeyRow(NamedTuple):
     pepper_id: int
     expires_at: int
     is_revoked: bool
+    is_blocked: bool
+    is_playground: bool
+    previous: bytes
     policy: str
 
 
@@ -73,6 +93,7 @@ class KeyTable:
     def __init__(self) -> None:
         self._by_lookup = Records(LOOKUP_LENGTH, _KEY.size)
         self._lookups = Records(_ID.size, LOOKUP_LENGTH)
+        self._previous = Records(_ID.size, _PREVIOUS.size)
         self._policies = _Policies()
 
     def __len__(self) -> int:
@@ -102,15 +123,20 @@ class KeyTable:
         if former is not None:  # of a key that was deleted, which we have not heard yet
             self.drop(_KEY.unpack(former)[0])
         policy = self._policies.take(row.policy)
-        self._by_lookup.add(lookup, _KEY.pack(*row[1:9], policy))
+        self._by_lookup.add(lookup, _KEY.pack(*row[1:11], bool(row.previous), policy))
         self._lookups.add(_ID.pack(row.id), lookup)
+        if row.previous:
+            self._previous.add(_ID.pack(row.id), row.previous)
 
     def drop(self, key_id: int) -> None:
         """Forget a key, if it is known."""
         lookup = self._lookups.pop(_ID.pack(key_id))
         record = self._by_lookup.pop(lookup) if lookup is not None else None
         if record is not None:
-            self._policies.give_back(_KEY.unpack(record)[-1])
+            *_, has_previous, policy = _KEY.unpack(record)
+            self._policies.give_back(policy)
+            if has_previous:
+                self._previous.pop(_ID.pack(key_id))
 
     def ids(self) -> Iterator[list[int]]:
         """The ids of all keys, a part at a time; between parts keys may be added, changed and dropped."""
@@ -120,8 +146,10 @@ class KeyTable:
     def _key(self, record: bytes | None) -> Key | None:
         if record is None:
             return None
-        fields = _KEY.unpack(record)
-        return Key._make((*fields[:-1], self._policies.get(fields[-1])))
+        *fields, has_previous, policy = _KEY.unpack(record)
+        packed = self._previous.get(record[: _ID.size]) if has_previous else None
+        previous = PreviousSecret._make(_PREVIOUS.unpack(packed)) if packed is not None else None
+        return Key._make((*fields, previous, self._policies.get(policy)))
 
 
 class Records:

@@ -27,11 +27,15 @@ class Tenant(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Whose request it is: a key that was verified, its tenant, and the browser origin that it may be used from."""
+    """Whose request it is: a key that was verified, its tenant, and the browser origin that it may be used from.
+
+    secret: the stored digest that fitted, the key's or that of the secret before
+    """
 
     key: Key
     tenant: Tenant
     origin: bytes | None
+    secret: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,12 @@ REREAD_SOON_S, REREAD_S = 30, 3600
 PAGE = 500  # rows, some 3 ms of this process
 PARTS = 256  # of the table of keys, some 2 ms
 
+# Who sends a secret that was replaced is told so for a month after its end; then it is unknown, and weighs nothing.
 _KEYS = """
     select x.lookup, x.id, x.tenant_id, x.project_id, x.policy_version, x.digest, x.pepper_id,
-        coalesce(extract(epoch from x.expires_at)::bigint, 0), x.revoked_at is not null,
+        coalesce(extract(epoch from x.expires_at)::bigint, 0), x.revoked_at is not null, x.blocked_at is not null,
+        x.kind = 'playground', case when x.previous_ends_at > now() - interval '30 days' then x.previous_digest
+            || int2send(x.previous_pepper_id) || float8send(extract(epoch from x.previous_ends_at)::float8) else '' end,
         json_build_array(x.scopes, x.allowed_models, x.ip_ranges, x.origins)::text
     from identity_apikey x
 """

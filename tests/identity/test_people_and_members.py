@@ -176,7 +176,7 @@ def test_I6_a_removed_members_keys_are_revoked_and_the_projects_are_not() -> Non
     event = AuditEvent.objects.get(tenant=cast.tenant, action="member.removed")
     assert (event.target, event.detail) == (
         str(cast.bob.pseudonym),
-        {"role": "developer", "keys_revoked": 1, "invitations_withdrawn": 0},
+        {"role": "developer", "keys_revoked": 1, "invitations_withdrawn": 0, "keys_left": 1},
     )
 
 

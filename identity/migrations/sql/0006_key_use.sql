@@ -23,15 +23,18 @@ begin
         select k.id,
             max(u.at) filter (where u.secret = encode(substr(k.digest, 1, 8), 'hex')) as last,
             max(u.at) filter (where u.secret = encode(substr(k.previous_digest, 1, 8), 'hex')) as previous_last
-        from jsonb_to_recordset(p_uses) u (key_id bigint, secret text, at double precision)
+        from (
+            select key_id, secret, least(at, extract(epoch from now())::double precision) as at
+            from jsonb_to_recordset(p_uses) t (key_id bigint, secret text, at double precision)
+        ) u
         join identity_apikey k on k.id = u.key_id
         group by k.id
     ), free as materialized (
         select x.key_id from identity_keyuse x where x.key_id in (select id from used) order by x.key_id for update skip locked
     )
     update identity_keyuse x set
-        last_used_at = greatest(x.last_used_at, least(to_timestamp(u.last), now())),
-        previous_last_used_at = greatest(x.previous_last_used_at, least(to_timestamp(u.previous_last), now()))
+        last_used_at = greatest(x.last_used_at, to_timestamp(u.last)),
+        previous_last_used_at = greatest(x.previous_last_used_at, to_timestamp(u.previous_last))
     from free join used u on u.id = free.key_id
     where x.key_id = free.key_id;
 end $$;

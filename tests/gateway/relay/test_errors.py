@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from gateway.relay import errors
-from gateway.relay.errors import Refusal, from_engine
+from gateway.relay.engine_refusal import from_engine
+from gateway.relay.errors import Refusal
 
 BUDGET = {
     "budget_id": 7,
