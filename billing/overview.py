@@ -108,6 +108,16 @@ class Month:
         """Spent and reserved."""
         return self.spent_nano_eur + self.reserved_nano_eur
 
+    @property
+    def left_nano_eur(self) -> int:
+        """Of the limit; never below zero."""
+        return max((self.limit_nano_eur or 0) - self.used_nano_eur, 0)
+
+    @property
+    def is_over_pace(self) -> bool:
+        """Whether the limit will not last, if it goes on like this."""
+        return self.limit_nano_eur is not None and self.projected_nano_eur > self.limit_nano_eur
+
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
@@ -136,6 +146,11 @@ class Overview:
     last_days: Totals
     days: Sequence[DayOfModel]
     budgets: Sequence[BudgetStanding]
+
+    @property
+    def last_days_tokens(self) -> int:
+        """Of all models, in and out."""
+        return self.last_days.input_tokens + self.last_days.output_tokens
 
     @property
     def models(self) -> list[tuple[str, Totals]]:

@@ -2,7 +2,8 @@
 
 from django.urls import URLPattern, path
 
-from console.views.front import organisations, overview, quick_start
+from console.views.front import organisations, quick_start
+from console.views.overview import overview
 
 urlpatterns: list[URLPattern] = [
     path("organisations", organisations, name="organisations"),

@@ -8,13 +8,13 @@ from django.views.decorators.http import require_GET
 
 from console.pages import person_page, tenant_page
 from console.snippets import chat_snippets
+from console.views.overview import LAST_TENANT
 from gateway.pools.models import Replica
 from identity.access import Caller, tenants_of
 from identity.models import Person
 from identity.permissions import Permission
 from models_catalog.models import LanguageModel
 
-_LAST_TENANT = "last_tenant"
 _FOUND_MAX = 100
 
 
@@ -23,7 +23,7 @@ _FOUND_MAX = 100
 def front(request: HttpRequest, person: Person) -> HttpResponse:
     """To the organisation that was looked at last, else the first one."""
     slugs = list(tenants_of(person).values_list("slug", flat=True)[:_FOUND_MAX])
-    last = request.session.get(_LAST_TENANT)
+    last = request.COOKIES.get(LAST_TENANT)
     if slugs:
         return redirect("overview", slug=last if last in slugs else slugs[0])
     return redirect("welcome" if person.is_operator else "no-membership")
@@ -39,14 +39,6 @@ def organisations(request: HttpRequest, person: Person) -> HttpResponse:
         found = found.filter(name__icontains=text)
     shown = {"organisations": found[:_FOUND_MAX], "text": text, "most": _FOUND_MAX}
     return render(request, "console/front/organisations.html", shown)
-
-
-@require_GET
-@tenant_page(Permission.TENANT_READ)
-def overview(request: HttpRequest, caller: Caller) -> HttpResponse:
-    """What an organisation sees first."""
-    request.session[_LAST_TENANT] = caller.tenant.slug
-    return render(request, "console/front/overview.html")
 
 
 @require_GET
