@@ -39,7 +39,7 @@ def tenant_page(permission: Permission) -> Callable[[View], View]:
             caller = access.caller_for_person(request.user, slug)
             request.caller = caller  # type: ignore[attr-defined]
             caller.require(permission)
-            with timezone.override(ZoneInfo(caller.tenant.time_zone)):
+            with timezone.override(ZoneInfo(request.user.time_zone or caller.tenant.time_zone)):
                 return view(request, caller, **values)
 
         guarded = _in_their_language(_with_refusals_as_pages(page))
@@ -56,7 +56,8 @@ def person_page(view: View) -> View:
     def page(request: HttpRequest, **values: object) -> HttpResponseBase:
         if not isinstance(request.user, Person):
             return to_sign_in(request)
-        return view(request, request.user, **values)
+        with timezone.override(ZoneInfo(request.user.time_zone) if request.user.time_zone else None):
+            return view(request, request.user, **values)
 
     guarded = _in_their_language(_with_refusals_as_pages(page))
     guarded.is_of_person = True  # type: ignore[attr-defined]

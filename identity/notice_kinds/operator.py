@@ -51,6 +51,15 @@ OPERATOR_KINDS = (
         is_kept=True,
     ),
     NoticeKind(
+        "erasure.requested",
+        Topic.PEOPLE,
+        _("People who ask to be erased"),
+        _("%(name)s asks to be erased"),
+        _("%(name)s (%(email)s) asks that their data be erased. You have a month to answer."),
+        level=Level.WARNING,
+        is_kept=True,
+    ),
+    NoticeKind(
         "consultation.agreed",
         Topic.OPERATION,
         _("Consultations: who agreed"),

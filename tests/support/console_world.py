@@ -7,8 +7,11 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from billing.budgets import set_budget
 from billing.limits import set_limit
+from identity.models import NoticeDelivery
+from identity.notices import notify
+from identity.webhooks import add_webhook
 from tests.support.ledger import house_of, ledger_gateway
-from tests.support.people import TESTS, Cast, make_cast, make_key
+from tests.support.people import TESTS, Cast, as_member, make_cast, make_key
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,23 @@ def make_console_world() -> ConsoleWorld:
         "sequence": 1,
         "kind": "csv",
     }
-    return ConsoleWorld(cast, values)
+    return ConsoleWorld(cast, values | _told(cast))
+
+
+def _told(cast: Cast) -> dict[str, object]:
+    """Notices to alice, one of which asks, and a webhook that one of them is on its way to; a session to end."""
+    webhook, _ = add_webhook(by=as_member(cast.alice, cast.tenant), name="Alarms", url="https://hooks.example.org/in")
+    context = {"model": "small", "ends_on": "2027-03-01", "replacement": "large", "answer_by_on": "2027-01-15"}
+    notify(cast.tenant, "model.deprecated", context=context)
+    asking = notify(cast.tenant, "model.withdrawal_proposed", context=context)
+    delivery = NoticeDelivery.objects.get(notice=asking, webhook=webhook)
+    NoticeDelivery.objects.filter(webhook=webhook).update(state="given_up", fault="timed_out", next_try_at=None)
+    return {
+        "notice_id": asking.pk,
+        "webhook_id": webhook.public_id,
+        "delivery_id": delivery.public_id,
+        "session_id": 0,
+    }
 
 
 def console_routes() -> list[Route]:
