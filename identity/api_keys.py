@@ -60,7 +60,7 @@ def mint_api_key(
     rules.require_within(policy, since=now, is_personal=owner is not None)
     responsible = _responsible(maker, project, owner, responsible)
     with transaction.atomic():
-        _require_room(project)
+        require_room(project)
         if owner is not None:
             _lock_membership(owner, maker.tenant)
         text, lookup = key_format.make_key()
@@ -224,7 +224,7 @@ def _is_secret(secret: bytes, pepper_id: int | None, stored: bytes | memoryview 
     return stored is not None and pepper is not None and key_format.matches(secret, pepper, bytes(stored))
 
 
-def _require_room(project: Project) -> None:
+def require_room(project: Project) -> None:
     """Counted without a lock: two at once may both be the last, which harms nobody."""
     if not Project.objects.filter(pk=project.pk, status=Project.Status.ACTIVE).exists():
         raise Conflict("the project is archived")

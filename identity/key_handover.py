@@ -9,6 +9,9 @@ from identity.access import Caller, keys_for
 from identity.errors import Invalid
 from identity.models import ApiKey, Membership, Person, Tenant
 from identity.notices import notify
+from identity.permissions import Permission
+
+PEOPLE_SHOWN_MAX = 500  # to choose from in a form
 
 
 def keys_without_responsible(caller: Caller) -> QuerySet[ApiKey]:
@@ -41,3 +44,13 @@ def member_to_answer(caller: Caller, pseudonym: UUID) -> Person:
     if found is None:
         raise Invalid("responsible", "must be a member of the organisation")
     return found.person
+
+
+def people_who_may_answer(caller: Caller) -> list[Person]:
+    """Members whom a key may be given to, by name; the first of very many. Raises `Forbidden`."""
+    caller.require(Permission.KEY_UPDATE)
+    members = Person.objects.filter(memberships__tenant=caller.tenant, is_active=True)
+    if caller.project_ids is not None:
+        everywhere, here = Q(memberships__in_all_projects=True), Q(memberships__projects__in=caller.project_ids)
+        members = members.filter(everywhere | here).distinct()
+    return list(members.order_by("name", "email")[:PEOPLE_SHOWN_MAX])
