@@ -13,12 +13,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from billing.key_bounds import bounds_of, change_bounded_key
 from billing.key_usage import last_errors, usage_by_model
 from billing.what_applies import what_applies
+from console.audit_lines import audit_lines
 from console.forms.keys import ChangeKeyForm, initial_of
 from console.key_words import is_word_right, was_used_lately
 from console.pages import tenant_page
 from console.views.key_making import model_names, put_on_form, scopes_to_give
 from identity.access import Caller, key_for
 from identity.api_keys import revoke_api_key
+from identity.audit_trail import events_about
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.key_changes import Keep
 from identity.key_handover import people_who_may_answer
@@ -44,6 +46,7 @@ def key(request: HttpRequest, caller: Caller, lookup: str) -> HttpResponse:
     shown = _about(found) | {"is_history": is_history, "usage_days": _USAGE_DAYS, "errors_days": _ERRORS_DAYS}
     if is_history:
         shown["errors"] = last_errors(caller.tenant.pk, found.pk, since=now - timedelta(days=_ERRORS_DAYS))
+        shown["audit_events"] = audit_lines(caller, events_about(caller, found))
     else:
         shown["bounds"] = what_applies(found)
         shown["usage"] = usage_by_model(caller.tenant.pk, found.pk, since=now - timedelta(days=_USAGE_DAYS))
