@@ -41,6 +41,10 @@ def set_budget(
     place = place_of(on)
     with transaction.atomic():
         place.lock()
+        earlier = Budget.objects.filter(
+            scope=place.scope, scope_id=place.scope_id, period=period, source=Source.SET.value, is_active=True
+        ).first()
+        before = _told(earlier) if earlier else None
         budget = put_budget(
             place,
             period=period,
@@ -49,12 +53,19 @@ def set_budget(
             is_hard=is_hard,
             may_lower_output=may_lower_output,
         )
-        detail: dict[str, Any] = {"scope": place.scope.value, "period": period, "limit_nano_eur": limit_nano_eur}
-        detail["is_hard"] = is_hard
+        detail: dict[str, Any] = {"scope": place.scope.value, "period": period}
         if alerts is not None:
             Budget.objects.filter(pk=budget.pk).update(alert_percents=alerts)
             detail["alert_percents"] = alerts
-        audit.record(actor=actor, action="budget.set", target=budget, tenant=place.tenant, detail=detail)
+        audit.record(
+            actor=actor,
+            action="budget.set",
+            target=budget,
+            tenant=place.tenant,
+            detail=detail,
+            before=before,
+            after=_told(budget),
+        )
     return budget
 
 
@@ -68,8 +79,15 @@ def change_limit(*, budget: Budget, limit_nano_eur: int, actor: audit.Actor) -> 
         before = Budget.objects.get(pk=budget.pk).limit_nano_eur
         _set_limit(budget, limit_nano_eur)
         action = "budget.raised" if limit_nano_eur > before else "budget.lowered"
-        detail = {"before_nano_eur": before, "limit_nano_eur": limit_nano_eur}
-        audit.record(actor=actor, action=action, target=budget, tenant=place.tenant, detail=detail)
+        audit.record(
+            actor=actor,
+            action=action,
+            target=budget,
+            tenant=place.tenant,
+            detail={"scope": place.scope.value, "period": budget.period},
+            before={"limit_nano_eur": before},
+            after={"limit_nano_eur": limit_nano_eur},
+        )
 
 
 def remove_budget(*, budget: Budget, actor: audit.Actor) -> None:
@@ -78,7 +96,15 @@ def remove_budget(*, budget: Budget, actor: audit.Actor) -> None:
     place = Place.of_row(budget)
     with transaction.atomic():
         Budget.objects.filter(pk=budget.pk).update(is_active=False, ended_at=Now())
-        audit.record(actor=actor, action="budget.removed", target=budget, tenant=place.tenant)
+        detail = {"scope": place.scope.value, "period": budget.period}
+        audit.record(
+            actor=actor,
+            action="budget.removed",
+            target=budget,
+            tenant=place.tenant,
+            detail=detail,
+            before=_told(budget),
+        )
 
 
 def budget_on(holder: Holder, budget_id: int) -> Budget:
@@ -137,6 +163,12 @@ def _checked_alerts(percents: Sequence[int]) -> list[int]:
     if len(percents) > ALERTS_MAX or any(type(one) is not int or not 1 <= one <= 100 for one in percents):
         raise Invalid("alert_percents", f"At most {ALERTS_MAX} whole numbers from 1 to 100.")
     return sorted(set(percents))
+
+
+def _told(budget: Budget) -> dict[str, Any]:
+    """What of a budget may change, for the audit."""
+    members = ("limit_nano_eur", "is_hard", "may_lower_output")
+    return {name: getattr(budget, name) for name in members}
 
 
 def _refuse_contracts(budget: Budget) -> None:

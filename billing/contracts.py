@@ -41,8 +41,14 @@ def start_contract(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = N
         _bring_limits(place, tier.limits)
         _bring_cap(place, tier.monthly_cap_nano_eur)
         action = "contract.renewed" if contract is running else "contract.started"
-        detail = {"tier": tier.code, "rate_card": card.name}
-        audit.record(actor=actor, action=action, target=contract, tenant=tenant, detail=detail)
+        audit.record(
+            actor=actor,
+            action=action,
+            target=contract,
+            tenant=tenant,
+            before={"tier": running.tier.code, "rate_card": running.rate_card.name} if running else None,
+            after={"tier": tier.code, "rate_card": card.name},
+        )
     return contract
 
 

@@ -22,9 +22,18 @@ def set_limit(*, on: Holder, what: str, window: str, amount: int, actor: audit.A
     place = place_of(on)
     with transaction.atomic():
         place.lock()
+        same = {"scope": place.scope, "scope_id": place.scope_id, "what": what, "window": window}
+        before = Limit.objects.filter(**same, source=Source.SET.value, is_active=True).first()
         limit = put_limit(place, what=what, window=window, amount=amount, source=Source.SET)
-        detail = {"scope": place.scope.value, "what": what, "window": window, "amount": amount}
-        audit.record(actor=actor, action="limit.set", target=limit, tenant=place.tenant, detail=detail)
+        audit.record(
+            actor=actor,
+            action="limit.set",
+            target=limit,
+            tenant=place.tenant,
+            detail={"scope": place.scope.value, "what": what, "window": window},
+            before={"amount": before.amount} if before else None,
+            after={"amount": amount},
+        )
     return limit
 
 
@@ -35,7 +44,14 @@ def remove_limit(*, limit: Limit, actor: audit.Actor) -> None:
     with transaction.atomic():
         Limit.objects.filter(pk=limit.pk).update(is_active=False)
         place = Place.of_row(limit)
-        audit.record(actor=actor, action="limit.removed", target=limit, tenant=place.tenant)
+        audit.record(
+            actor=actor,
+            action="limit.removed",
+            target=limit,
+            tenant=place.tenant,
+            detail={"scope": place.scope.value, "what": limit.what, "window": limit.window},
+            before={"amount": limit.amount},
+        )
 
 
 def limit_on(holder: Holder, limit_id: int) -> Limit:

@@ -27,10 +27,14 @@ def load_tiers(path: Path = TIERS, *, actor: audit.Actor) -> list[str]:
             known = Tier.objects.filter(code=listed.code).first()
             if known is not None and all(getattr(known, name) == getattr(listed, name) for name in _COLUMNS):
                 continue
+            before = _told(known) if known else None
             listed.pk = known.pk if known else None
             listed.save()
             differed.append(listed.code)
-            audit.record(actor=actor, action="tier.loaded", target=listed, detail={"code": listed.code})
+            detail = {"code": listed.code}
+            audit.record(
+                actor=actor, action="tier.loaded", target=listed, detail=detail, before=before, after=_told(listed)
+            )
     return differed
 
 
@@ -40,6 +44,10 @@ def tier_by_code(code: str) -> Tier:
     if tier is None:
         raise NotFound(f"There is no tier {code}.")
     return tier
+
+
+def _told(tier: Tier) -> dict[str, Any]:
+    return {name: getattr(tier, name) for name in _COLUMNS}
 
 
 def _read_tiers(path: Path) -> list[Tier]:

@@ -50,8 +50,14 @@ def rename_tenant(tenant: Tenant, name: str, *, actor: audit.Actor) -> None:
         if before == name:
             return
         Tenant.objects.filter(pk=tenant.pk).update(name=name)
-        detail = {"before": before, "after": name}
-        audit.record(tenant=tenant, actor=actor, action="tenant.renamed", target=tenant, detail=detail)
+        audit.record(
+            tenant=tenant,
+            actor=actor,
+            action="tenant.renamed",
+            target=tenant,
+            before={"name": before},
+            after={"name": name},
+        )
     tenant.refresh_from_db()
 
 

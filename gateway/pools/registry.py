@@ -95,13 +95,14 @@ def set_state(*, replica: Replica, state: Replica.State, reason: str, actor: aud
         replica.state, replica.state_reason = state, reason[:_REASON_LENGTH]
         replica.save(update_fields=["state", "state_reason"])
         if before != state:
-            detail = {
-                "pool": replica.pool.name,
-                "url": replica.url,
-                "state": state.value,
-                "reason": replica.state_reason,
-            }
-            audit.record(actor=actor, action="replica.state_changed", target=replica, detail=detail)
+            audit.record(
+                actor=actor,
+                action="replica.state_changed",
+                target=replica,
+                detail={"pool": replica.pool.name, "url": replica.url, "reason": replica.state_reason},
+                before={"state": before},
+                after={"state": state.value},
+            )
 
 
 def key_of(replica: Replica) -> str:

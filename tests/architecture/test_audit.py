@@ -61,3 +61,95 @@ def test_a_wording_takes_only_who_and_what() -> None:
     for action, wording in WORDING.items():
         assert str(wording) % {"who": "W", "what": "T"}, action
         assert "%(" not in str(wording) % {"who": "W", "what": "T"}
+
+
+_DELIVERY = "a message and its delivery, listed in the inbox; what it tells of is in the chain itself"
+# Functions that write without a link of the chain, and why that is right.
+UNTOLD: dict[str, str] = {
+    "billing/budgets.py: put_budget": "its callers keep the audit",
+    "billing/limits.py: put_limit": "its callers keep the audit",
+    "gateway/pools/counters.py: sample_replica": "a measurement",
+    "gateway/pools/reconciliation.py: forget": "measurements that are over their time",
+    "gateway/pools/reconciliation.py: reconcile_and_keep": "a measurement",
+    "identity/audit.py: record": "it is the chain",
+    "identity/audit_signing.py: checkpoint": "it signs the chain",
+    "identity/audit_signing.py: checkpoint_chains": "it signs the chain",
+    "identity/audit_trail.py: verify_and_keep": "what was found, for display",
+    "identity/notice_delivery.py: deliver_due": _DELIVERY,
+    "identity/notice_delivery.py: deliver_now": _DELIVERY,
+    "identity/notice_delivery.py: forget_old_notices": _DELIVERY,
+    "identity/notice_recipients.py: address_outsider": _DELIVERY,
+    "identity/notice_recipients.py: address_to": _DELIVERY,
+    "identity/notices.py: mark_all_read": "what somebody read is theirs",
+    "identity/notices.py: mark_read": "what somebody read is theirs",
+    "identity/notices.py: notify": _DELIVERY,
+    "identity/notices.py: notify_outsider": _DELIVERY,
+    "identity/projects.py: forget_responsible": "a part of `member.removed`, which tells",
+    "identity/sign_ins.py: mark_checked": "when a session was looked at; its begin and end are told",
+    "identity/sign_ins.py: mark_seen": "when a session was looked at; its begin and end are told",
+}
+
+WRITES = frozenset({"save", "create", "bulk_create", "get_or_create", "update_or_create", "bulk_update"})
+
+
+def writes(call: ast.Call) -> bool:
+    """Whether a call changes rows through Django: `update(...)` counts with keywords only, as a dict's has none."""
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    match call.func.attr:
+        case "update":
+            return bool(call.keywords) and not call.args and "objects" in ast.dump(call.func)
+        case "delete":
+            return not call.args and not call.keywords
+        case name:
+            return name in WRITES
+
+
+def calls_of(function: ast.AST) -> list[ast.Call]:
+    return [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+
+
+def named(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+
+
+def verbs_that_write_untold(path: Path, telling: frozenset[str]) -> Iterator[str]:
+    """Public functions of a module that write, themselves or by a function of the module, and reach no record."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), path)
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+    def reached(name: str, seen: set[str]) -> list[ast.Call]:
+        seen.add(name)
+        calls = calls_of(functions[name])
+        for call in list(calls):
+            if named(call) in functions and named(call) not in seen:
+                calls += reached(named(call), seen)
+        return calls
+
+    for name in functions:
+        calls = [] if name.startswith("_") else reached(name, set())
+        if any(map(writes, calls)) and not any(is_record(call) or named(call) in telling for call in calls):
+            yield f"{name_of(path)}: {name}"
+
+
+def telling_functions() -> frozenset[str]:
+    """Names of functions anywhere of ours that record by themselves: who calls one of them tells too."""
+    found = set()
+    for path in python_files("identity", "billing", "models_catalog", "gateway/pools"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), path)):
+            if isinstance(node, ast.FunctionDef) and any(map(is_record, calls_of(node))):
+                found.add(node.name)
+    return frozenset(found)
+
+
+def test_X4_a_verb_that_writes_tells_the_audit_chain() -> None:
+    """Call `audit.record()` in the verb's transaction, or say in `UNTOLD` why not."""
+    telling = telling_functions()
+    untold = {
+        verb
+        for path in python_files("identity", "billing", "models_catalog", "gateway/pools")
+        if "models" not in path.parts and path.name != "models.py"
+        for verb in verbs_that_write_untold(path, telling)
+    }
+    assert sorted(untold - UNTOLD.keys()) == []
+    assert sorted(UNTOLD.keys() - untold) == []

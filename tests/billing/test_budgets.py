@@ -110,4 +110,6 @@ def test_every_change_is_in_the_tenants_audit_chain(house: House) -> None:
     remove_budget(budget=budget, actor=ALICE)
     links = AuditEvent.objects.filter(tenant=house.tenant, target=str(budget.pk)).order_by("sequence")
     assert [link.action for link in links] == ["budget.set", "budget.raised", "budget.lowered", "budget.removed"]
-    assert links[2].detail == {"before_nano_eur": 9, "limit_nano_eur": 3}
+    assert links[2].detail["before"] == {"limit_nano_eur": 9}
+    assert links[2].detail["after"] == {"limit_nano_eur": 3}
+    assert links[3].detail["before"]["limit_nano_eur"] == 3

@@ -124,4 +124,4 @@ def test_a_contract_is_audited_and_told_to_gateways(tenant: Tenant, gateway_data
         start(tenant, "standard")
         assert [told.payload for told in gateway.notifies(timeout=5, stop_after=1)] == [f"tenant:{tenant.pk}"]
     link = AuditEvent.objects.get(tenant=tenant, action="contract.started")
-    assert link.detail == {"tier": "standard", "rate_card": "Reference"}
+    assert link.detail["after"] == {"tier": "standard", "rate_card": "Reference"}

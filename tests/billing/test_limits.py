@@ -86,4 +86,5 @@ def test_every_change_is_in_the_tenants_audit_chain(house: House) -> None:
     remove_limit(limit=limit, actor=ALICE)
     links = AuditEvent.objects.filter(tenant=house.tenant, target=str(limit.pk)).order_by("sequence")
     assert [link.action for link in links] == ["limit.set", "limit.removed"]
-    assert links[0].detail == {"scope": "project", "what": "tokens", "window": "minute", "amount": 9}
+    same = {"scope": "project", "what": "tokens", "window": "minute"}
+    assert [link.detail for link in links] == [same | {"after": {"amount": 9}}, same | {"before": {"amount": 9}}]

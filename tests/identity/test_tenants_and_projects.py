@@ -74,7 +74,7 @@ def test_a_tenant_is_renamed_suspended_and_reactivated_and_the_chain_tells() -> 
     assert (tenant.status, tenant.name) == ("active", "After")
     assert actions_of(tenant) == ["tenant.created", "tenant.renamed", "tenant.suspended", "tenant.reactivated"]
     renamed = AuditEvent.objects.get(tenant=tenant, action="tenant.renamed")
-    assert renamed.detail == {"before": "Before", "after": "After"}
+    assert told(renamed) == {"before": {"name": "Before"}, "after": {"name": "After"}}
     assert verify_chain(tenant).broken is None
 
 

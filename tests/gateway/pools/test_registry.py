@@ -12,7 +12,7 @@ from gateway.pools.registry import (
     remove_replica,
     set_state,
 )
-from identity.audit import Actor
+from identity.audit import Actor, told
 from identity.errors import Invalid
 from identity.models import AuditEvent
 from tests.support.ledger import make_model, unique
@@ -100,7 +100,7 @@ def test_only_a_new_state_is_an_event(pool: Pool) -> None:
     replica.refresh_from_db()
     assert replica.state_reason == "It is gone."
     changes = AuditEvent.objects.filter(action="replica.state_changed", target=str(replica.pk))
-    assert [change.detail["reason"] for change in changes] == ["It is asleep."]
+    assert [told(change)["reason"] for change in changes] == ["It is asleep."]
 
 
 def test_gateways_read_replicas_and_hear_what_matters_to_them(pool: Pool, gateway_database_url: str) -> None:
