@@ -75,6 +75,7 @@ UNTOLD: dict[str, str] = {
     "identity/audit_signing.py: checkpoint": "it signs the chain",
     "identity/audit_signing.py: checkpoint_chains": "it signs the chain",
     "identity/audit_trail.py: verify_and_keep": "what was found, for display",
+    "identity/notice_choices.py: choose": "what somebody wants to be told is theirs",
     "identity/notice_delivery.py: deliver_due": _DELIVERY,
     "identity/notice_delivery.py: deliver_now": _DELIVERY,
     "identity/notice_delivery.py: forget_old_notices": _DELIVERY,
