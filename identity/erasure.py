@@ -17,7 +17,7 @@ from identity import audit
 from identity.api_keys import revoke_keys_of_person
 from identity.audit_signing import utc_text
 from identity.errors import Conflict
-from identity.models import ApiKey, AuditEvent, AuditName, Membership, Person, Role, Tenant
+from identity.models import ApiKey, AuditEvent, AuditName, Membership, Notice, Person, Role, Tenant
 
 # Nobody's address, ever (RFC 2606).
 ERASED_DOMAIN = "erased.invalid"
@@ -72,6 +72,7 @@ def erase_person(person: Person, *, actor: audit.Actor) -> None:
             target = audit.Target("person", str(locked.pseudonym))
             audit.record(tenant=tenant, actor=pseudonymous, action="person.erased", target=target, detail=detail)
         _forget_names(locked, name, email)
+        Notice.objects.filter(context__icontains=email).delete()  # requests for erasure, invitations: told and done
     person.refresh_from_db()
 
 

@@ -34,6 +34,7 @@ class AuditEvent(models.Model):
                 fields=["tenant", "sequence"], name="audit_sequence_is_unique", nulls_distinct=False
             )
         ]
+        indexes = [models.Index(fields=["target", "tenant", "target_kind", "sequence"], name="audit_event_by_target")]
 
 
 class AuditHead(models.Model):

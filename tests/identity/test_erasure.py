@@ -5,9 +5,11 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from identity.account import ask_for_erasure
 from identity.audit import Actor, verify_chain
 from identity.audit_context import Door, through
 from identity.audit_signing import checkpoint, public_keys
@@ -16,7 +18,7 @@ from identity.audit_verifier import ChainVerifier, verify_export
 from identity.erasure import erase_person, export_person
 from identity.errors import Conflict
 from identity.members import change_member
-from identity.models import ApiKey, AuditEvent, AuditName, Membership, Person, Role
+from identity.models import ApiKey, AuditEvent, AuditName, Membership, Notice, Person, Role
 from identity.people import create_person
 from identity.projects import create_project
 from identity.sign_in_links import make_link
@@ -124,3 +126,14 @@ def test_S7_an_export_has_the_persons_data_and_no_secret(cast: Cast) -> None:
 def test_a_blank_row_stays_under_its_pseudonym(cast: Cast) -> None:
     erase_person(cast.bob, actor=Actor.person(cast.bob))
     assert Person.objects.get(pseudonym=cast.bob.pseudonym).email.endswith("@erased.invalid")
+
+
+def test_S7_an_operator_erases_who_asked_for_it(cast: Cast) -> None:
+    email = cast.bob.email
+    ask_for_erasure(cast.bob)
+    call_command("erase_person", email)
+    assert not Notice.objects.filter(context__icontains=email).exists()
+    with pytest.raises(CommandError, match="Nobody has this address"):
+        call_command("erase_person", email)
+    with pytest.raises(CommandError, match="last owner"):
+        call_command("erase_person", cast.alice.email)
