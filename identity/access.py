@@ -8,11 +8,13 @@ Who runs the platform is a stranger in every tenant, but for the time of a suppo
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, JSONObject, Now, NullIf
 from django.utils import timezone
 
 from identity.audit import Actor, ActorKind
@@ -43,6 +45,29 @@ from identity.permissions import (
 from identity.scopes import Scope
 
 _MAY_SUPPORT = [role for role in OperatorRole if OperatorPermission.SUPPORT_OPEN in OPERATOR_PERMISSIONS[role]]
+# With the membership, in one query: every page tells of them.
+_GUESTS = ArraySubquery(
+    SupportSession.objects.filter(tenant=OuterRef("tenant"), ended_at=None, expires_at__gt=Now())
+    .order_by("opened_at")
+    .values(
+        guest=JSONObject(
+            id="pk",
+            name=Coalesce(NullIf("operator__name", Value("")), "operator__email", Value("–")),
+            reason="reason",
+            expires_at="expires_at",
+        )
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """An operator who looks into the tenant now: what every page tells of it."""
+
+    session_id: int
+    name: str
+    reason: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +76,7 @@ class Caller:
 
     permissions: USAGE_READ_TENANT is about the whole tenant, also for a key, which else is confined to its project
     project_ids: the projects that the caller is confined to; None: all of the tenant's, later ones too
+    support: the session that an operator asks through; guests: who of the operator looks in, for a page to tell
     key: the API key that asks; None for a person
     """
 
@@ -62,6 +88,7 @@ class Caller:
     role: Role | None = None
     key: ApiKey | None = None
     support: SupportSession | None = None
+    guests: tuple[Guest, ...] = ()
 
     @classmethod
     def system(cls, component: str, tenant: Tenant) -> Self:
@@ -106,9 +133,8 @@ def caller_for_person(person: Person, slug: str) -> Caller:
     """
     if person.is_operator:
         return _caller_for_operator(person, slug)
-    membership = (
-        _memberships_of(person).select_related("tenant").filter(person__is_active=True, tenant__slug=slug).first()
-    )
+    mine = _memberships_of(person).select_related("tenant").annotate(guests=_GUESTS)
+    membership = mine.filter(person__is_active=True, tenant__slug=slug).first()
     if membership is None:
         raise NotFound("tenant")
     return _caller_for_member(person, membership)
@@ -226,6 +252,7 @@ def _caller_for_operator(person: Person, slug: str) -> Caller:
         permissions=SUPPORT_PERMISSIONS | granted_to(session),
         person=person,
         support=session,
+        guests=(Guest(session.pk, str(person), session.reason, session.expires_at),),
     )
 
 
@@ -254,6 +281,10 @@ def _caller_for_member(person: Person, membership: Membership) -> Caller:
         project_ids=project_ids,
         person=person,
         role=role,
+        guests=tuple(
+            Guest(found["id"], found["name"], found["reason"], datetime.fromisoformat(found["expires_at"]))
+            for found in getattr(membership, "guests", ())
+        ),
     )
 
 

@@ -68,12 +68,12 @@ def change(*, by: Caller, review_id: int, line_id: int, role: Role, projects: Se
         _decide(by, line, Decision.CHANGED, role_after=role.value)
 
 
-def remove(*, by: Caller, review_id: int, line_id: int) -> None:
+def remove(*, by: Caller, review_id: int, line_id: int, heir: Person | None = None) -> None:
     """The member goes, as by `members.remove_member`, and may raise as that does. Who left already is gone."""
     with transaction.atomic():
         line = _locked_line(by, review_id, line_id)
         if Membership.objects.filter(tenant=by.tenant, person=line.person).exists():
-            remove_member(by=by, person=_person_of(line))
+            remove_member(by=by, person=_person_of(line), heir=heir)
         _decide(by, line, Decision.REMOVED, role_after="")
 
 

@@ -8,8 +8,9 @@ vouches for the address becomes a member (`accept_invitations`). An invitation g
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,7 +19,7 @@ from identity.access import Caller
 from identity.errors import Conflict, NotFound
 from identity.members import add_member, described, name_of, require_may_give, require_own_projects
 from identity.models import Invitation, Membership, Person, Project, Role
-from identity.notices import notify
+from identity.notices import notify, notify_outsider
 from identity.people import clean_email
 from identity.permissions import Permission
 
@@ -40,7 +41,7 @@ def invite(*, by: Caller, email: str, role: Role, projects: Sequence[Project] | 
     email = clean_email(email)
     now = timezone.now()
     with transaction.atomic():
-        _require_invitable(by, email)
+        known = _require_invitable(by, email)
         open_invitations(by, now=None).filter(email=email).update(withdrawn_at=now)
         try:
             with transaction.atomic():
@@ -57,7 +58,8 @@ def invite(*, by: Caller, email: str, role: Role, projects: Sequence[Project] | 
             raise Conflict(_("somebody invites this address just now")) from None
         invitation.projects.set(projects or [])
         told = {"email": email, "by": name_of(by), "role": role.value, "expires_at": invitation.expires_at.isoformat()}
-        notify(by.tenant, "member.invited", roles=[Role.OWNER, Role.ADMINISTRATOR], context=told)
+        notify(by.tenant, "member.invited", context=told)
+        _write_to(invitation, by, known)
         _record(by.actor, "invitation.made", invitation, projects)
     return invitation
 
@@ -98,10 +100,11 @@ def open_invitations(by: Caller, *, now: datetime | None) -> QuerySet[Invitation
 
 
 def invitations_for(caller: Caller) -> QuerySet[Invitation]:
-    """The open invitations of the caller's tenant, the newest first. Raises `Forbidden`."""
+    """The open invitations of the caller's tenant with `project_names`, the newest first. Raises `Forbidden`."""
     caller.require(Permission.MEMBER_READ)
-    found = open_invitations(caller, now=timezone.now()).select_related("invited_by").prefetch_related("projects")
-    return found.order_by("-created_at", "-pk")
+    found = open_invitations(caller, now=timezone.now()).select_related("invited_by")
+    names = ArrayAgg("projects__name", filter=Q(projects__isnull=False), default=[], order_by="projects__name")
+    return found.annotate(project_names=names).order_by("-created_at", "-pk")
 
 
 def _accept(invitation: Invitation, person: Person, now: datetime) -> Membership | None:
@@ -112,7 +115,7 @@ def _accept(invitation: Invitation, person: Person, now: datetime) -> Membership
     system = Caller.system("invitation", invitation.tenant)
     membership = add_member(by=system, person=person, role=Role(invitation.role), projects=projects)
     told = {"name": str(person), "role": invitation.role}
-    notify(invitation.tenant, "member.added", roles=[Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR], context=told)
+    notify(invitation.tenant, "member.added", context=told)
     _record(audit.Actor.person(person), "invitation.accepted", invitation, projects)
     return membership
 
@@ -121,12 +124,32 @@ def _projects_of(invitation: Invitation) -> list[Project] | None:
     return None if invitation.in_all_projects else list(invitation.projects.all())
 
 
-def _require_invitable(by: Caller, email: str) -> None:
+def _require_invitable(by: Caller, email: str) -> Person | None:
+    """Whom the address is known as here already."""
     person = Person.objects.filter(email=email).first()
     if person is not None and Membership.objects.filter(tenant=by.tenant, person=person).exists():
         raise Conflict(_("the person is a member already"))
     if open_invitations(by, now=timezone.now()).count() >= OPEN_MAX:
         raise Conflict(_("an organisation has at most %(count)s open invitations") % {"count": OPEN_MAX})
+    return person
+
+
+def _write_to(invitation: Invitation, by: Caller, known: Person | None) -> None:
+    """The e-mail, in the language of who is known here, else of who invites."""
+    reader = known or by.person
+    told = {
+        "by": name_of(by),
+        "organisation": invitation.tenant.name,
+        "role": invitation.role,
+        "expires_at": invitation.expires_at.isoformat(),
+    }
+    notify_outsider(
+        invitation.tenant,
+        "invitation.received",
+        email=invitation.email,
+        language=reader.language if reader else "en",
+        context=told,
+    )
 
 
 def _record(actor: audit.Actor, action: str, invitation: Invitation, projects: Sequence[Project] | None) -> None:

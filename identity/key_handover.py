@@ -2,10 +2,13 @@
 
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
+from identity import audit
 from identity.access import Caller, keys_for
+from identity.api_keys import require_may_answer_for
 from identity.errors import Invalid
 from identity.models import ApiKey, Membership, Person, Tenant
 from identity.notices import notify
@@ -54,3 +57,20 @@ def people_who_may_answer(caller: Caller) -> list[Person]:
         everywhere, here = Q(memberships__in_all_projects=True), Q(memberships__projects__in=caller.project_ids)
         members = members.filter(everywhere | here).distinct()
     return list(members.order_by("name", "email")[:PEOPLE_SHOWN_MAX])
+
+
+def hand_over_keys(*, tenant: Tenant, leaving: Person, heir: Person, actor: audit.Actor) -> int:
+    """Have the heir answer for the projects' keys that somebody who leaves answered for. Returns how many there were.
+
+    Raises `Invalid` where the heir may not know of the project of one of them.
+    """
+    keys = ApiKey.objects.filter(tenant=tenant, responsible=leaving, owner=None, revoked_at=None)
+    with transaction.atomic():
+        rows = list(keys.select_for_update(of=("self",), no_key=True).select_related("project").order_by("pk"))
+        for project in {row.project for row in rows}:
+            require_may_answer_for(heir, project)
+        ApiKey.objects.filter(pk__in=[row.pk for row in rows]).update(responsible=heir)
+        before, after = {"responsible": str(leaving.pseudonym)}, {"responsible": str(heir.pseudonym)}
+        for row in rows:
+            audit.record(tenant=tenant, actor=actor, action="api_key.changed", target=row, before=before, after=after)
+    return len(rows)

@@ -1,16 +1,16 @@
 """Who is in a tenant, with all that one needs to decide whether they still should be."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
-from django.utils import timezone
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
 
 from identity.access import Caller
 from identity.errors import NotFound
-from identity.models import ApiKey, Membership, Person, Project, Role
+from identity.models import ApiKey, Membership, Person, Project, Role, SignIn
 from identity.permissions import Permission
 
 
@@ -19,8 +19,10 @@ class Member:
     """A member, as lists show one.
 
     projects: what the member is confined to; None: all of the tenant's
-    last_sign_in_at: into this tenant; None: never
+    last_sign_in_at: by a way that leads into this tenant; None: never
+    mfa_seen: whether the identity provider said then that a second factor was used
     live_keys: personal keys of the tenant that can still be used
+    answers_for: projects' keys that the person answers for
     """
 
     person: Person
@@ -29,7 +31,9 @@ class Member:
     source: Membership.Source
     since: datetime
     last_sign_in_at: datetime | None
+    mfa_seen: bool
     live_keys: int
+    answers_for: int
 
     @property
     def is_changed_here(self) -> bool:
@@ -38,10 +42,9 @@ class Member:
 
 
 def members_of(caller: Caller) -> list[Member]:
-    """All members by name, in a fixed number of queries. Raises `Forbidden`."""
+    """All members by name, in two queries. Raises `Forbidden`."""
     caller.require(Permission.MEMBER_READ)
-    memberships = Membership.objects.filter(tenant=caller.tenant).select_related("person")
-    return _described(caller, list(memberships.prefetch_related("projects")))
+    return sorted(map(_described, _memberships(caller)), key=lambda row: (str(row.person).casefold(), row.person.pk))
 
 
 def members_named(caller: Caller, text: str, *, size: int) -> list[Person]:
@@ -54,33 +57,54 @@ def members_named(caller: Caller, text: str, *, size: int) -> list[Person]:
 
 def member_for(caller: Caller, pseudonym: UUID) -> Member:
     """One member. Raises `NotFound`, `Forbidden`."""
-    found = Membership.objects.filter(tenant=caller.tenant, person__pseudonym=pseudonym).select_related("person")
-    memberships = list(found.prefetch_related("projects"))
-    if not memberships:
+    membership = _memberships(caller).filter(person__pseudonym=pseudonym).first()
+    if membership is None:
         raise NotFound("member")
     caller.require(Permission.MEMBER_READ)
-    return _described(caller, memberships)[0]
+    return _described(membership)
 
 
-def _described(caller: Caller, memberships: list[Membership]) -> list[Member]:
-    people = [membership.person_id for membership in memberships]
-    keys = _live_keys(caller, people)
-    rows = [
-        Member(
-            person=membership.person,
-            role=Role(membership.role),
-            projects=None if membership.in_all_projects else tuple(sorted(membership.projects.all(), key=str)),
-            source=Membership.Source(membership.source),
-            since=membership.created_at,
-            last_sign_in_at=membership.person.last_login,
-            live_keys=keys[membership.person_id],
+def colleagues_of(caller: Caller, person: Person) -> list[Person]:
+    """The other members who can sign in, by name. Raises `Forbidden`."""
+    caller.require(Permission.MEMBER_READ)
+    others = Person.objects.filter(memberships__tenant=caller.tenant, is_active=True).exclude(pk=person.pk)
+    return sorted(others, key=lambda one: (str(one).casefold(), one.pk))
+
+
+def _memberships(caller: Caller) -> QuerySet[Membership]:
+    live = Q(expires_at=None) | Q(expires_at__gt=Now())
+    keys = ApiKey.objects.filter(live, tenant=OuterRef("tenant"), revoked_at=None, kind=ApiKey.Kind.API)
+    # What somebody does at another tenant's own provider is that tenant's business (I6).
+    through = Q(provider=None) | Q(provider__tenant=None) | Q(provider__tenant=OuterRef("tenant"))
+    sign_ins = SignIn.objects.filter(through, person=OuterRef("person")).order_by("-began_at")
+    return (
+        Membership.objects.filter(tenant=caller.tenant)
+        .select_related("person")
+        .prefetch_related("projects")
+        .annotate(
+            last_sign_in_at=Subquery(sign_ins.values("began_at")[:1]),
+            mfa_seen=Subquery(sign_ins.values("mfa_seen")[:1]),
+            live_keys=_counted(keys.filter(owner=OuterRef("person"))),
+            answers_for=_counted(keys.filter(owner=None, responsible=OuterRef("person"))),
         )
-        for membership in memberships
-    ]
-    return sorted(rows, key=lambda row: (str(row.person).casefold(), row.person.pk))
+    )
 
 
-def _live_keys(caller: Caller, people: list[int]) -> Counter[int]:
-    live = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-    keys = ApiKey.objects.filter(live, tenant=caller.tenant, owner__in=people, revoked_at=None)
-    return Counter(owner for owner in keys.values_list("owner_id", flat=True) if owner is not None)
+def _counted(keys: QuerySet[ApiKey]) -> Coalesce:
+    counted = keys.order_by().values("tenant").annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(counted), 0)
+
+
+def _described(membership: Any) -> Member:
+    """`membership`: one of `_memberships`, with its annotations."""
+    return Member(
+        person=membership.person,
+        role=Role(membership.role),
+        projects=None if membership.in_all_projects else tuple(sorted(membership.projects.all(), key=str)),
+        source=Membership.Source(membership.source),
+        since=membership.created_at,
+        last_sign_in_at=membership.last_sign_in_at,
+        mfa_seen=bool(membership.mfa_seen),
+        live_keys=membership.live_keys,
+        answers_for=membership.answers_for,
+    )

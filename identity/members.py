@@ -15,7 +15,7 @@ from identity import audit
 from identity.access import Caller, scopes_of
 from identity.api_keys import revoke_api_key, revoke_keys_of_person
 from identity.errors import Conflict, Forbidden, NotFound
-from identity.key_handover import tell_of_keys_left
+from identity.key_handover import hand_over_keys, tell_of_keys_left
 from identity.models import ApiKey, Invitation, Membership, Person, Project, Role, Tenant
 from identity.notices import notify
 from identity.permissions import Permission, may_give, permissions_of_role
@@ -77,23 +77,29 @@ def change_member(*, by: Caller, person: Person, role: Role, projects: Sequence[
         audit.record(tenant=by.tenant, actor=by.actor, action="member.changed", target=person, detail=detail)
 
 
-def remove_member(*, by: Caller, person: Person) -> None:
+def remove_member(*, by: Caller, person: Person, heir: Person | None = None) -> None:
     """End the membership, revoke the person's keys in the tenant, and take back what they had invited.
 
-    Raises `Forbidden`, `NotFound`, `Conflict` (the last owner, somebody from a group or from SCIM).
+    heir: a member who answers from now on for the projects' keys that the person answered for; None: nobody yet, and
+    the keys are listed as needing somebody (`key_handover.py`)
+    Raises `Forbidden`, `NotFound`, `Invalid` (an heir who cannot answer for them), `Conflict` (the last owner,
+    somebody from a group or from SCIM).
     """
     with transaction.atomic():
         membership = _locked_membership(by, person)
         _require_another_owner(membership)
         membership.delete()
+        handed_over = hand_over_keys(tenant=by.tenant, leaving=person, heir=heir, actor=by.actor) if heir else 0
         revoked = revoke_keys_of_person(person, tenant=by.tenant, actor=by.actor)
-        forget_responsible(by.tenant, person)
+        forget_responsible(by.tenant, person, heir)
         withdrawn = _withdraw_invitations(by.tenant, person)
         left = tell_of_keys_left(person, by.tenant)
         _tell(by, "member.removed", {"name": str(person), "by": name_of(by)})
         detail = {
             "role": membership.role,
             "keys_revoked": revoked,
+            "keys_handed_over": handed_over,
+            "heir": str(heir.pseudonym) if heir else None,
             "invitations_withdrawn": withdrawn,
             "keys_left": left,
         }
@@ -142,7 +148,7 @@ def described(role: Role, projects: Sequence[Project] | None) -> dict[str, Any]:
 def _tell(by: Caller, kind: str, context: dict[str, str]) -> None:
     """Who oversees the tenant hears what somebody did; what the identity provider does by itself is no news."""
     if not by.is_system:
-        notify(by.tenant, kind, roles=(Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR), context=context)
+        notify(by.tenant, kind, context=context)
 
 
 def _locked_membership(by: Caller, person: Person) -> Membership:

@@ -62,9 +62,13 @@ def change_project(
     project.refresh_from_db()
 
 
-def forget_responsible(tenant: Tenant, person: Person) -> None:
-    """Nobody answers for the tenant's projects for which the person did: call it where the membership ends."""
-    Project.objects.filter(tenant=tenant, responsible=person).update(responsible=None)
+def forget_responsible(tenant: Tenant, person: Person, heir: Person | None = None) -> None:
+    """The heir, or nobody, answers for the tenant's projects for which the person did: call it where the membership ends.
+
+    Raises `Invalid` for an heir who is no member.
+    """
+    _check_responsible(tenant, heir)
+    Project.objects.filter(tenant=tenant, responsible=person).update(responsible=heir)
 
 
 def archive_project(project: Project, *, actor: audit.Actor) -> bool:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from identity import audit
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
-from identity.models import Notice, Person, Role, SupportSession, Tenant
+from identity.models import Person, Role, SupportSession, Tenant
 from identity.notices import notify
 from identity.operators import require_operator
 from identity.permissions import SUPPORT_MAY_BE_GRANTED, OperatorPermission, Permission
@@ -45,8 +45,6 @@ def open_session(*, operator: Person, slug: str, reason: str, duration: timedelt
         notify(
             tenant,
             "support.opened",
-            level=Notice.Level.WARNING,
-            roles=[Role.OWNER, Role.ADMINISTRATOR],
             context={"reason": reason, "until_at": session.expires_at.isoformat()},
             once_key=f"support:{session.pk}",
         )

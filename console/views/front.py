@@ -12,7 +12,8 @@ from console.views.overview import LAST_TENANT
 from gateway.pools.models import Replica
 from identity.access import Caller, tenants_of
 from identity.models import Person
-from identity.permissions import Permission
+from identity.operators import permissions_for_operator
+from identity.permissions import OperatorPermission, Permission
 from models_catalog.models import LanguageModel
 
 _FOUND_MAX = 100
@@ -26,6 +27,8 @@ def front(request: HttpRequest, person: Person) -> HttpResponse:
     last = request.COOKIES.get(LAST_TENANT)
     if slugs:
         return redirect("overview", slug=last if last in slugs else slugs[0])
+    if OperatorPermission.SUPPORT_OPEN in permissions_for_operator(person):
+        return redirect("support")
     return redirect("welcome" if person.is_operator else "no-membership")
 
 

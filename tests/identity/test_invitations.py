@@ -4,13 +4,14 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.test import override_settings
 from django.utils import timezone
 
 from identity.access import caller_for_key
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.invitations import accept_invitations, invitations_for, invite, withdraw
 from identity.members import remove_member
-from identity.models import AuditEvent, Invitation, Membership, Person, Role
+from identity.models import AuditEvent, Invitation, Membership, NoticeDelivery, Person, Role
 from identity.people import create_person
 from identity.projects import create_project
 from identity.scopes import Scope
@@ -30,12 +31,17 @@ def signs_in(email: str, *, days_later: int = 0) -> tuple[Person, list[Membershi
     return person, accept_invitations(person=person, verified_email=email.upper(), now=now)
 
 
-def test_who_was_invited_is_a_member_after_signing_in() -> None:
+def test_who_was_invited_gets_an_email_and_is_a_member_after_signing_in() -> None:
     cast, email = make_cast(), an_address()
     second = create_project(cast.tenant, "Second", actor=TESTS)
     alice = as_member(cast.alice, cast.tenant)
-    invitation = invite(by=alice, email=f" {email.upper()} ", role=Role.DEVELOPER, projects=[second])
+    invite(by=alice, email=f" {email.upper()} ", role=Role.DEVELOPER, projects=[second])
+    assert not NoticeDelivery.objects.filter(address=email).exists()  # no mail server is set up
+    with override_settings(MAIL_IS_SET_UP=True):
+        invitation = invite(by=alice, email=email, role=Role.DEVELOPER, projects=[second])
+    mailed = NoticeDelivery.objects.get(notice__kind="invitation.received", address=email)
     assert list(invitations_for(alice)) == [invitation]
+    assert (mailed.channel, mailed.notice.context["organisation"]) == ("email", cast.tenant.name)
     person, [membership] = signs_in(email)
     assert (membership.role, membership.source) == ("developer", "invitation")
     assert as_member(person, cast.tenant).project_ids == frozenset({second.pk})

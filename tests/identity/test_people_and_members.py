@@ -11,9 +11,11 @@ from identity.access import Caller
 from identity.api_keys import mint_api_key
 from identity.audit import verify_chain
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
+from identity.key_handover import keys_without_responsible
 from identity.key_policy import KeyPolicy
 from identity.members import add_member, change_member, remove_member
 from identity.models import ApiKey, AuditEvent, Membership, Person, Role
+from identity.notices import inbox
 from identity.people import create_person, switch_person_off
 from identity.projects import create_project
 from identity.scopes import Scope
@@ -176,7 +178,14 @@ def test_I6_a_removed_members_keys_are_revoked_and_the_projects_are_not() -> Non
     event = AuditEvent.objects.get(tenant=cast.tenant, action="member.removed")
     assert (event.target, event.detail) == (
         str(cast.bob.pseudonym),
-        {"role": "developer", "keys_revoked": 1, "invitations_withdrawn": 0, "keys_left": 1},
+        {
+            "role": "developer",
+            "keys_revoked": 1,
+            "keys_handed_over": 0,
+            "heir": None,
+            "invitations_withdrawn": 0,
+            "keys_left": 1,
+        },
     )
 
 
@@ -205,3 +214,43 @@ def test_I6_a_member_confined_to_projects_loses_the_keys_of_others() -> None:
     assert as_member(cast.bob, cast.tenant).project_ids == frozenset({second.pk})
     change_member(by=as_member(cast.alice, cast.tenant), person=cast.bob, role=Role.DEVELOPER)
     assert as_member(cast.bob, cast.tenant).project_ids is None
+
+
+def test_a_leavers_keys_of_projects_go_to_the_heir_who_may_know_of_them() -> None:
+    cast = make_cast()
+    second = create_project(cast.tenant, "Second", actor=TESTS)
+    policy = KeyPolicy(frozenset({Scope.INFERENCE}))
+    key, _ = mint_api_key(maker=as_member(cast.bob, cast.tenant), project=cast.project, name="theirs", policy=policy)
+    alice, dora = as_member(cast.alice, cast.tenant), make_person("dora")
+    add_member(by=alice, person=dora, role=Role.DEVELOPER, projects=[second])
+    for nobody in (dora, cast.charlie):
+        with pytest.raises(Invalid, match="responsible"):
+            remove_member(by=alice, person=cast.bob, heir=nobody)
+    assert as_member(cast.bob, cast.tenant)
+    remove_member(by=alice, person=cast.bob, heir=cast.alice)
+    assert ApiKey.objects.get(pk=key.pk).responsible == cast.alice
+    changed = AuditEvent.objects.get(tenant=cast.tenant, action="api_key.changed", target=key.lookup)
+    assert changed.detail["after"] == {"responsible": str(cast.alice.pseudonym)}
+
+
+def test_keys_that_nobody_took_over_are_told_of() -> None:
+    cast = make_cast()
+    policy = KeyPolicy(frozenset({Scope.INFERENCE}))
+    key, _ = mint_api_key(maker=as_member(cast.bob, cast.tenant), project=cast.project, name="theirs", policy=policy)
+    alice = as_member(cast.alice, cast.tenant)
+    remove_member(by=alice, person=cast.bob)
+    assert is_live(key)
+    assert list(keys_without_responsible(alice)) == [key]
+    assert "api_key.needs_a_responsible_person" in [entry.notice.kind for entry in inbox(cast.alice)]
+
+
+def test_who_comes_from_the_provider_is_changed_there() -> None:
+    cast = make_cast()
+    alice = as_member(cast.alice, cast.tenant)
+    for source in (Membership.Source.GROUP, Membership.Source.SCIM):
+        Membership.objects.filter(person=cast.bob).update(source=source)
+        with pytest.raises(Conflict, match="identity provider"):
+            change_member(by=alice, person=cast.bob, role=Role.OWNER)
+        with pytest.raises(Conflict, match="identity provider"):
+            remove_member(by=alice, person=cast.bob)
+    change_member(by=Caller.system("scim", cast.tenant), person=cast.bob, role=Role.AUDITOR)

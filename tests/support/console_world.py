@@ -2,16 +2,20 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from billing.budgets import set_budget
 from billing.limits import set_limit
-from identity.models import NoticeDelivery
+from identity.access_reviews import start_review
+from identity.invitations import invite
+from identity.models import AccessRequest, NoticeDelivery, Role
 from identity.notices import notify
+from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
 from tests.support.ledger import house_of, ledger_gateway
-from tests.support.people import TESTS, Cast, as_member, make_cast, make_key
+from tests.support.people import TESTS, Cast, as_member, make_cast, make_key, make_operator, make_person
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def make_console_world() -> ConsoleWorld:
         "sequence": 1,
         "kind": "csv",
     }
-    return ConsoleWorld(cast, values | _told(cast))
+    return ConsoleWorld(cast, values | _told(cast) | _of_people(cast))
 
 
 def _told(cast: Cast) -> dict[str, object]:
@@ -87,6 +91,24 @@ def _told(cast: Cast) -> dict[str, object]:
         "webhook_id": webhook.public_id,
         "delivery_id": delivery.public_id,
         "session_id": 0,
+    }
+
+
+def _of_people(cast: Cast) -> dict[str, object]:
+    """Somebody invited, somebody who asks, an operator who looks in, and a review under way."""
+    alice = as_member(cast.alice, cast.tenant)
+    invitation = invite(by=alice, email=f"erin-{cast.tenant.pk}@example.org", role=Role.DEVELOPER)
+    asked = AccessRequest.objects.create(person=make_person("frank"), tenant=cast.tenant, message="I am new here")
+    session = open_session(
+        operator=make_operator(), slug=cast.tenant.slug, reason="Ticket 4711", duration=timedelta(hours=1)
+    )
+    review = start_review(by=alice)
+    return {
+        "invitation_id": invitation.pk,
+        "asked_id": asked.pk,
+        "support_id": session.pk,
+        "review_id": review.pk,
+        "line_id": review.lines.get(person=cast.bob).pk,
     }
 
 

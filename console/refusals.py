@@ -1,0 +1,17 @@
+"""What a verb refused, for people: at the field of the form that it is about, or as a sentence."""
+
+from django.forms import BaseForm
+
+from identity.errors import Conflict, Forbidden, IdentityError, Invalid
+
+
+def sentence_of(error: IdentityError) -> str:
+    """With a capital and a full stop."""
+    text = str(error.message if isinstance(error, Invalid) else error).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def show_at_form(form: BaseForm, error: Invalid | Conflict | Forbidden) -> None:
+    """At the field that the verb names, where the form has it; else above the form."""
+    field = error.field if isinstance(error, Invalid) and error.field in form.fields else None
+    form.add_error(field, sentence_of(error))
