@@ -42,7 +42,7 @@ def is_record(call: ast.Call) -> bool:
 
 
 def is_notice(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Name) and call.func.id in ("notify", "_notify")
+    return isinstance(call.func, ast.Name) and call.func.id in ("notify", "_notify", "notify_outsider")
 
 
 def test_X4_every_action_that_is_recorded_has_a_wording_for_people() -> None:
