@@ -63,7 +63,7 @@ def change_project(
 
 
 def forget_responsible(tenant: Tenant, person: Person, heir: Person | None = None) -> None:
-    """The heir, or nobody, answers for the tenant's projects for which the person did: call it where the membership ends.
+    """The heir, or nobody, answers for the projects for which the person did: call it where the membership ends.
 
     Raises `Invalid` for an heir who is no member.
     """
