@@ -61,6 +61,7 @@ class Discovered:
     algorithms: tuple[str, ...]
     challenge_methods: tuple[str, ...]
     client_authentication: tuple[str, ...]
+    scopes: tuple[str, ...]
     has_back_channel_logout: bool
 
 
@@ -198,6 +199,7 @@ def _discovered(issuer: str) -> Discovered:
         algorithms=_words(document, "id_token_signing_alg_values_supported"),
         challenge_methods=_words(document, "code_challenge_methods_supported"),
         client_authentication=_words(document, "token_endpoint_auth_methods_supported") or ("client_secret_basic",),
+        scopes=_words(document, "scopes_supported"),
         has_back_channel_logout=document.get("backchannel_logout_supported") is True,
     )
 

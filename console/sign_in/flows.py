@@ -24,7 +24,8 @@ from identity.oidc_discovery import discover
 
 FLOW_SECONDS = 600  # somebody may have to find a phone
 FLOWS_MAX = 10  # of one browser at once: more tabs than anybody signs in from
-_SCOPES = "openid email profile"
+_SCOPES = ("openid", "email", "profile")
+_WISHED_SCOPES = ("groups",)  # where a provider has it, it tells no groups without
 _NEXT_LENGTH_MAX = 2_000
 
 
@@ -65,7 +66,7 @@ def start(
     _remember(request.session, state, flow)
     asked = {
         "response_type": "code",
-        "scope": _SCOPES,
+        "scope": " ".join(_SCOPES + tuple(scope for scope in _WISHED_SCOPES if scope in provider.scopes)),
         "client_id": version.client_id,
         "redirect_uri": redirect_uri(version.provider),
         "state": state,
