@@ -48,6 +48,7 @@ def main() -> None:
             response_types=["code"],
             scope=["openid", "email", "profile", "groups"],
             token_endpoint_auth_method="client_secret_basic",
+            id_token_signed_response_alg="RS256",
         )
         Backend.instance.save(client)
         client.audience = [client]
