@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Runs in the environment that has canaille: one client and one person, in memory. Prints {"issuer": ...} when ready.
 
 canaille does not say whether an address is verified.
