@@ -95,6 +95,7 @@ WORDING: dict[str, Promise] = {
     "member.removed": _("%(who)s removed %(what)s from the members"),
     "notice.answered": _("%(who)s answered a notice"),
     "operator.appointed": _("%(who)s appointed %(what)s as an operator"),
+    "operator.told": _("%(who)s told the operator something"),
     "operator.dismissed": _("%(who)s dismissed %(what)s as an operator"),
     "operator_groups.set": _("%(who)s changed which groups are operators"),
     "person.changed": _("%(who)s changed the account of %(what)s"),

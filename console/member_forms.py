@@ -14,6 +14,7 @@ from identity.errors import Forbidden
 from identity.member_list import Member
 from identity.members import require_may_give
 from identity.models import Person, Project, Role
+from identity.operator_messages import MESSAGE_LENGTH_MAX, Topic
 from identity.permissions import Permission
 
 _MINUTES: dict[int, Promise] = {
@@ -164,3 +165,24 @@ def _may_give(caller: Caller, role: Role) -> bool:
     except Forbidden:
         return False
     return True
+
+
+class OperatorMessageForm(forms.Form):
+    """Something to tell or ask the operator."""
+
+    topic = forms.ChoiceField(
+        label=_("It is about"),
+        choices=[(topic.value, topic.label) for topic in Topic],
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
+    message = forms.CharField(
+        label=_("Message"),
+        max_length=MESSAGE_LENGTH_MAX,
+        help_text=_("No prompts, no keys, nothing confidential."),
+        widget=forms.Textarea(attrs={"class": "form-control", "rows": 6}),
+    )
+
+    @property
+    def chosen_topic(self) -> Topic:
+        """What it is about."""
+        return Topic(self.cleaned_data["topic"])

@@ -74,4 +74,11 @@ OPERATOR_KINDS = (
         _("%(comment)s"),
         level=Level.WARNING,
     ),
+    NoticeKind(
+        "operator.told",
+        Topic.OPERATION,
+        _("What organisations tell or ask"),
+        _("%(organisation)s: %(topic)s"),
+        _("%(by)s (%(email)s) writes: %(message)s"),
+    ),
 )  # fmt: skip
