@@ -200,8 +200,9 @@ def _keys(tenant: Tenant, people: list[Person], past: Past, chance: random.Rando
     for demo in PROJECTS:
         project = known.get(demo.name) or create_project(tenant, demo.name, actor=ACTOR, cost_centre=demo.cost_centre)
         for application in demo.applications:
+            answers = chance.choice(people)
             for number in range(application.keys):
-                yield _key(project, application, number, past, chance)
+                yield _key(project, application, number, past, chance, responsible=answers)
     playing = Application("", (CHAT,), weight=1, prompt=900, answer=500, reasoning=30)
     project = known.get("Équipe numérique") or Project.objects.get(tenant=tenant, name="Équipe numérique")
     for person in people:
@@ -220,6 +221,7 @@ def _key(
     past: Past,
     chance: random.Random,
     owner: Person | None = None,
+    responsible: Person | None = None,
 ) -> MadeKey:
     name = application.name
     if application.keys > len(_ENVIRONMENTS):
@@ -232,7 +234,7 @@ def _key(
         ip_ranges=("10.20.0.0/16",) if chance.random() < 0.3 else (),
     )
     maker = Caller.system("demo", project.tenant)
-    key, _ = mint_api_key(maker=maker, project=project, name=name, policy=policy, owner=owner)
+    key, _ = mint_api_key(maker=maker, project=project, name=name, policy=policy, owner=owner, responsible=responsible)
     return _life(key, application, number, past, chance)
 
 

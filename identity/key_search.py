@@ -10,12 +10,12 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Greatest
 
 from identity.access import Caller, keys_for
 from identity.errors import Invalid
-from identity.models import ApiKey, KeyUse
+from identity.models import ApiKey, KeyUse, Person
 
 EXPIRES_SOON = timedelta(days=14)
 UNUSED = timedelta(days=90)
@@ -40,7 +40,10 @@ class State(StrEnum):
 
 
 class Sort(StrEnum):
-    """NEWEST made first, or LAST_USED first; those that were never used come last."""
+    """NEWEST made first, or LAST_USED first; those that were never used come last.
+
+    Keys of a state that few are in (`_RARE`) are the newest first always: by their use, all others would be read.
+    """
 
     NEWEST = "newest"
     LAST_USED = "last-used"
@@ -51,7 +54,7 @@ class KeyFilters:
     """What to look for; empty ones do not narrow.
 
     text: in the name, or the beginning of the key itself, with or without `bfr_`
-    person: the pseudonym of whose key it is, or who answers for it
+    person: the pseudonym of whose key it is, or who answers for it while it works
     """
 
     text: str = ""
@@ -59,6 +62,9 @@ class KeyFilters:
     person: UUID | None = None
     state: State | None = None
     sort: Sort = Sort.NEWEST
+
+
+_RARE = (State.EXPIRING, State.EXPIRED, State.REVOKED, State.BLOCKED, State.ROTATING)
 
 
 class KeyPage(NamedTuple):
@@ -72,10 +78,12 @@ class KeyPage(NamedTuple):
 def search_keys(caller: Caller, filters: KeyFilters, *, now: datetime, after: str = "", size: int) -> KeyPage:
     """One page of the keys that the caller may know of. Raises `Forbidden`, `Invalid` (a cursor of something else)."""
     found = _found(caller, filters, now)
-    rows = _newest(found, after, size + 1) if filters.sort == Sort.NEWEST else _last_used(found, after, size + 1)
+    sort = Sort.NEWEST if filters.state in _RARE else filters.sort
+    latest = now - UNUSED if filters.state == State.UNUSED else now + timedelta(hours=1)
+    rows = _newest(found, after, size + 1) if sort == Sort.NEWEST else _last_used(found, latest, after, size + 1)
     total = len(found.order_by().values_list("pk")[: COUNTED_MAX + 1]) if len(rows) > size or after else len(rows)
     page = rows[:size]
-    return KeyPage(page, _cursor(page[-1], filters.sort) if len(rows) > size else None, total)
+    return KeyPage(page, _cursor(page[-1], sort) if len(rows) > size else None, total)
 
 
 def state_of(key: ApiKey, now: datetime) -> State:
@@ -101,7 +109,9 @@ def _found(caller: Caller, filters: KeyFilters, now: datetime) -> QuerySet[ApiKe
     if filters.project_id is not None:
         found = found.filter(project=filters.project_id)
     if filters.person is not None:
-        found = found.filter(Q(owner__pseudonym=filters.person) | Q(responsible__pseudonym=filters.person))
+        # By the id: an index has the keys of each person, and one those that each answers for.
+        person = Person.objects.filter(pseudonym=filters.person).values_list("pk", flat=True).first()
+        found = found.filter(Q(owner=person or 0) | Q(responsible=person or 0, owner=None, revoked_at=None))
     if filters.state is not None:
         found = found.filter(_is_in(filters.state, now))
     return found
@@ -130,8 +140,8 @@ def _is_in(state: State, now: datetime) -> Q:
         case State.ROTATING:
             return works & Q(previous_ends_at__gt=now)
         case State.UNUSED:
-            used = KeyUse.objects.filter(key=OuterRef("pk"), used_hour__gt=now - UNUSED)
-            return works & Q(created_at__lt=now - UNUSED) & Q(~Exists(used))
+            idle = Q(use__used_hour=None) | Q(use__used_hour__lt=now - UNUSED)
+            return works & Q(created_at__lt=now - UNUSED) & idle
 
 
 def _newest(found: QuerySet[ApiKey], after: str, size: int) -> list[ApiKey]:
@@ -140,12 +150,12 @@ def _newest(found: QuerySet[ApiKey], after: str, size: int) -> list[ApiKey]:
     return list(found.order_by("-pk")[:size])
 
 
-def _last_used(found: QuerySet[ApiKey], after: str, size: int) -> list[ApiKey]:
-    """By the hour, which has an index, and within it by the time. Then those that were never used."""
+def _last_used(found: QuerySet[ApiKey], latest: datetime, after: str, size: int) -> list[ApiKey]:
+    """By the hour, which has an index, and within it by the time, from `latest` on. Then those that were never used."""
     hour, at, key_id = _place(after)
     rows: list[ApiKey] = []
     if not after or at is not None:
-        used = found.filter(use__used_hour__isnull=False).annotate(used_at=_USED_AT)
+        used = found.filter(use__used_hour__lte=latest).annotate(used_at=_USED_AT)
         if at is not None:
             later = Q(use__used_hour__lt=hour) | Q(use__used_hour=hour, used_at__lt=at)
             used = used.filter(later | Q(use__used_hour=hour, used_at=at, pk__lt=key_id), use__used_hour__lte=hour)
