@@ -184,6 +184,9 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.USAGE_READ_TENANT: frozenset({Permission.USAGE_READ_TENANT}),
     Scope.KEYS_MANAGE: _KEYS,
     Scope.AUDIT_READ: frozenset({Permission.AUDIT_READ, Permission.AUDIT_EXPORT}),
+    Scope.TENANT_MANAGE: frozenset(
+        {Permission.NOTICE_READ, Permission.WEBHOOK_READ, Permission.WEBHOOK_UPDATE, Permission.TENANT_UPDATE}
+    ),
 }
 
 

@@ -11,9 +11,11 @@ class Scope(StrEnum):
     KEYS_MANAGE        create, list, change, rotate and revoke the keys of its own project, none of them able to do more
                        than itself
     AUDIT_READ         read, verify and export the audit of the whole tenant
+    TENANT_MANAGE      read the notices of the whole tenant, manage its webhooks, change its name and time zone
     """
 
     INFERENCE = "inference"
     USAGE_READ_TENANT = "usage:read:tenant"
     KEYS_MANAGE = "keys:manage"
     AUDIT_READ = "audit:read"
+    TENANT_MANAGE = "tenant:manage"

@@ -244,6 +244,7 @@ SCOPE_WORDS = {
     Scope.USAGE_READ_TENANT: _("Read the usage and the budgets of the whole organisation"),
     Scope.KEYS_MANAGE: _("Create, change, rotate and revoke keys of its project, none able to do more than itself"),
     Scope.AUDIT_READ: _("Read the audit of the organisation"),
+    Scope.TENANT_MANAGE: _("Read the notices of the organisation, manage its webhooks and settings"),
 }
 
 

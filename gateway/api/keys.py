@@ -30,7 +30,9 @@ from identity.scopes import Scope
 _SCOPES = (
     "`inference`: call models. `usage:read:tenant`: read the usage and the budgets of the whole organisation. "
     "`keys:manage`: create, list, change, rotate and revoke keys of the project. "
-    "`audit:read`: read and export the audit of the organisation. Reading its own needs no scope."
+    "`audit:read`: read and export the audit of the organisation. "
+    "`tenant:manage`: read the organisation's notices, manage its webhooks and settings. "
+    "Reading its own needs no scope."
 )
 
 

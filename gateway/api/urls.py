@@ -7,9 +7,19 @@ from gateway.api.budgets import BudgetsView, LimitsView
 from gateway.api.key_rotation import EndPreviousSecretView, KeyRulesView, RotateKeyView
 from gateway.api.keys import KeysView, KeyView, OwnKeyView, RevokeKeyView
 from gateway.api.language_models import ModelsView, ModelView
+from gateway.api.notices import NoticesView, NoticeView
 from gateway.api.openapi import DocumentationView, SchemaView
+from gateway.api.organisation import OrganisationView
 from gateway.api.usage import RecordsView, RefusalCountsView, RefusalsView, SummaryView
 from gateway.api.view import NowhereView
+from gateway.api.webhooks import (
+    DeliveriesView,
+    RotateWebhookView,
+    SendAgainView,
+    TestWebhookView,
+    WebhooksView,
+    WebhookView,
+)
 
 
 class LookupConverter:
@@ -46,6 +56,19 @@ urlpatterns = [
     path("audit/export", AuditExportView.as_view(), name="audit-file"),
     path("audit/checkpoints", AuditCheckpointsView.as_view(), name="audit-checkpoints"),
     path("audit/verification", AuditVerificationView.as_view(), name="audit-verification"),
+    path("notices", NoticesView.as_view(), name="tenant-notices"),
+    path("notices/<int:notice_id>", NoticeView.as_view(), name="tenant-notice"),
+    path("webhooks", WebhooksView.as_view(), name="tenant-webhooks"),
+    path("webhooks/<uuid:webhook_id>", WebhookView.as_view(), name="tenant-webhook"),
+    path("webhooks/<uuid:webhook_id>/rotate", RotateWebhookView.as_view(), name="tenant-webhook-rotate"),
+    path("webhooks/<uuid:webhook_id>/test", TestWebhookView.as_view(), name="tenant-webhook-test"),
+    path("webhooks/<uuid:webhook_id>/deliveries", DeliveriesView.as_view(), name="tenant-webhook-deliveries"),
+    path(
+        "webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/send-again",
+        SendAgainView.as_view(),
+        name="tenant-webhook-again",
+    ),
+    path("organisation", OrganisationView.as_view(), name="organisation"),
     path("models", ModelsView.as_view(), name="models"),
     path("models/<path:model_id>", ModelView.as_view(), name="model"),
     path("schema", SchemaView.as_view(), name="schema"),

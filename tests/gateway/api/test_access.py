@@ -10,10 +10,13 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
 from billing.models import Scope as Holder
+from identity.access import Caller
 from identity.api_keys import revoke_api_key
 from identity.key_format import make_key
-from identity.models import Project, Tenant
+from identity.models import NoticeDelivery, Project, Tenant
+from identity.notices import notify
 from identity.scopes import Scope
+from identity.webhooks import add_webhook
 from models_catalog.models import ModelAlias
 from tests.gateway.api.conftest import Api, problem_of
 from tests.support.ledger import HeldKey, House, LedgerGateway, make_house, unique
@@ -60,6 +63,29 @@ def new_key(ours: Ours) -> object:
     return {"name": "a new one", "scopes": ["inference"]}
 
 
+def new_webhook(ours: Ours) -> object:
+    # Nothing listens there, and private addresses are refused before anybody asks.
+    return {"name": "alarms", "url": "https://127.0.0.1:1/in", "kinds": ["model.deprecated"]}
+
+
+def webhook_of(ours: Ours) -> str:
+    """The address of a new one."""
+    webhook, _ = add_webhook(by=Caller.system("tests", ours.house.tenant), name="alarms", url="https://127.0.0.1:1/in")
+    return f"/api/webhooks/{webhook.public_id}"
+
+
+def notice_of(ours: Ours) -> int:
+    context = {"model": ours.alias, "ends_on": "2027-03-01", "replacement": "large"}
+    return notify(ours.house.tenant, "model.deprecated", context=context).pk
+
+
+def delivery_of(ours: Ours) -> str:
+    address = webhook_of(ours)
+    notice_of(ours)
+    delivery = NoticeDelivery.objects.filter(webhook__tenant=ours.house.tenant).latest("id")
+    return f"{address}/deliveries/{delivery.public_id}/send-again"
+
+
 OPEN = {"schema", "docs", "nowhere", "nowhere-root"}
 CASES = {
     ("own-key", "GET"): Case(lambda ours: "/api/key", 200, 200, 200),
@@ -87,6 +113,19 @@ CASES = {
     ("audit-verification", "POST"): Case(lambda ours: "/api/audit/verification", 403, 200, 200),
     ("budgets", "GET"): Case(lambda ours: "/api/budgets", 200, 200, 200),
     ("limits", "GET"): Case(lambda ours: "/api/limits", 200, 200, 200),
+    ("tenant-notices", "GET"): Case(lambda ours: "/api/notices", 403, 200, 200),
+    ("tenant-notice", "GET"): Case(lambda ours: f"/api/notices/{notice_of(ours)}", 403, 200, 404),
+    ("tenant-webhooks", "GET"): Case(lambda ours: "/api/webhooks", 403, 200, 200),
+    ("tenant-webhooks", "POST"): Case(lambda ours: "/api/webhooks", 403, 201, 201, new_webhook),
+    ("tenant-webhook", "GET"): Case(webhook_of, 403, 200, 404),
+    ("tenant-webhook", "PUT"): Case(webhook_of, 403, 200, 404, new_webhook),
+    ("tenant-webhook", "DELETE"): Case(webhook_of, 403, 204, 404),
+    ("tenant-webhook-rotate", "POST"): Case(lambda ours: f"{webhook_of(ours)}/rotate", 403, 200, 404),
+    ("tenant-webhook-test", "POST"): Case(lambda ours: f"{webhook_of(ours)}/test", 403, 200, 404),
+    ("tenant-webhook-deliveries", "GET"): Case(lambda ours: f"{webhook_of(ours)}/deliveries", 403, 200, 404),
+    ("tenant-webhook-again", "POST"): Case(delivery_of, 403, 200, 404),
+    ("organisation", "GET"): Case(lambda ours: "/api/organisation", 200, 200, 200),
+    ("organisation", "PATCH"): Case(lambda ours: "/api/organisation", 403, 200, 200, lambda ours: {"name": "Ours"}),
     ("models", "GET"): Case(lambda ours: "/api/models", 200, 200, 200),
     ("model", "GET"): Case(lambda ours: f"/api/models/{ours.alias}", 200, 200, 404),
 }
