@@ -183,6 +183,10 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.INFERENCE: _CALLS,
     Scope.USAGE_READ_TENANT: frozenset({Permission.USAGE_READ_TENANT}),
     Scope.KEYS_MANAGE: _KEYS,
+    Scope.PROJECTS_MANAGE: frozenset(
+        {Permission.PROJECT_CREATE, Permission.PROJECT_UPDATE, Permission.PROJECT_ARCHIVE}
+    ),
+    Scope.BUDGETS_MANAGE: frozenset({Permission.BUDGET_UPDATE}),
     Scope.AUDIT_READ: frozenset({Permission.AUDIT_READ, Permission.AUDIT_EXPORT}),
     Scope.TENANT_MANAGE: frozenset(
         {Permission.NOTICE_READ, Permission.WEBHOOK_READ, Permission.WEBHOOK_UPDATE, Permission.TENANT_UPDATE}

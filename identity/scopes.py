@@ -10,6 +10,8 @@ class Scope(StrEnum):
     USAGE_READ_TENANT  read the usage and the budgets of the whole tenant
     KEYS_MANAGE        create, list, change, rotate and revoke the keys of its own project, none of them able to do more
                        than itself
+    PROJECTS_MANAGE    create, change and archive the projects of the tenant
+    BUDGETS_MANAGE     set and end budgets and limits of the tenant, its projects and its keys
     AUDIT_READ         read, verify and export the audit of the whole tenant
     TENANT_MANAGE      read the notices of the whole tenant, manage its webhooks, change its name and time zone
     """
@@ -17,5 +19,7 @@ class Scope(StrEnum):
     INFERENCE = "inference"
     USAGE_READ_TENANT = "usage:read:tenant"
     KEYS_MANAGE = "keys:manage"
+    PROJECTS_MANAGE = "projects:manage"
+    BUDGETS_MANAGE = "budgets:manage"
     AUDIT_READ = "audit:read"
     TENANT_MANAGE = "tenant:manage"

@@ -243,6 +243,8 @@ SCOPE_WORDS = {
     Scope.INFERENCE: _("Call models"),
     Scope.USAGE_READ_TENANT: _("Read the usage and the budgets of the whole organisation"),
     Scope.KEYS_MANAGE: _("Create, change, rotate and revoke keys of its project, none able to do more than itself"),
+    Scope.PROJECTS_MANAGE: _("Create, change and archive projects of the organisation"),
+    Scope.BUDGETS_MANAGE: _("Set and end budgets and limits of the whole organisation"),
     Scope.AUDIT_READ: _("Read the audit of the organisation"),
     Scope.TENANT_MANAGE: _("Read the notices of the organisation, manage its webhooks and settings"),
 }

@@ -30,6 +30,7 @@ from identity.scopes import Scope
 _SCOPES = (
     "`inference`: call models. `usage:read:tenant`: read the usage and the budgets of the whole organisation. "
     "`keys:manage`: create, list, change, rotate and revoke keys of the project. "
+    "`projects:manage`: create, change and archive projects. `budgets:manage`: set and end budgets and limits. "
     "`audit:read`: read and export the audit of the organisation. "
     "`tenant:manage`: read the organisation's notices, manage its webhooks and settings. "
     "Reading its own needs no scope."

@@ -3,13 +3,14 @@
 from django.urls import path, register_converter
 
 from gateway.api.audit import AuditCheckpointsView, AuditExportView, AuditVerificationView, AuditView
-from gateway.api.budgets import BudgetsView, LimitsView
+from gateway.api.budget_changes import BudgetListView, BudgetView, LimitListView, LimitView
 from gateway.api.key_rotation import EndPreviousSecretView, KeyRulesView, RotateKeyView
 from gateway.api.keys import KeysView, KeyView, OwnKeyView, RevokeKeyView
 from gateway.api.language_models import ModelsView, ModelView
 from gateway.api.notices import NoticesView, NoticeView
 from gateway.api.openapi import DocumentationView, SchemaView
 from gateway.api.organisation import OrganisationView
+from gateway.api.projects import ArchiveProjectView, ProjectsView, ProjectView
 from gateway.api.usage import RecordsView, RefusalCountsView, RefusalsView, SummaryView
 from gateway.api.view import NowhereView
 from gateway.api.webhooks import (
@@ -50,8 +51,13 @@ urlpatterns = [
     path("usage/summary", SummaryView.as_view(), name="usage-summary"),
     path("usage/refusals", RefusalsView.as_view(), name="usage-refusals"),
     path("usage/refusals/counts", RefusalCountsView.as_view(), name="usage-refusal-counts"),
-    path("budgets", BudgetsView.as_view(), name="budgets"),
-    path("limits", LimitsView.as_view(), name="limits"),
+    path("projects", ProjectsView.as_view(), name="projects"),
+    path("projects/<int:project_id>", ProjectView.as_view(), name="project"),
+    path("projects/<int:project_id>/archive", ArchiveProjectView.as_view(), name="archive-project"),
+    path("budgets", BudgetListView.as_view(), name="budgets"),
+    path("budgets/<int:budget_id>", BudgetView.as_view(), name="budget"),
+    path("limits", LimitListView.as_view(), name="limits"),
+    path("limits/<int:limit_id>", LimitView.as_view(), name="limit"),
     path("audit", AuditView.as_view(), name="audit-events"),
     path("audit/export", AuditExportView.as_view(), name="audit-file"),
     path("audit/checkpoints", AuditCheckpointsView.as_view(), name="audit-checkpoints"),

@@ -9,6 +9,8 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
+from billing.budgets import set_budget
+from billing.limits import set_limit
 from billing.models import Scope as Holder
 from identity.access import Caller
 from identity.api_keys import revoke_api_key
@@ -86,6 +88,8 @@ def delivery_of(ours: Ours) -> str:
     return f"{address}/deliveries/{delivery.public_id}/send-again"
 
 
+A_BUDGET: dict[str, object] = {"period": "month", "limit_nano_eur": 10**9}
+A_LIMIT: dict[str, object] = {"what": "tokens", "window": "day", "amount": 10**6}
 OPEN = {"schema", "docs", "nowhere", "nowhere-root"}
 CASES = {
     ("own-key", "GET"): Case(lambda ours: "/api/key", 200, 200, 200),
@@ -126,6 +130,17 @@ CASES = {
     ("tenant-webhook-again", "POST"): Case(delivery_of, 403, 200, 404),
     ("organisation", "GET"): Case(lambda ours: "/api/organisation", 200, 200, 200),
     ("organisation", "PATCH"): Case(lambda ours: "/api/organisation", 403, 200, 200, lambda ours: {"name": "Ours"}),
+    ("budgets", "POST"): Case(lambda ours: "/api/budgets", 403, 200, 404, lambda ours: placed(ours) | A_BUDGET),
+    ("budget", "DELETE"): Case(lambda ours: f"/api/budgets/{spare_budget(ours)}", 403, 204, 404),
+    ("limits", "POST"): Case(lambda ours: "/api/limits", 403, 200, 404, lambda ours: placed(ours) | A_LIMIT),
+    ("limit", "DELETE"): Case(lambda ours: f"/api/limits/{spare_limit(ours)}", 403, 204, 404),
+    ("projects", "GET"): Case(lambda ours: "/api/projects", 200, 200, 200),
+    ("projects", "POST"): Case(lambda ours: "/api/projects", 403, 201, 201, lambda ours: {"name": unique("project")}),
+    ("project", "GET"): Case(lambda ours: f"/api/projects/{ours.house.project.pk}", 200, 200, 404),
+    ("project", "PATCH"): Case(
+        lambda ours: f"/api/projects/{ours.house.project.pk}", 403, 200, 404, lambda ours: {"cost_centre": "CC-7"}
+    ),
+    ("archive-project", "POST"): Case(lambda ours: f"/api/projects/{spare_project(ours)}/archive", 404, 200, 404),
     ("models", "GET"): Case(lambda ours: "/api/models", 200, 200, 200),
     ("model", "GET"): Case(lambda ours: f"/api/models/{ours.alias}", 200, 200, 404),
 }
@@ -133,6 +148,22 @@ CASES = {
 
 def spare_key(ours: Ours) -> str:
     return ours.house.key().row.lookup
+
+
+def spare_project(ours: Ours) -> int:
+    return ours.house.project_called(unique("spare")).pk
+
+
+def spare_budget(ours: Ours) -> int:
+    return set_budget(on=ours.house.project, period="day", limit_nano_eur=10**9, actor=TESTS).pk
+
+
+def spare_limit(ours: Ours) -> int:
+    return set_limit(on=ours.house.project, what="requests", window="hour", amount=1_000, actor=TESTS).pk
+
+
+def placed(ours: Ours) -> dict[str, object]:
+    return {"scope": "project", "project_id": ours.house.project.pk}
 
 
 def routes() -> Iterator[tuple[str, str]]:

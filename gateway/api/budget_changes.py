@@ -1,0 +1,191 @@
+"""Setting and ending budgets and limits: of the organisation, a project or a key, by the verbs that the pages call."""
+
+from dataclasses import replace
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.budgets import ALERTS_MAX, HIGHEST_LIMIT, budget_on, remove_budget, set_budget
+from billing.limits import HIGHEST_AMOUNT, limit_on, remove_limit, set_limit
+from billing.models import Budget, Limit, Scope
+from billing.places import Holder
+from billing.standing import budgets_on, limits_on
+from gateway.api.budgets import BudgetSerializer, BudgetsView, LimitSerializer, LimitsView, lookups_for
+from gateway.api.problems import errors_of
+from gateway.api.queries import StrictSerializer
+from gateway.api.view import ApiView
+from identity import access
+from identity.access import Caller
+from identity.errors import Invalid, NotFound
+from identity.models import ApiKey, Project
+from identity.permissions import Permission
+
+
+class KeyIdField(serializers.CharField):
+    """A key's public id: text, and nothing that merely can be written as text."""
+
+    def to_internal_value(self, data: object) -> str:
+        """Raises ValidationError."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class PlacedSerializer(StrictSerializer):
+    """Where it is to sit: `project_id` for the scope `project`, `key_id` for `key`, neither for `tenant`."""
+
+    scope = serializers.ChoiceField(choices=Scope.values, help_text="The whole organisation is `tenant`.")
+    project_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    key_id = KeyIdField(required=False, max_length=16)
+
+
+class NewBudgetSerializer(PlacedSerializer):
+    """A budget to be set. There is one a place and period: setting it again changes it, what is spent stays counted."""
+
+    period = serializers.ChoiceField(choices=Budget.Period.values)
+    limit_nano_eur = serializers.IntegerField(min_value=0, max_value=HIGHEST_LIMIT)
+    is_hard = serializers.BooleanField(required=False, default=True)
+    may_lower_output = serializers.BooleanField(required=False, default=False)
+    alert_percents = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=100),
+        required=False,
+        max_length=ALERTS_MAX,
+        help_text="Of the limit, spent, at which people are told; left out: as it was, or 80 and 100.",
+    )
+
+
+class NewLimitSerializer(PlacedSerializer):
+    """A limit to be set. There is one a place, kind and window: setting it again changes it."""
+
+    what = serializers.ChoiceField(choices=Limit.What.values)
+    window = serializers.ChoiceField(
+        choices=Limit.Window.values, help_text="`none`, and only it, for requests at once."
+    )
+    amount = serializers.IntegerField(min_value=0, max_value=HIGHEST_AMOUNT)
+
+
+class BudgetListView(BudgetsView):
+    """`/api/budgets`, with what sets one."""
+
+    @extend_schema(
+        operation_id="budgets_set",
+        summary="Set a budget",
+        tags=["Budgets and limits"],
+        request=NewBudgetSerializer,
+        responses={200: BudgetSerializer, **errors_of(400, 401, 403, 404, 413, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Set or change a budget. Needs `budgets:manage`. Below what is spent it stops requests at once."""
+        caller = _manager(self.caller(request))
+        asked = _asked(NewBudgetSerializer, request)
+        budget = set_budget(
+            on=_holder(caller, asked),
+            period=asked["period"],
+            limit_nano_eur=asked["limit_nano_eur"],
+            is_hard=asked["is_hard"],
+            may_lower_output=asked["may_lower_output"],
+            alert_percents=asked.get("alert_percents"),
+            actor=caller.actor,
+        )
+        [shown] = [one for one in budgets_on(caller.tenant.pk, budget.scope, budget.scope_id) if one.id == budget.pk]
+        return Response(BudgetSerializer(shown, context=lookups_for(caller, [shown])).data)
+
+
+class LimitListView(LimitsView):
+    """`/api/limits`, with what sets one."""
+
+    @extend_schema(
+        operation_id="limits_set",
+        summary="Set a limit",
+        tags=["Budgets and limits"],
+        request=NewLimitSerializer,
+        responses={200: LimitSerializer, **errors_of(400, 401, 403, 404, 413, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Set or change a limit. Needs `budgets:manage`."""
+        caller = _manager(self.caller(request))
+        asked = _asked(NewLimitSerializer, request)
+        holder = _holder(caller, asked)
+        values = {"what": asked["what"], "window": asked["window"], "amount": asked["amount"]}
+        limit = set_limit(on=holder, **values, actor=caller.actor)
+        [shown] = [one for one in limits_on(caller.tenant.pk, limit.scope, limit.scope_id) if one.id == limit.pk]
+        return Response(LimitSerializer(shown, context=lookups_for(caller, [shown])).data)
+
+
+class BudgetView(ApiView):
+    """`/api/budgets/{budget_id}`."""
+
+    @extend_schema(
+        operation_id="budgets_end",
+        summary="End a budget",
+        tags=["Budgets and limits"],
+        responses={204: None, **errors_of(400, 401, 403, 404)},
+    )
+    def delete(self, request: Request, budget_id: int) -> Response:
+        """End a budget that somebody set; one of the contract stays. Needs `budgets:manage`."""
+        caller = _manager(self.caller(request))
+        found = Budget.objects.filter(pk=budget_id, tenant_id=caller.tenant.pk).first()
+        holder = _holder_of_row(caller, found, "budget")
+        remove_budget(budget=budget_on(holder, budget_id), actor=caller.actor)
+        return Response(status=204)
+
+
+class LimitView(ApiView):
+    """`/api/limits/{limit_id}`."""
+
+    @extend_schema(
+        operation_id="limits_end",
+        summary="End a limit",
+        tags=["Budgets and limits"],
+        responses={204: None, **errors_of(400, 401, 403, 404)},
+    )
+    def delete(self, request: Request, limit_id: int) -> Response:
+        """End a limit that somebody set; one of the contract stays. Needs `budgets:manage`."""
+        caller = _manager(self.caller(request))
+        found = Limit.objects.filter(pk=limit_id, tenant_id=caller.tenant.pk).first()
+        holder = _holder_of_row(caller, found, "limit")
+        remove_limit(limit=limit_on(holder, limit_id), actor=caller.actor)
+        return Response(status=204)
+
+
+def _manager(caller: Caller) -> Caller:
+    """The scope is about the whole organisation, while a key else is confined to its project. Raises Forbidden."""
+    caller.require(Permission.BUDGET_UPDATE)
+    return replace(caller, project_ids=None)
+
+
+def _asked(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    asked = serializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
+
+
+def _holder(caller: Caller, asked: dict[str, Any]) -> Holder:
+    """Raises Invalid where the place is not named by exactly its id, NotFound where there is none."""
+    scope = asked["scope"]
+    for name, its_scope in (("project_id", Scope.PROJECT), ("key_id", Scope.KEY)):
+        if (name in asked) != (scope == its_scope):
+            raise Invalid(name, f"It belongs to the scope {its_scope.value}, and is needed there.")
+    if scope == Scope.PROJECT:
+        return access.project_for(caller, asked["project_id"], Permission.BUDGET_UPDATE)
+    if scope == Scope.KEY:
+        return access.key_for(caller, asked["key_id"], Permission.BUDGET_UPDATE)
+    return caller.tenant
+
+
+def _holder_of_row(caller: Caller, row: Budget | Limit | None, name: str) -> Holder:
+    if row is None:
+        raise NotFound(name)
+    if row.scope == Scope.TENANT:
+        return caller.tenant
+    within: Project | ApiKey | None
+    if row.scope == Scope.PROJECT:
+        within = Project.objects.filter(tenant=caller.tenant, pk=row.scope_id).first()
+    else:
+        within = ApiKey.objects.filter(tenant=caller.tenant, pk=row.scope_id).select_related("tenant").first()
+    if within is None:
+        raise NotFound(name)
+    return within
