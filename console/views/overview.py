@@ -96,8 +96,8 @@ def _steps(caller: Caller, found: Overview, concerns: Concerns) -> list[Step]:
             _("Set a budget"),
             _("What would pass it is refused before it costs anything."),
             bool(found.budgets),
-            _address(caller, Permission.BUDGET_UPDATE, "projects"),
-            _("Projects"),
+            _address(caller, Permission.BUDGET_UPDATE, "billing"),
+            _("Billing"),
         ),
     ]
 
