@@ -93,6 +93,7 @@ WORDING: dict[str, Promise] = {
     "member.changed": _("%(who)s changed the role or the projects of %(what)s"),
     "member.kept_as_last_owner": _("%(what)s stayed an owner: the organisation has no other"),
     "member.removed": _("%(who)s removed %(what)s from the members"),
+    "notice.announced": _("%(who)s told the organisations something"),
     "notice.answered": _("%(who)s answered a notice"),
     "operator.appointed": _("%(who)s appointed %(what)s as an operator"),
     "operator.told": _("%(who)s told the operator something"),

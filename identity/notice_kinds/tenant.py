@@ -119,7 +119,7 @@ PEOPLE_KINDS = (
         _("%(by)s invites you to %(organisation)s"),
         _("Sign in with this address until %(expires_at)s to join %(organisation)s as %(role)s."),
         roles=OWNERS,
-        link="/t/{tenant}",
+        link="/t/{tenant}/",
     ),
     NoticeKind(
         "member.added",

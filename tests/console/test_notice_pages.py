@@ -5,11 +5,13 @@ import re
 from typing import Any
 
 import pytest
+from django.urls import resolve
 from pytest_django import Settings
 from standardwebhooks import Webhook as Oracle
 
 from identity.access import tenant_notices_for
 from identity.models import Channel, Notice, NoticeAnswer, NoticeDelivery, Person, Role, Tenant, Webhook
+from identity.notice_kinds import KINDS, NoticeKind
 from identity.notices import inbox, notify, unread_count
 from tests.identity.rude_server import serving
 from tests.support.console import page, signed_in
@@ -202,3 +204,8 @@ def test_every_kind_of_person_sees_their_account(cast: Cast) -> None:
     Person.objects.filter(pk=operator.pk).update(is_operator=True)
     assert "You belong to none" in page(signed_in(nobody).get("/account/notices"))
     assert "Replicas that were taken out" in page(signed_in(operator).get("/account/notices"))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind.link], ids=lambda kind: kind.name)
+def test_a_notice_leads_to_a_page_that_there_is(kind: NoticeKind) -> None:
+    assert resolve(re.sub(r"{\w+}", "abc", kind.link)).url_name
