@@ -133,7 +133,7 @@ def caller_for_person(person: Person, slug: str) -> Caller:
     """
     if person.is_operator:
         return _caller_for_operator(person, slug)
-    mine = _memberships_of(person).select_related("tenant").annotate(guests=_GUESTS)
+    mine = memberships_of(person).select_related("tenant").annotate(guests=_GUESTS)
     membership = mine.filter(person__is_active=True, tenant__slug=slug).first()
     if membership is None:
         raise NotFound("tenant")
@@ -157,7 +157,7 @@ def tenants_of(person: Person) -> QuerySet[Tenant]:
         return Tenant.objects.none()
     if person.is_operator:
         return Tenant.objects.filter(support_sessions__in=live_support_sessions(person)).order_by("name", "id")
-    return Tenant.objects.filter(memberships__in=_memberships_of(person)).order_by("name", "id")
+    return Tenant.objects.filter(memberships__in=memberships_of(person)).order_by("name", "id")
 
 
 def tenant_for(person: Person, slug: str, permission: Permission = Permission.TENANT_READ) -> Tenant:
@@ -205,7 +205,7 @@ def notices_for(person: Person) -> QuerySet[Notice]:
     if not person.is_active:
         return Notice.objects.none()
     mine = NoticeDelivery.objects.filter(notice=OuterRef("pk"), person=person, channel=Channel.INBOX)
-    belongs = Exists(_memberships_of(person).filter(tenant=OuterRef("tenant")))
+    belongs = Exists(memberships_of(person).filter(tenant=OuterRef("tenant")))
     of_platform = Q(tenant=None) if person.is_operator else Q(tenant=None) & Exists(mine.filter(is_personal=True))
     return Notice.objects.filter(Exists(mine), belongs | of_platform).order_by("-id")
 
@@ -263,7 +263,7 @@ def granted_to(session: SupportSession) -> frozenset[Permission]:
     return frozenset(permission for permission in SUPPORT_MAY_BE_GRANTED if permission.value in session.granted)
 
 
-def _memberships_of(person: Person) -> QuerySet[Membership]:
+def memberships_of(person: Person) -> QuerySet[Membership]:
     """In one tenant only where the person's session is confined to it: a tenant's provider opens no other's door."""
     memberships = Membership.objects.filter(person=person)
     return memberships if person.only_tenant_id is None else memberships.filter(tenant_id=person.only_tenant_id)

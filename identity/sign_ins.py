@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from identity import audit
 from identity.access import tenants_of
@@ -18,6 +19,8 @@ from identity.claims import Claims
 from identity.errors import NotFound
 from identity.models import IdentityProvider, Person, SignIn, Tenant
 
+# A working day, after which a person signs in again, whatever they do meanwhile.
+LIFETIME = timedelta(hours=12)
 # How often "last seen" is written: a page's reader moves about more often than anybody wants to know.
 SEEN_EVERY = timedelta(minutes=1)
 # Chains that hear of one sign-in. Who is in more tenants than this is found in the platform's chain.
@@ -83,11 +86,8 @@ def open_sign_in(session_key: str) -> SignIn | None:
     An operator is in through the operators' provider, a link or break-glass only; who came through a tenant's own
     provider is confined to that tenant (`person.only_tenant_id`).
     """
-    found = (
-        SignIn.objects.select_related("person", "provider__tenant")
-        .filter(digest=digest_of(session_key), ended_at=None, person__is_active=True)
-        .first()
-    )
+    mine = _live().filter(digest=digest_of(session_key), person__is_active=True)
+    found = mine.select_related("person", "provider__tenant").first()
     if found is None:
         return None
     provider = found.provider
@@ -116,7 +116,7 @@ def end(sign_in: SignIn, *, reason: str, now: datetime) -> bool:
 
 def end_all(person: Person, *, reason: str, now: datetime, but: SignIn | None = None) -> int:
     """End all sessions of the person (but the one given). Returns how many there were."""
-    sessions = SignIn.objects.filter(person=person)
+    sessions = _sessions_of(person)
     return _end(sessions.exclude(pk=but.pk) if but else sessions, reason, now)
 
 
@@ -142,7 +142,7 @@ def end_by_provider(provider: IdentityProvider, *, sid: str, subject: str, now: 
 
 def sessions_of(person: Person) -> QuerySet[SignIn]:
     """The person's open sessions, the latest used first."""
-    return SignIn.objects.filter(person=person, ended_at=None).order_by("-last_seen_at", "-id")
+    return (_sessions_of(person) & _live()).order_by("-last_seen_at", "-id")
 
 
 def end_session(person: Person, sign_in_id: int, *, now: datetime) -> None:
@@ -163,6 +163,16 @@ def summary_of(user_agent: str) -> str:
     browser = next((name for mark, name in _BROWSERS if re.search(rf"\b{mark}", user_agent)), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     return ", ".join(filter(None, (browser, system)))
+
+
+def _live() -> QuerySet[SignIn]:
+    return SignIn.objects.filter(ended_at=None, began_at__gt=Now() - LIFETIME)
+
+
+def _sessions_of(person: Person) -> QuerySet[SignIn]:
+    """Who came through a tenant's own provider sees and ends only what came that way: the tenant itself may ask."""
+    sessions = SignIn.objects.filter(person=person)
+    return sessions if person.only_tenant_id is None else sessions.filter(provider__tenant_id=person.only_tenant_id)
 
 
 def _end(sessions: QuerySet[SignIn], reason: str, now: datetime) -> int:

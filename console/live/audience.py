@@ -7,13 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.contrib.auth import get_user
-from django.http import HttpRequest
 
 from billing.usage import Reader, reader_of_member
+from console.sign_in.sessions import person_of
 from identity import access
 from identity.errors import IdentityError
-from identity.models import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,8 @@ TOO_MANY = Refused(4429)
 
 def audience(session_key: str, slug: str) -> Audience | Refused:
     """Who holds that session, as a member of the tenant: read anew each time, as nothing else would notice an end."""
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    person = get_user(request)
-    if not isinstance(person, Person) or not person.is_active:
+    person = person_of(import_module(settings.SESSION_ENGINE).SessionStore(session_key))
+    if person is None:
         return SIGNED_OUT
     try:
         caller = access.caller_for_person(person, slug)

@@ -16,6 +16,7 @@ from console.pages import tenant_page
 from console.sign_in.flows import Purpose, redirect_uri, start
 from console.sign_in.sessions import TRIAL
 from console.sign_in.settings_forms import GroupRuleForm, ProviderForm
+from console.views.settings import settings_page
 from identity import email_domains, group_rules, providers
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
@@ -162,12 +163,14 @@ def _shown(
         "trial": _trial(request, waiting),
         "findings": findings,
         "domains": email_domains.domains_of(caller.tenant),
-        "rules": group_rules.rules_of(caller.tenant).prefetch_related("projects"),
+        "rules": [
+            (rule, Role(rule.role).label) for rule in group_rules.rules_of(caller.tenant).prefetch_related("projects")
+        ],
         "rule_form": rule_form or GroupRuleForm(caller, _usable_providers(caller)),
         "addresses": _addresses(caller),
         "link": f"{django_settings.PUBLIC_URL}{resolve_url('tenant-sign-in', slug=caller.tenant.slug)}",
     }
-    return render(request, "console/sign_in/settings.html", shown)
+    return settings_page(request, caller, _PAGE, "sign_in", **shown)
 
 
 def _trial(request: HttpRequest, waiting: ProviderVersion | None) -> dict[str, Any] | None:

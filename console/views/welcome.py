@@ -8,7 +8,8 @@ from django.views.decorators.http import require_GET
 
 from console.pages import person_page
 from gateway.pools.models import Replica
-from identity.models import Membership, Person
+from identity.access import memberships_of
+from identity.models import Person
 from models_catalog.models import LanguageModel
 
 _READY = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.READY)
@@ -23,7 +24,7 @@ def welcome(request: HttpRequest, person: Person) -> HttpResponse:
     )
     served = list(models.order_by("kind", "name"))
     context = {
-        "memberships": Membership.objects.filter(person=person).select_related("tenant").order_by("tenant__name"),
+        "memberships": memberships_of(person).select_related("tenant").order_by("tenant__name"),
         "models": served,
         "example": next((model.name for model in served if model.kind == LanguageModel.Kind.CHAT), ""),
         "base_url": settings.PUBLIC_URL,

@@ -11,6 +11,7 @@ from django.utils import timezone
 from identity import access, access_requests, email_domains, group_rules, sign_ins
 from identity.access import Caller
 from identity.claims import Claims, claims_of
+from identity.erasure import export_person
 from identity.errors import Conflict, Forbidden, NotFound, SignInRefusal, SignInRefused
 from identity.linked_identities import person_for
 from identity.members import add_member
@@ -351,3 +352,31 @@ def test_a_required_class_is_one_of_several_and_required_methods_are_all_of_them
     assert not claims.is_strong_enough(("silver",), ())
     assert not claims.is_strong_enough((), ("otp", "hwk"))
     assert not Claims(ISSUER, "s", amr=frozenset({"pwd"})).mfa_seen
+
+
+def test_a_session_ends_after_a_working_day_whatever_happens_meanwhile(cast: Cast) -> None:
+    key = session(cast.bob)
+    SignIn.objects.filter(person=cast.bob).update(began_at=NOW - sign_ins.LIFETIME, last_seen_at=NOW)
+    assert sign_ins.open_sign_in(key) is None
+    assert not sign_ins.sessions_of(cast.bob).exists()
+
+
+def test_who_came_through_a_tenants_provider_ends_no_session_elsewhere(cast: Cast) -> None:
+    everywhere, own = session(cast.bob, shared_provider()), session(cast.bob, own_provider(cast.tenant))
+    found = sign_ins.open_sign_in(own)
+    assert found
+    assert sign_ins.sessions_of(found.person).count() == 1
+    assert sign_ins.end_all(found.person, reason="tests", now=NOW) == 1
+    assert sign_ins.open_sign_in(everywhere)
+
+
+def test_who_came_through_a_tenants_provider_takes_no_data_of_other_tenants_along(cast: Cast) -> None:
+    found = sign_ins.open_sign_in(session(cast.bob, own_provider(cast.tenant)))
+    assert found
+    assert export_person(found.person)["memberships"]
+    add_member(by=Caller.system("tests", cast.strangers), person=cast.bob, role=Role.AUDITOR)
+    with pytest.raises(Forbidden):
+        export_person(found.person)
+    everywhere = sign_ins.open_sign_in(session(cast.bob, shared_provider()))
+    assert everywhere
+    assert len(export_person(everywhere.person)["memberships"]) == 2
