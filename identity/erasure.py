@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from identity import audit
+from identity.access import memberships_of
 from identity.api_keys import revoke_keys_of_person
 from identity.audit_signing import utc_text
 from identity.errors import Conflict, Forbidden
@@ -31,10 +32,9 @@ def export_person(person: Person) -> dict[str, Any]:
 
     Members: `person`, `memberships`, `keys`, `events` (what they did and what was done to them, with addresses), and
     `others`: the rows of every other table that are the person's. Never a secret, nor the digest of one.
-    Raises `Forbidden` for who came through a tenant's own provider and belongs elsewhere too: that tenant may be asking.
+    Raises `Forbidden` for who came through a tenant's own provider and belongs elsewhere too: the tenant may be asking.
     """
-    elsewhere = Membership.objects.filter(person=person).exclude(tenant_id=person.only_tenant_id)
-    if person.only_tenant_id is not None and elsewhere.exists():
+    if memberships_of(person).count() < Membership.objects.filter(person=person).count():
         raise Forbidden("sign in through the shared provider for this")
     memberships = Membership.objects.filter(person=person).select_related("tenant").prefetch_related("projects")
     keys = ApiKey.objects.filter(owner=person).select_related("tenant").order_by("pk")
