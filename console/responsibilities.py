@@ -50,7 +50,7 @@ class Chapter:
 # What the pages are called by which somebody is asked or told.
 PAGE_NAMES: dict[str, Promise] = {
     "tell-operator": _("Tell the operator"),
-    "support": _("Support sessions, of operators"),
+    "support": _("The operator's list of organisations"),
     "models": _("Models"),
 }
 
