@@ -1,5 +1,6 @@
 """What people decide about themselves: name, language, look, time zone, and what becomes of their data."""
 
+from typing import Any
 from zoneinfo import available_timezones
 
 from django.conf import settings
@@ -7,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from identity import audit
+from identity.erasure import export_person
 from identity.errors import Invalid
 from identity.models import Person, Theme
 from identity.notices import notify
@@ -33,6 +35,13 @@ def change_account(person: Person, *, name: str, language: str, theme: str, time
         audit.record(actor=actor, action="person.changed", target=person, detail={"fields": changed})
     for field, value in values.items():
         setattr(person, field, value)
+
+
+def take_data(person: Person) -> dict[str, Any]:
+    """All that is known of the person, for themself; that they took it is told in the chain."""
+    with transaction.atomic():
+        audit.record(actor=audit.Actor.person(person), action="person.exported", target=person)
+        return export_person(person)
 
 
 def ask_for_erasure(person: Person) -> None:

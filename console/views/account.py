@@ -18,8 +18,7 @@ from console.account_forms import AccountForm
 from console.pages import person_page
 from console.sign_in.sessions import current_sign_in
 from identity.access import tenants_of
-from identity.account import ask_for_erasure, change_account
-from identity.erasure import export_person
+from identity.account import ask_for_erasure, change_account, take_data
 from identity.errors import Invalid
 from identity.models import Channel, Person
 from identity.notice_choices import choices_of, choose
@@ -109,11 +108,11 @@ def data(request: HttpRequest, person: Person) -> HttpResponse:
     return _page(request, "account-data", person=person)
 
 
-@require_GET
+@require_POST
 @person_page
 def data_export(request: HttpRequest, person: Person) -> HttpResponse:
     """The same, as a file."""
-    answer = JsonResponse(export_person(person), json_dumps_params={"indent": 2, "ensure_ascii": False})
+    answer = JsonResponse(take_data(person), json_dumps_params={"indent": 2, "ensure_ascii": False})
     answer["Content-Disposition"] = 'attachment; filename="my-data.json"'
     return answer
 

@@ -125,7 +125,7 @@ def test_one_ends_ones_own_sessions_only(cast: Cast) -> None:
 
 def test_ones_own_data_comes_along_and_erasure_is_asked_for_once(cast: Cast) -> None:
     alice = signed_in(cast.alice)
-    data = json.loads(alice.get("/account/data/export").content)
+    data = json.loads(alice.post("/account/data/export").content)
     assert data["person"]["email"] == cast.alice.email
     assert data["memberships"][0]["role"] == "owner"
     assert cast.bob.email not in json.dumps(data)
