@@ -40,6 +40,7 @@ STATES = [
 SORTS = [("", _("newest first")), (Sort.LAST_USED, _("last used first"))]
 _SELECT = {"class": "form-select"}
 _TEXT = {"class": "form-control"}
+_TICK = {"class": "form-check-input"}
 
 
 class SearchForm(forms.Form):
@@ -94,10 +95,10 @@ class PolicyForm(forms.Form):
     scopes = forms.MultipleChoiceField(
         label=_("It may"),
         required=False,
-        widget=forms.CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple(attrs=_TICK),
     )
     allowed_models = forms.MultipleChoiceField(
-        label=_("Only these models"), required=False, widget=forms.CheckboxSelectMultiple
+        label=_("Only these models"), required=False, widget=forms.CheckboxSelectMultiple(attrs=_TICK)
     )
     ip_ranges = forms.CharField(
         label=_("Only from these addresses"),
@@ -114,7 +115,7 @@ class PolicyForm(forms.Form):
         label=_("Budget, EUR"), required=False, widget=forms.TextInput(attrs=_TEXT | {"inputmode": "decimal"})
     )
     budget_period = forms.ChoiceField(
-        label=_("A"), choices=Budget.Period.choices, initial=Budget.Period.MONTH, widget=forms.Select(attrs=_SELECT)
+        label=_("Each"), choices=Budget.Period.choices, initial=Budget.Period.MONTH, widget=forms.Select(attrs=_SELECT)
     )
     requests_a_minute = forms.IntegerField(label=_("Requests a minute"), required=False)
     tokens_a_minute = forms.IntegerField(label=_("Tokens a minute"), required=False)
@@ -182,7 +183,7 @@ class NewKeyForm(PolicyForm):
             ("project", _("The project's: it goes on when you leave. You answer for it.")),
             ("personal", _("Yours: it ends when you leave the organisation.")),
         ],
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs=_TICK),
         initial="project",
     )
     request = forms.CharField(widget=forms.HiddenInput, max_length=64)
@@ -225,7 +226,7 @@ class RotateForm(forms.Form):
     grace = forms.TypedChoiceField(
         label=_("The present secret works for another"),
         coerce=int,
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs=_TICK),
         choices=[
             (0, _("0 minutes: it stops now")),
             (3600, _("hour")),
