@@ -93,6 +93,11 @@ REFUSALS: dict[str, Words] = {
     "invalid_api_key": Words(_("invalid key"), _("The key was not accepted."), _KEY),
     "api_key_expired": Words(_("key expired"), _("The key's time is over."), _KEY),
     "api_key_revoked": Words(_("key revoked"), _("The key was revoked."), _KEY),
+    "api_key_rotated": Words(
+        _("old secret"),
+        _("The key was rotated, and the time in which its old secret worked too is over."),
+        _("Use the key's new secret."),
+    ),
     "api_key_blocked": Words(_("key blocked"), _("The key is blocked for the time being."), _POLICY),
     "ip_not_allowed": Words(
         _("address not allowed"), _("The request came from an address outside of the key's IP ranges."), _POLICY
