@@ -188,6 +188,10 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     ),
     Scope.BUDGETS_MANAGE: frozenset({Permission.BUDGET_UPDATE}),
     Scope.AUDIT_READ: frozenset({Permission.AUDIT_READ, Permission.AUDIT_EXPORT}),
+    Scope.MEMBERS_READ: frozenset({Permission.MEMBER_READ}),
+    Scope.MEMBERS_MANAGE: frozenset(
+        {Permission.MEMBER_READ, Permission.MEMBER_INVITE, Permission.MEMBER_UPDATE, Permission.SUPPORT_END}
+    ),
     Scope.TENANT_MANAGE: frozenset(
         {Permission.NOTICE_READ, Permission.WEBHOOK_READ, Permission.WEBHOOK_UPDATE, Permission.TENANT_UPDATE}
     ),

@@ -13,6 +13,9 @@ class Scope(StrEnum):
     PROJECTS_MANAGE    create, change and archive the projects of the tenant
     BUDGETS_MANAGE     set and end budgets and limits of the tenant, its projects and its keys
     AUDIT_READ         read, verify and export the audit of the whole tenant
+    MEMBERS_READ       read members, invitations, access reviews and support sessions of the tenant
+    MEMBERS_MANAGE     the same; invite, change and remove members of the key's project who may do no more than the key
+                       itself; end support sessions
     TENANT_MANAGE      read the notices of the whole tenant, manage its webhooks, change its name and time zone
     """
 
@@ -22,4 +25,6 @@ class Scope(StrEnum):
     PROJECTS_MANAGE = "projects:manage"
     BUDGETS_MANAGE = "budgets:manage"
     AUDIT_READ = "audit:read"
+    MEMBERS_READ = "members:read"
+    MEMBERS_MANAGE = "members:manage"
     TENANT_MANAGE = "tenant:manage"

@@ -32,6 +32,8 @@ _SCOPES = (
     "`keys:manage`: create, list, change, rotate and revoke keys of the project. "
     "`projects:manage`: create, change and archive projects. `budgets:manage`: set and end budgets and limits. "
     "`audit:read`: read and export the audit of the organisation. "
+    "`members:read`: read members, invitations, access reviews and support sessions. "
+    "`members:manage`: also invite, change and remove members of the project who may do no more than the key. "
     "`tenant:manage`: read the organisation's notices, manage its webhooks and settings. "
     "Reading its own needs no scope."
 )

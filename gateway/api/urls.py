@@ -7,6 +7,16 @@ from gateway.api.budget_changes import BudgetListView, BudgetView, LimitListView
 from gateway.api.key_rotation import EndPreviousSecretView, KeyRulesView, RotateKeyView
 from gateway.api.keys import KeysView, KeyView, OwnKeyView, RevokeKeyView
 from gateway.api.language_models import ModelsView, ModelView
+from gateway.api.members import (
+    InvitationsView,
+    InvitationView,
+    MembersView,
+    MemberView,
+    ReviewsView,
+    ReviewView,
+    SupportSessionsView,
+    SupportSessionView,
+)
 from gateway.api.notices import NoticesView, NoticeView
 from gateway.api.openapi import DocumentationView, SchemaView
 from gateway.api.organisation import OrganisationView
@@ -74,6 +84,14 @@ urlpatterns = [
         SendAgainView.as_view(),
         name="tenant-webhook-again",
     ),
+    path("members", MembersView.as_view(), name="tenant-members"),
+    path("members/<uuid:pseudonym>", MemberView.as_view(), name="tenant-member"),
+    path("invitations", InvitationsView.as_view(), name="tenant-invitations"),
+    path("invitations/<int:invitation_id>", InvitationView.as_view(), name="tenant-invitation"),
+    path("access-reviews", ReviewsView.as_view(), name="tenant-access-reviews"),
+    path("access-reviews/<int:review_id>", ReviewView.as_view(), name="tenant-access-review"),
+    path("support-sessions", SupportSessionsView.as_view(), name="tenant-support-sessions"),
+    path("support-sessions/<int:support_id>", SupportSessionView.as_view(), name="tenant-support-session"),
     path("organisation", OrganisationView.as_view(), name="organisation"),
     path("models", ModelsView.as_view(), name="models"),
     path("models/<path:model_id>", ModelView.as_view(), name="model"),

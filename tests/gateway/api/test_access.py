@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 import pytest
 from django.urls import URLPattern, get_resolver
@@ -13,16 +14,20 @@ from billing.budgets import set_budget
 from billing.limits import set_limit
 from billing.models import Scope as Holder
 from identity.access import Caller
+from identity.access_reviews import start_review
 from identity.api_keys import revoke_api_key
+from identity.invitations import invite
 from identity.key_format import make_key
-from identity.models import NoticeDelivery, Project, Tenant
+from identity.members import add_member
+from identity.models import AccessReview, NoticeDelivery, Project, Role, Tenant
 from identity.notices import notify
 from identity.scopes import Scope
+from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
 from models_catalog.models import ModelAlias
 from tests.gateway.api.conftest import Api, problem_of
 from tests.support.ledger import HeldKey, House, LedgerGateway, make_house, unique
-from tests.support.people import TESTS
+from tests.support.people import TESTS, make_operator, make_person
 
 
 class Case(NamedTuple):
@@ -88,6 +93,37 @@ def delivery_of(ours: Ours) -> str:
     return f"{address}/deliveries/{delivery.public_id}/send-again"
 
 
+def member_of(ours: Ours) -> UUID:
+    """A developer of the project."""
+    person = make_person("dora")
+    system = Caller.system("tests", ours.house.tenant)
+    add_member(by=system, person=person, role=Role.DEVELOPER, projects=[ours.house.project])
+    return person.pseudonym
+
+
+def placed_role(ours: Ours) -> dict[str, object]:
+    return {"role": "developer", "project_ids": [ours.house.project.pk]}
+
+
+def address_of_erin() -> str:
+    return f"{unique('erin')}@example.org"
+
+
+def invitation_of(ours: Ours) -> int:
+    system = Caller.system("tests", ours.house.tenant)
+    return invite(by=system, email=address_of_erin(), role=Role.DEVELOPER, projects=[ours.house.project]).pk
+
+
+def review_of(ours: Ours) -> int:
+    open_ones = AccessReview.objects.filter(tenant=ours.house.tenant, signed_off_at=None)
+    return (open_ones.first() or start_review(by=Caller.system("tests", ours.house.tenant))).pk
+
+
+def support_of(ours: Ours) -> int:
+    slug = ours.house.tenant.slug
+    return open_session(operator=make_operator(), slug=slug, reason="why", duration=timedelta(hours=1)).pk
+
+
 A_BUDGET: dict[str, object] = {"period": "month", "limit_nano_eur": 10**9}
 A_LIMIT: dict[str, object] = {"what": "tokens", "window": "day", "amount": 10**6}
 OPEN = {"schema", "docs", "nowhere", "nowhere-root"}
@@ -128,6 +164,19 @@ CASES = {
     ("tenant-webhook-test", "POST"): Case(lambda ours: f"{webhook_of(ours)}/test", 403, 200, 404),
     ("tenant-webhook-deliveries", "GET"): Case(lambda ours: f"{webhook_of(ours)}/deliveries", 403, 200, 404),
     ("tenant-webhook-again", "POST"): Case(delivery_of, 403, 200, 404),
+    ("tenant-members", "GET"): Case(lambda ours: "/api/members", 403, 200, 200),
+    ("tenant-member", "GET"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 200, 404),
+    ("tenant-member", "PATCH"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 200, 404, placed_role),
+    ("tenant-member", "DELETE"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 204, 404),
+    ("tenant-invitations", "GET"): Case(lambda ours: "/api/invitations", 403, 200, 200),
+    ("tenant-invitations", "POST"): Case(
+        lambda ours: "/api/invitations", 403, 201, 404, lambda ours: placed_role(ours) | {"email": address_of_erin()}
+    ),
+    ("tenant-invitation", "DELETE"): Case(lambda ours: f"/api/invitations/{invitation_of(ours)}", 403, 204, 404),
+    ("tenant-access-reviews", "GET"): Case(lambda ours: "/api/access-reviews", 403, 200, 200),
+    ("tenant-access-review", "GET"): Case(lambda ours: f"/api/access-reviews/{review_of(ours)}", 403, 200, 404),
+    ("tenant-support-sessions", "GET"): Case(lambda ours: "/api/support-sessions", 403, 200, 200),
+    ("tenant-support-session", "DELETE"): Case(lambda ours: f"/api/support-sessions/{support_of(ours)}", 403, 204, 404),
     ("organisation", "GET"): Case(lambda ours: "/api/organisation", 200, 200, 200),
     ("organisation", "PATCH"): Case(lambda ours: "/api/organisation", 403, 200, 200, lambda ours: {"name": "Ours"}),
     ("budgets", "POST"): Case(lambda ours: "/api/budgets", 403, 200, 404, lambda ours: placed(ours) | A_BUDGET),
