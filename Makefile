@@ -5,7 +5,7 @@ PY = .venv/bin/python
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-engine lint check crash bench
+.PHONY: help up test test-engine lint check crash bench seed
 CRASH ?= 20
 
 help: ## Running: list all targets
@@ -42,3 +42,7 @@ check: lint test test-engine ## Checking: what has to pass before a change goes 
 bench: ## Measuring: the gateway and the ledger beside nginx and vllm-router, one table (bench/NOTES.md)
 	@$(BOOTSTRAP) requirements-dev.txt
 	$(PY) -m bench
+
+seed: ## Measuring: an organisation with half a million keys and ten million requests, beside a running `make up` (minutes)
+	@$(BOOTSTRAP) requirements.txt
+	$(PY) manage.py seed_scale

@@ -22,10 +22,15 @@ from django.utils.http import urlencode
 from identity import access
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
-from identity.models import Person
+from identity.models import Person, Tenant
 from identity.permissions import Permission
 
 View = Callable[..., HttpResponseBase]
+
+# The organisation that was looked at last. A cookie, not the session: looking at a page writes nothing.
+LAST_TENANT = "last_tenant"
+# More organisations than these are found by searching.
+TENANTS_SHOWN = 8
 
 
 def tenant_page(permission: Permission) -> Callable[[View], View]:
@@ -56,6 +61,8 @@ def person_page(view: View) -> View:
     def page(request: HttpRequest, **values: object) -> HttpResponseBase:
         if not isinstance(request.user, Person):
             return to_sign_in(request)
+        if not is_partial(request):
+            request.frame_caller = _last_caller(request, request.user)  # type: ignore[attr-defined]
         with timezone.override(ZoneInfo(request.user.time_zone) if request.user.time_zone else None):
             return view(request, request.user, **values)
 
@@ -67,6 +74,11 @@ def person_page(view: View) -> View:
 def caller_of(request: HttpRequest) -> Caller | None:
     """Who asks, on a page of a tenant."""
     return getattr(request, "caller", None)
+
+
+def frame_caller_of(request: HttpRequest) -> Caller | None:
+    """Whose navigation the page shows: outside of a tenant, that of the one looked at last."""
+    return caller_of(request) or getattr(request, "frame_caller", None)
 
 
 def is_partial(request: HttpRequest) -> bool:
@@ -82,6 +94,24 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
         here = shown.path + (f"?{shown.query}" if shown.query else "")
         return HttpResponse(status=204, headers={"HX-Redirect": _sign_in_address(here)})
     return redirect(_sign_in_address(here if request.method == "GET" else "/"))
+
+
+def some_tenants_of(request: HttpRequest) -> list[Tenant]:
+    """The first organisations of who is signed in, by name, one more than a menu shows; read once a request."""
+    if not isinstance(request.user, Person):
+        return []
+    if not hasattr(request, "some_tenants"):
+        request.some_tenants = list(access.tenants_of(request.user)[: TENANTS_SHOWN + 1])  # type: ignore[attr-defined]
+    tenants: list[Tenant] = request.some_tenants  # type: ignore[attr-defined]
+    return tenants
+
+
+def _last_caller(request: HttpRequest, person: Person) -> Caller | None:
+    slug = request.COOKIES.get(LAST_TENANT) or next((tenant.slug for tenant in some_tenants_of(request)), "")
+    try:
+        return access.caller_for_person(person, slug) if slug else None
+    except NotFound:
+        return None
 
 
 def _sign_in_address(after: str) -> str:

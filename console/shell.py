@@ -4,17 +4,14 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from console.pages import caller_of
-from identity.access import Caller, tenants_of
-from identity.models import Person, Tenant
+from console.pages import frame_caller_of, some_tenants_of
+from identity.access import Caller
+from identity.models import Tenant
 from identity.permissions import Permission
-
-# More tenants than these are found by searching.
-TENANTS_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +62,9 @@ def navigation(caller: Caller, path: str) -> list[list[Link]]:
     groups = []
     for group in GROUPS:
         links = [
-            Link(one.label, one.icon, address, one.section == here)
+            Link(one.label, one.icon, reverse(one.name, kwargs={"slug": caller.tenant.slug}), one.section == here)
             for one in group
-            if caller.may(one.permission) and (address := _address(one.name, caller.tenant.slug))
+            if caller.may(one.permission)
         ]
         groups.append(links)
     return [links for links in groups if links]
@@ -76,26 +73,19 @@ def navigation(caller: Caller, path: str) -> list[list[Link]]:
 def context(request: HttpRequest) -> dict[str, object]:
     """Django's context processor of the frame."""
     # Never the request's session where nobody asked for it: a page for everybody varies by no cookie.
-    caller = caller_of(request)
+    caller = frame_caller_of(request)
     values: dict[str, object] = {
         "caller": caller,
         "may": {permission.name: True for permission in caller.permissions} if caller else {},
         "navigation": navigation(caller, request.path) if caller else [],
         "support_contact": settings.SUPPORT_CONTACT,
-        "switcher": SimpleLazyObject(lambda: _tenants_to_switch_to(request.user)),
+        "switcher": SimpleLazyObject(lambda: _tenants_to_switch_to(request)),
         "theme": getattr(request.user, "theme", "system") if hasattr(request, "user") else "system",
     }
     return values
 
 
-def _tenants_to_switch_to(person: object) -> list[Tenant]:
+def _tenants_to_switch_to(request: HttpRequest) -> list[Tenant]:
     """The first of them; empty for whom there is no choice."""
-    tenants = list(tenants_of(person)[: TENANTS_SHOWN + 1]) if isinstance(person, Person) else []
+    tenants = some_tenants_of(request)
     return tenants if len(tenants) > 1 else []
-
-
-def _address(name: str, slug: str) -> str:
-    try:
-        return reverse(name, kwargs={"slug": slug})
-    except NoReverseMatch:
-        return ""

@@ -6,9 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
-from console.pages import person_page, tenant_page
+from console.pages import LAST_TENANT, person_page, tenant_page
 from console.snippets import chat_snippets
-from console.views.overview import LAST_TENANT
 from gateway.pools.models import Replica
 from identity.access import Caller, tenants_of
 from identity.models import Person

@@ -17,14 +17,12 @@ from billing.overview import overview as figures_of
 from billing.usage import reader_of_member
 from console.attention import Facts, attention, full_budgets
 from console.charts import chart, days_until, stacked
-from console.pages import is_partial, tenant_page
+from console.pages import LAST_TENANT, is_partial, tenant_page
 from gateway.pools.serving import models_with_state
 from identity.access import Caller
 from identity.concerns import Concerns, concerns_of
 from identity.permissions import Permission
 
-# A cookie, not the session: looking at a page writes nothing.
-LAST_TENANT = "last_tenant"
 _MODELS_LISTED = 6
 
 

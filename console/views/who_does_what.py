@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from console.member_forms import OperatorMessageForm
-from console.pages import person_page, tenant_page
+from console.pages import frame_caller_of, person_page, tenant_page
 from console.refusals import show_at_form
 from console.responsibilities import CHAPTERS, PAGE_NAMES, Activity, Side
-from identity.access import Caller, caller_for_person, tenants_of
+from identity.access import Caller
 from identity.errors import Conflict, Invalid
 from identity.models import OperatorRole, Person, Role
 from identity.notice_kinds import KINDS
@@ -44,8 +44,7 @@ class Shown:
 @person_page
 def who_does_what(request: HttpRequest, person: Person) -> HttpResponse:
     """All activities. Links lead where the reader may act."""
-    caller = _caller(person, request.session.get("last_tenant"))
-    request.caller = caller  # type: ignore[attr-defined]  # for the frame, as on a page of the tenant
+    caller = frame_caller_of(request)
     chapters = [
         (
             chapter.title,
@@ -71,11 +70,6 @@ def tell(request: HttpRequest, caller: Caller) -> HttpResponse:
             messages.success(request, _("The operator has been told. The answer comes to your e-mail address."))
             return redirect("tell-operator", slug=caller.tenant.slug)
     return render(request, "console/who_does_what/tell.html", {"form": form})
-
-
-def _caller(person: Person, slug: str | None) -> Caller | None:
-    slugs = list(tenants_of(person).values_list("slug", flat=True)[:100])
-    return caller_for_person(person, slug if slug in slugs else slugs[0]) if slugs else None
 
 
 def _shown(side: Side) -> Shown:

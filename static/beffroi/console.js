@@ -96,6 +96,7 @@
     const sums = given.times.map(() => 0);
     const stacked = given.series.map((one) => one.values.map((value, i) => (sums[i] += value)));
     const paint = colours();
+    const half = given.times.length > 1 ? (given.times[1] - given.times[0]) / 2 : 43200; // whole bars at both ends
     const bars = uPlot.paths.bars({ size: [0.7, 40], radius: 0.1 });
     const options = {
       width: Math.max(box.clientWidth, 200),
@@ -103,7 +104,7 @@
       tzDate: given.zone ? (time) => uPlot.tzDate(new Date(time * 1e3), given.zone) : undefined,
       cursor: { drag: { x: false, y: false } },
       legend: { show: given.series.length > 1, live: false },
-      scales: { y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+      scales: { x: { range: (_u, min, max) => [min - half, max + half] }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
       axes: [axis, { ...axis, size: 70, values: (_u, ticks) => ticks.map(show) }],
       series: [{}, ...given.series.map((one, i) => ({ label: one.label, fill: paint[i % paint.length], stroke: paint[i % paint.length], width: 0, paths: bars, points: { show: false } })).reverse()],
     };
