@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,7 +18,7 @@ from identity import audit
 from identity.access import Caller
 from identity.errors import Conflict, NotFound
 from identity.members import add_member, described, name_of, require_may_give, require_own_projects
-from identity.models import Invitation, Membership, Person, Project, Role
+from identity.models import EmailDomain, IdentityProvider, Invitation, Membership, Person, Project, Role
 from identity.notices import notify, notify_outsider
 from identity.people import clean_email
 from identity.permissions import Permission
@@ -76,18 +76,23 @@ def withdraw(*, by: Caller, invitation_id: int) -> None:
         _record(by.actor, "invitation.withdrawn", found, _projects_of(found))
 
 
-def accept_invitations(*, person: Person, verified_email: str, now: datetime) -> list[Membership]:
+def accept_invitations(
+    *, person: Person, verified_email: str, through: IdentityProvider, now: datetime
+) -> list[Membership]:
     """Make the person, who has just signed in, a member wherever the address was invited.
 
     verified_email: an address that the identity provider vouches for; "" accepts nothing
+    through: who vouches; a tenant's own provider only for that tenant, and for addresses of its confirmed domains
     What the person is a member of already stays as it is. Who runs the platform is no member anywhere.
     """
-    if not verified_email or person.is_operator:
+    email = verified_email.strip().lower()
+    if not email or person.is_operator or through.audience == IdentityProvider.Audience.OPERATORS:
         return []
     with transaction.atomic():
-        waiting = Invitation.objects.filter(
-            email=verified_email.strip().lower(), accepted_at=None, withdrawn_at=None, expires_at__gt=now
-        )
+        waiting = Invitation.objects.filter(email=email, accepted_at=None, withdrawn_at=None, expires_at__gt=now)
+        if through.tenant_id is not None:
+            confirmed = EmailDomain.objects.filter(tenant_id=through.tenant_id, domain=email.rpartition("@")[2])
+            waiting = waiting.filter(Exists(confirmed), tenant_id=through.tenant_id)
         # In one order, as every writer locks the tenants' chains.
         rows = list(waiting.select_for_update(of=("self",)).select_related("tenant").order_by("tenant_id"))
         return [membership for row in rows if (membership := _accept(row, person, now)) is not None]

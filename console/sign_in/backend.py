@@ -14,6 +14,7 @@ from identity import group_rules
 from identity.claims import Claims, claims_of
 from identity.errors import SignInRefusal, SignInRefused
 from identity.id_tokens import verify_id_token
+from identity.invitations import accept_invitations
 from identity.linked_identities import person_for
 from identity.models import Person, ProviderVersion
 from identity.oidc_client import redeem_code, user_info
@@ -87,6 +88,11 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
     def apply_groups(self, person: Person) -> None:
         """Make the memberships what the groups say; not for settings that are only tried."""
         group_rules.apply(person, self.version.provider, self.claims.groups)
+
+    def accept_invitations(self, person: Person) -> None:
+        """Make the person a member where the address that the provider vouches for was invited."""
+        email = self.claims.email if self.claims.email_verified else ""
+        accept_invitations(person=person, verified_email=email, through=self.version.provider, now=timezone.now())
 
     def get_user(self, user_id: Any) -> Person | None:
         """Django's machinery asks by id; whether the session counts, `sessions.sign_in_of` says."""

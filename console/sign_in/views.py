@@ -133,6 +133,7 @@ def _arrived(request: HttpRequest, flow: Flow, version: ProviderVersion) -> Http
     person = backend.authenticate(request, **credentials)
     assert person is not None
     backend.apply_groups(person)
+    backend.accept_invitations(person)
     before = current_sign_in(request)
     is_the_same = before is not None and before.person_id == person.pk and before.provider_id == version.provider_id
     if flow.purpose == Purpose.CHECK and before is not None and is_the_same:

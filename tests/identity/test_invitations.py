@@ -8,16 +8,21 @@ from django.test import override_settings
 from django.utils import timezone
 
 from identity.access import caller_for_key
+from identity.email_domains import confirm_domain
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.invitations import accept_invitations, invitations_for, invite, withdraw
 from identity.members import remove_member
-from identity.models import AuditEvent, Invitation, Membership, NoticeDelivery, Person, Role
+from identity.models import AuditEvent, IdentityProvider, Invitation, Membership, NoticeDelivery, Person, Role
 from identity.people import create_person
 from identity.projects import create_project
 from identity.scopes import Scope
 from tests.support.people import TESTS, as_member, make_cast, make_key, make_operator, make_person
 
 pytestmark = pytest.mark.usefixtures("database")
+
+
+# What decides is whose provider it is: no row is needed.
+SHARED = IdentityProvider(audience=IdentityProvider.Audience.SHARED)
 
 
 def an_address() -> str:
@@ -28,7 +33,7 @@ def signs_in(email: str, *, days_later: int = 0) -> tuple[Person, list[Membershi
     """Somebody whom the identity provider vouches for."""
     person = Person.objects.filter(email=email).first() or create_person(email=email, actor=TESTS)
     now = timezone.now() + timedelta(days=days_later)
-    return person, accept_invitations(person=person, verified_email=email.upper(), now=now)
+    return person, accept_invitations(person=person, verified_email=email.upper(), through=SHARED, now=now)
 
 
 def test_who_was_invited_gets_an_email_and_is_a_member_after_signing_in() -> None:
@@ -70,10 +75,10 @@ def test_I6_nobody_else_accepts_it() -> None:
     cast, email = make_cast(), an_address()
     invite(by=as_member(cast.alice, cast.tenant), email=email, role=Role.OWNER)
     someone = make_person("someone")
-    assert accept_invitations(person=someone, verified_email=someone.email, now=timezone.now()) == []
-    assert accept_invitations(person=someone, verified_email="", now=timezone.now()) == []
+    assert accept_invitations(person=someone, verified_email=someone.email, through=SHARED, now=timezone.now()) == []
+    assert accept_invitations(person=someone, verified_email="", through=SHARED, now=timezone.now()) == []
     operator = make_operator()
-    assert accept_invitations(person=operator, verified_email=email, now=timezone.now()) == []
+    assert accept_invitations(person=operator, verified_email=email, through=SHARED, now=timezone.now()) == []
     assert not Membership.objects.filter(person__in=[someone, operator]).exists()
 
 
@@ -138,3 +143,21 @@ def test_I6_a_key_without_the_scope_invites_nobody() -> None:
     key, _ = make_key(make_cast().tenant, scopes=[Scope.INFERENCE, Scope.KEYS_MANAGE])
     with pytest.raises(Forbidden):
         invite(by=caller_for_key(key), email=an_address(), role=Role.DEVELOPER)
+
+
+def test_I6_a_tenants_own_provider_vouches_for_that_tenant_and_its_domains_only() -> None:
+    cast, person = make_cast(), make_person("erin")
+    domain = f"{uuid.uuid4().hex}.example"
+    confirm_domain(cast.strangers, domain, actor=TESTS)
+    theirs = IdentityProvider(audience=IdentityProvider.Audience.TENANT, tenant=cast.strangers)
+    alice, charlie = as_member(cast.alice, cast.tenant), as_member(cast.charlie, cast.strangers)
+    for by in (alice, charlie):
+        invite(by=by, email=f"erin@{domain}", role=Role.AUDITOR)
+        invite(by=by, email=f"erin@elsewhere.{domain}", role=Role.AUDITOR)
+    now = timezone.now()
+    elsewhere = f"erin@elsewhere.{domain}"
+    assert accept_invitations(person=person, verified_email=elsewhere, through=theirs, now=now) == []
+    [membership] = accept_invitations(person=person, verified_email=f"erin@{domain}", through=theirs, now=now)
+    assert membership.tenant == cast.strangers
+    operators = IdentityProvider(audience=IdentityProvider.Audience.OPERATORS)
+    assert accept_invitations(person=person, verified_email=elsewhere, through=operators, now=now) == []

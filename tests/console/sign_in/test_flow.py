@@ -11,6 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from identity import group_rules, sign_ins
+from identity.invitations import invite
 from identity.models import AuditEvent, IdentityProvider, LinkedIdentity, Person, Role, SignIn
 from tests.console.sign_in.conftest import (
     Door,
@@ -51,6 +52,17 @@ def test_a_newcomer_comes_in_with_the_groups_that_the_provider_tells(cast: Cast,
     door.says("nadia", groups=[])
     assert comes_back(client, door).status_code == 302
     assert client.get(overview).status_code == 404
+
+
+def test_who_was_invited_is_a_member_after_signing_in(cast: Cast, door: Door) -> None:
+    overview = f"/t/{cast.tenant.slug}/"
+    invite(by=as_member(cast.alice, cast.tenant), email=f"erin@{door.domain}", role=Role.AUDITOR)
+    door.says("erin", email_verified=False)
+    assert comes_back(browser(), door, overview).status_code != 302
+    door.says("erin")
+    client = browser()
+    assert comes_back(client, door, overview)["Location"] == overview
+    page(client.get(overview))
 
 
 def test_the_request_asks_for_a_code_with_pkce_nonce_and_state(door: Door) -> None:
