@@ -67,7 +67,7 @@ class Installation:
             say(announcement.welcome(self._address, self._demo))
             say(f"Logs are in {self._home.logs}. Ctrl-C stops everything.")
             say(f"kill -HUP {os.getpid()} starts pages, worker and gateways anew, without a request that fails.")
-            self._supervisor.watch(self._publish)
+            self._supervisor.watch(self._publish, self._prepare_renewal)
         except StopRequestedError as request:
             say(f"\n{request}: stopping; streams that run may finish. (Ctrl-C again: at once.)")
             self._stop()
@@ -92,7 +92,7 @@ class Installation:
         )
         self._start_servers()
         self._prepare_database()
-        self._prepare_pages()
+        self._prepare_pages("--clear")
         self._demo = self._furnish(last_key)
         self._start_engines()
         self._start_doors(listener)
@@ -127,11 +127,20 @@ class Installation:
         else:
             tell_of_broker(self._environment["VALKEY_URL"])
 
-    def _prepare_pages(self) -> None:
+    def _prepare_pages(self, *options: str) -> None:
         with step("Preparing the pages' styles and scripts"):
             packages.install(for_tests=False)
             self._supervisor.run_step("texts", "--compile")
-            self._supervisor.run_step("collectstatic", "--no-input", "--clear", "--verbosity", "0")
+            self._supervisor.run_step("collectstatic", "--no-input", "--verbosity", "0", *options)
+
+    def _prepare_renewal(self) -> bool:
+        """The new pages name files of their own; those of the old ones stay, as some are still being read."""
+        try:
+            self._prepare_pages()
+        except (PackageError, StepError) as error:
+            complain(f"  {error}\n  Everything stays as it was.")
+            return False
+        return True
 
     def _prepare_database(self) -> None:
         with step("Bringing the tables up to date"):

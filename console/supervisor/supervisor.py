@@ -116,14 +116,18 @@ class Supervisor:
             if not has_ended:
                 self.pause(0.05)
 
-    def watch(self, on_change: Callable[[], None]) -> None:
-        """Bring back what dies, for ever; `on_change` after each start. Raises: StopRequestedError."""
+    def watch(self, on_change: Callable[[], None], before_renewal: Callable[[], bool] = lambda: True) -> None:
+        """Bring back what dies, for ever; `on_change` after each start. Raises: StopRequestedError.
+
+        `before_renewal` makes what the new processes need; where it answers False nothing is renewed.
+        """
         logs_due = time.monotonic()
         while True:
             self._pause_and_look_after(TICK_SECONDS, on_change)
             if self._is_renewal_asked:
                 self._is_renewal_asked = False
-                self._renew(on_change)
+                if before_renewal():
+                    self._renew(on_change)
             if time.monotonic() >= logs_due:
                 logs_due = time.monotonic() + LOG_CHECK_SECONDS
                 for log in self._log_folder.glob("*.log"):
