@@ -247,6 +247,8 @@ SCOPE_WORDS = {
     Scope.PROJECTS_MANAGE: _("Create, change and archive projects of the organisation"),
     Scope.BUDGETS_MANAGE: _("Set and end budgets and limits of the whole organisation"),
     Scope.AUDIT_READ: _("Read the audit of the organisation"),
+    Scope.MEMBERS_READ: _("Read members, invitations, access reviews and support sessions"),
+    Scope.MEMBERS_MANAGE: _("Invite, change and remove members of the project who may do no more than the key"),
     Scope.TENANT_MANAGE: _("Read the notices of the organisation, manage its webhooks and settings"),
 }
 
