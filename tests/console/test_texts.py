@@ -20,6 +20,11 @@ def test_texts_are_found_in_templates_and_in_code(in_code: Catalog) -> None:
 
 
 @pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_no_text_is_left_in_english(language: str) -> None:
+    assert texts.untranslated(language) == []
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
 def test_a_translation_names_what_the_english_text_names(language: str) -> None:
     assert texts.odd_placeholders(language) == []
 
