@@ -15,4 +15,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("welcome", welcome, name="welcome"),
     path("", include("console.addresses")),
     path("api/", include("gateway.api.urls")),
+    path("scim/", include("gateway.api.scim.urls")),
 ]

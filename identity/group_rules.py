@@ -15,7 +15,17 @@ from identity import audit
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.members import add_member, change_member, remove_member
-from identity.models import GroupRule, IdentityProvider, Membership, OperatorRole, Person, Project, Role, Tenant
+from identity.models import (
+    GroupRule,
+    IdentityProvider,
+    Membership,
+    OperatorRole,
+    Person,
+    Project,
+    Role,
+    ScimUser,
+    Tenant,
+)
 from identity.permissions import Permission
 from identity.wording import clean_name
 
@@ -124,6 +134,17 @@ def apply(person: Person, provider: IdentityProvider, groups: frozenset[str]) ->
             _add(person, tenant, provider, grant)
 
 
+def given_by(tenant: Tenant, names: frozenset[str]) -> tuple[Role, list[Project] | None] | None:
+    """Role and projects (None: all) that the tenant's rules give for groups of these names, whichever provider they are
+    about; None where no rule fits.
+    """
+    fitting = list(GroupRule.objects.filter(tenant=tenant, group__in=list(names)).prefetch_related("projects"))
+    if not fitting:
+        return None
+    grant = _grant_of(fitting)
+    return grant.role, _projects(tenant, grant)
+
+
 def _grants(provider: IdentityProvider, groups: frozenset[str]) -> dict[int, _Grant]:
     rules = GroupRule.objects.filter(provider=provider, group__in=list(groups), tenant__isnull=False)
     by_tenant: dict[int, list[GroupRule]] = {}
@@ -145,6 +166,8 @@ def _add(person: Person, tenant: Tenant, provider: IdentityProvider, grant: _Gra
     with transaction.atomic():
         if Membership.objects.filter(person=person, tenant=tenant).exists():
             return  # by invitation or SCIM: not ours to change
+        if ScimUser.objects.filter(person=person, tenant=tenant).exists():
+            return  # the directory deactivated them: a sign-in does not bring them back
         try:
             membership = add_member(by=_us(tenant), person=person, role=grant.role, projects=_projects(tenant, grant))
         except Conflict:

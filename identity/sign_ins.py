@@ -114,9 +114,18 @@ def end(sign_in: SignIn, *, reason: str, now: datetime) -> bool:
     return _end(SignIn.objects.filter(pk=sign_in.pk), reason, now) == 1
 
 
-def end_all(person: Person, *, reason: str, now: datetime, but: SignIn | None = None) -> int:
-    """End all sessions of the person (but the one given). Returns how many there were."""
+def end_all(
+    person: Person,
+    *,
+    reason: str,
+    now: datetime,
+    but: SignIn | None = None,
+    through: IdentityProvider | None = None,
+) -> int:
+    """End all sessions of the person (but the one given, or those through a provider only). Returns how many."""
     sessions = _sessions_of(person)
+    if through is not None:
+        sessions = sessions.filter(provider=through)
     return _end(sessions.exclude(pk=but.pk) if but else sessions, reason, now)
 
 

@@ -8,7 +8,9 @@ from console.sign_in.settings_views import (
     activate_provider,
     add_group_rule,
     edit_provider,
+    make_scim_token,
     remove_group_rule,
+    revoke_scim_token,
     sign_in_settings,
     switch_provider_off,
     test_provider,
@@ -40,6 +42,8 @@ urlpatterns: list[URLPattern] = [
     path(f"{_SETTINGS}/off", switch_provider_off, name="settings-sign-in-off"),
     path(f"{_SETTINGS}/groups", add_group_rule, name="group-rule-add"),
     path(f"{_SETTINGS}/groups/<int:rule_id>/remove", remove_group_rule, name="group-rule-remove"),
+    path(f"{_SETTINGS}/tokens", make_scim_token, name="scim-token-make"),
+    path(f"{_SETTINGS}/tokens/<int:token_id>/revoke", revoke_scim_token, name="scim-token-revoke"),
     path("sign-out", SignOutView.as_view(), name="sign-out"),
     path("signed-out", signed_out, name="signed-out"),
 ]

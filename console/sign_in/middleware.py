@@ -20,7 +20,7 @@ from identity.sign_ins import mark_seen
 
 RETRY = timedelta(minutes=5)  # after the provider was away: its outage must not stop who is at work
 NEXT_CHECK = "next_check"
-_SPARED = ("/api/", "/oidc/", "/sign-in", "/sign-out", "/break-glass", "/static/")
+_SPARED = ("/api/", "/scim/", "/oidc/", "/sign-in", "/sign-out", "/break-glass", "/static/")
 
 
 class SignedInMiddleware(AuthenticationMiddleware):

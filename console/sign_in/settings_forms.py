@@ -10,8 +10,20 @@ from identity.access import Caller
 from identity.models import IdentityProvider, Project, ProviderVersion, Role
 from identity.permissions import Permission
 from identity.providers import ProviderSettings, settings_of
+from identity.wording import NAME_LENGTH_MAX
 
 _TEXT = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
+
+
+class ScimTokenForm(forms.Form):
+    """A token for the directory."""
+
+    name = forms.CharField(
+        label=_("Name of the token"),
+        max_length=NAME_LENGTH_MAX,
+        help_text=_("Such as the directory that will use it."),
+        widget=forms.TextInput(attrs=_TEXT | {"id": "scim-token-name"}),
+    )
 
 
 class ProviderForm(forms.Form):

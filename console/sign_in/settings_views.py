@@ -15,9 +15,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.pages import tenant_page
 from console.sign_in.flows import Purpose, redirect_uri, start
 from console.sign_in.sessions import TRIAL
-from console.sign_in.settings_forms import GroupRuleForm, ProviderForm
+from console.sign_in.settings_forms import GroupRuleForm, ProviderForm, ScimTokenForm
 from console.views.settings import settings_page
-from identity import email_domains, group_rules, providers
+from identity import email_domains, group_rules, providers, scim_tokens
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import IdentityProvider, ProviderVersion, Role
@@ -147,11 +147,38 @@ def remove_group_rule(request: HttpRequest, caller: Caller, rule_id: int) -> Htt
     return redirect(_PAGE, slug=caller.tenant.slug)
 
 
+@require_POST
+@tenant_page(Permission.PROVIDER_UPDATE)
+def make_scim_token(request: HttpRequest, caller: Caller) -> HttpResponse:
+    """A token for the organisation's directory. Its text is in this answer, once."""
+    form = ScimTokenForm(request.POST)
+    text = None
+    if form.is_valid():
+        try:
+            _token, text = scim_tokens.make_token(by=caller, name=form.cleaned_data["name"])
+        except Invalid as invalid:
+            form.add_error(invalid.field, invalid.message)
+        except Conflict:
+            form.add_error("name", _("There are too many tokens: revoke one that is not used any more."))
+    return _shown(request, caller, scim_form=None if text else form, scim_text=text)
+
+
+@require_POST
+@tenant_page(Permission.PROVIDER_UPDATE)
+def revoke_scim_token(request: HttpRequest, caller: Caller, token_id: int) -> HttpResponse:
+    """Stops a token at once."""
+    scim_tokens.revoke_token(by=caller, token_id=token_id, now=timezone.now())
+    messages.success(request, _("The token is revoked: the directory is refused from its next request on."))
+    return redirect(_PAGE, slug=caller.tenant.slug)
+
+
 def _shown(
     request: HttpRequest,
     caller: Caller,
     findings: list[Finding] | None = None,
     rule_form: GroupRuleForm | None = None,
+    scim_form: ScimTokenForm | None = None,
+    scim_text: str | None = None,
 ) -> HttpResponse:
     own = providers.provider_of(caller.tenant)
     waiting = providers.version_in_preparation(own) if own else None
@@ -168,6 +195,10 @@ def _shown(
         ],
         "rule_form": rule_form or GroupRuleForm(caller, _usable_providers(caller)),
         "addresses": _addresses(caller),
+        "scim_address": f"{django_settings.PUBLIC_URL}{resolve_url('scim-root', slug=caller.tenant.slug)}",
+        "scim_tokens": scim_tokens.tokens_of(caller),
+        "scim_form": scim_form or ScimTokenForm(),
+        "scim_text": scim_text,
         "link": f"{django_settings.PUBLIC_URL}{resolve_url('tenant-sign-in', slug=caller.tenant.slug)}",
     }
     return settings_page(request, caller, _PAGE, "sign_in", **shown)

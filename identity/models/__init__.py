@@ -23,6 +23,7 @@ from identity.models.notices import (
 from identity.models.operators import OperatorAppointment, OperatorRole, SupportSession
 from identity.models.people import Membership, Person, Role, Theme
 from identity.models.providers import EmailDomain, GroupRule, IdentityProvider, ProviderVersion
+from identity.models.scim import ScimToken, ScimUser
 from identity.models.sign_in import (
     AccessRequest,
     BreakGlassTry,
@@ -65,6 +66,8 @@ __all__ = [
     "Project",
     "ProviderVersion",
     "Role",
+    "ScimToken",
+    "ScimUser",
     "SignIn",
     "SignInLink",
     "SupportSession",

@@ -86,6 +86,7 @@ UNTOLD: dict[str, str] = {
     "identity/notices.py: notify": _DELIVERY,
     "identity/notices.py: notify_outsider": _DELIVERY,
     "identity/projects.py: forget_responsible": "a part of `member.removed`, which tells",
+    "identity/scim_tokens.py: token_of": "when a token was last used",
     "identity/sign_ins.py: mark_checked": "when a session was looked at; its begin and end are told",
     "identity/sign_ins.py: mark_seen": "when a session was looked at; its begin and end are told",
 }

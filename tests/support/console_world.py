@@ -69,6 +69,7 @@ def make_console_world() -> ConsoleWorld:
         "pseudonym": cast.bob.pseudonym,
         "request_id": request_id,
         "rule_id": 1,
+        "token_id": 1,
         "model": house.model.name,
         "budget_id": budget.pk,
         "limit_id": limit.pk,

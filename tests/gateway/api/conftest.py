@@ -11,6 +11,8 @@ from django.test import Client
 
 from identity.scopes import Scope
 from tests.support.ledger import HeldKey, House, LedgerGateway, ledger_gateway, make_house
+from tests.support.people import make_cast
+from tests.support.scim import Directory, directory_of
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ def gateway(database: None, gateway_database_url: str) -> Iterator[LedgerGateway
     """What moves money."""
     with ledger_gateway(gateway_database_url) as gateway:
         yield gateway
+
+
+@pytest.fixture
+def directory(database: None) -> Directory:
+    """The directory of alice's tenant, with a token that she made."""
+    cast = make_cast()
+    return directory_of(cast, cast.alice)
 
 
 def problem_of(response: Any) -> dict[str, Any]:

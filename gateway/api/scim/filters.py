@@ -1,0 +1,50 @@
+"""Which users a list shows: the one filter that directories use, and the page (RFC 7644, 3.4.2)."""
+
+import json
+import re
+
+from django.db.models import QuerySet
+
+from gateway.api.scim.answers import ScimError
+from gateway.api.scim.resources import USER
+from identity.models import ScimUser
+
+COUNT_MAX = 200
+_COUNT = 100
+_EQUALS = re.compile(
+    rf'\s*(?:{re.escape(USER)}:)?(username|externalid|id)\s+eq\s+("(?:[^"\\]|\\.){{0,1000}}")\s*', re.IGNORECASE
+)
+_COLUMNS = {"username": "user_name__iexact", "externalid": "external_id", "id": "person__pseudonym"}
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def filtered(users: QuerySet[ScimUser], text: str | None) -> QuerySet[ScimUser]:
+    """The users that the filter is about; all without one. Raises `ScimError`."""
+    if text is None:
+        return users
+    found = _EQUALS.fullmatch(text)
+    if found is None:
+        raise ScimError("invalidFilter", 'A filter is: userName eq "...", externalId eq "..." or id eq "...".')
+    try:
+        value = json.loads(found[2])
+    except ValueError:
+        raise ScimError("invalidFilter", "The filter's value is no JSON text.") from None
+    name = found[1].lower()
+    if not value.isprintable() or not value or (name == "id" and not _UUID.fullmatch(value)):
+        return users.none()
+    return users.filter(**{_COLUMNS[name]: value})
+
+
+def page_of(parameters: dict[str, str]) -> tuple[int, int]:
+    """`startIndex` (from 1) and `count` (0 to 200), out-of-range ones moved into it. Raises `ScimError`."""
+    start = max(1, _number(parameters, "startIndex", 1))
+    return start, min(COUNT_MAX, max(0, _number(parameters, "count", _COUNT)))
+
+
+def _number(parameters: dict[str, str], name: str, default: int) -> int:
+    text = parameters.get(name, "")
+    if not text:
+        return default
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise ScimError("invalidValue", f"{name} must be a whole number.")
+    return int(text)
