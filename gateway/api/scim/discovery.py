@@ -122,9 +122,10 @@ _ATTRIBUTES = [
         "emails",
         "The address, of a confirmed domain; one is kept",
         "complex",
+        required=True,
         multiValued=True,
         subAttributes=[
-            _attribute("value", "The address"),
+            _attribute("value", "The address", required=True),
             _attribute("type", "Always work", canonicalValues=["work"]),
             _attribute("primary", "Always true", "boolean"),
         ],

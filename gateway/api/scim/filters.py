@@ -1,7 +1,10 @@
-"""Which users a list shows: the one filter that directories use, and the page (RFC 7644, 3.4.2)."""
+"""Which users a list shows, and what of them: the one filter that directories use, the page (RFC 7644, 3.4.2), and the
+attributes (3.9).
+"""
 
 import json
 import re
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -11,6 +14,7 @@ from identity.models import ScimUser
 
 COUNT_MAX = 200
 _COUNT = 100
+_ALWAYS = ("id", "schemas")
 _EQUALS = re.compile(
     rf'\s*(?:{re.escape(USER)}:)?(username|externalid|id)\s+eq\s+("(?:[^"\\]|\\.){{0,1000}}")\s*', re.IGNORECASE
 )
@@ -39,6 +43,22 @@ def page_of(parameters: dict[str, str]) -> tuple[int, int]:
     """`startIndex` (from 1) and `count` (0 to 200), out-of-range ones moved into it. Raises `ScimError`."""
     start = max(1, _number(parameters, "startIndex", 1))
     return start, min(COUNT_MAX, max(0, _number(parameters, "count", _COUNT)))
+
+
+def selected(resource: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+    """The attributes that the client wants (`attributes`, `excludedAttributes`), whole ones; some always come."""
+    wanted, excluded = (_names(parameters.get(name, "")) for name in ("attributes", "excludedAttributes"))
+    return {
+        name: value
+        for name, value in resource.items()
+        if name in _ALWAYS or (name.lower() not in excluded and (not wanted or name.lower() in wanted))
+    }
+
+
+def _names(text: str) -> set[str]:
+    """Names of attributes in lower case, without the schema before and the part behind."""
+    names = (name.strip().lower().removeprefix(f"{USER.lower()}:") for name in text.split(","))
+    return {name.split(".")[0] for name in names if name}
 
 
 def _number(parameters: dict[str, str], name: str, default: int) -> int:

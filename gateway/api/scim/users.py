@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gateway.api.scim.answers import listed
-from gateway.api.scim.filters import filtered, page_of
+from gateway.api.scim.filters import filtered, page_of, selected
 from gateway.api.scim.patch import patched
 from gateway.api.scim.resources import location_of, resource_of, user_of_body
 from gateway.api.scim.view import ScimView
@@ -23,14 +23,15 @@ class UsersView(ScimView):
         users = filtered(
             users_of(self.token(request).tenant).select_related("tenant"), request.query_params.get("filter")
         )
-        start, count = page_of(request.query_params.dict())
+        parameters = request.query_params.dict()
+        start, count = page_of(parameters)
         page = users[start - 1 : start - 1 + count]
-        return listed([resource_of(user) for user in page], total=users.count(), start=start)
+        return listed([selected(resource_of(user), parameters) for user in page], total=users.count(), start=start)
 
     def post(self, request: Request, slug: str) -> Response:
         """A new one."""
         user = user_of_body(request.data)
-        return _answer(create_user(token=self.token(request), user=user, now=timezone.now()), 201)
+        return _answer(request, create_user(token=self.token(request), user=user, now=timezone.now()), 201)
 
 
 class UserView(ScimView):
@@ -38,7 +39,7 @@ class UserView(ScimView):
 
     def get(self, request: Request, slug: str, pseudonym: UUID) -> Response:
         """As it is."""
-        return _answer(user_of(self.token(request).tenant, pseudonym))
+        return _answer(request, user_of(self.token(request).tenant, pseudonym))
 
     def put(self, request: Request, slug: str, pseudonym: UUID) -> Response:
         """Replaced."""
@@ -57,8 +58,9 @@ class UserView(ScimView):
 
     def _changed(self, request: Request, pseudonym: UUID, change: Change) -> Response:
         token = self.token(request)
-        return _answer(change_user(token=token, pseudonym=pseudonym, change=change, now=timezone.now()))
+        return _answer(request, change_user(token=token, pseudonym=pseudonym, change=change, now=timezone.now()))
 
 
-def _answer(row: ScimUser, status: int = 200) -> Response:
-    return Response(resource_of(row), status=status, headers={"Location": location_of(row)})
+def _answer(request: Request, row: ScimUser, status: int = 200) -> Response:
+    shown = selected(resource_of(row), request.query_params.dict())
+    return Response(shown, status=status, headers={"Location": location_of(row)})

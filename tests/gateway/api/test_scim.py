@@ -167,6 +167,10 @@ def test_lists_are_filtered_and_paged(directory: Directory) -> None:
     assert [user["userName"] for user in page["Resources"]] == names[1:2]
     assert directory.ask("GET", "/Users?count=0").json()["Resources"] == []
     assert len(directory.ask("GET", "/Users?startIndex=-5&count=9999").json()["Resources"]) == 3
+    wanted = directory.ask("GET", "/Users?attributes=userName,emails.value&count=1").json()["Resources"][0]
+    assert set(wanted) == {"schemas", "id", "userName", "emails"}
+    kept = directory.ask("GET", f"/Users/{wanted['id']}?excludedAttributes=displayName,{USER}:name,id").json()
+    assert set(kept) == {"schemas", "id", "userName", "emails", "active", "externalId", "meta"}
     for wrong in ('displayName co "a"', "userName eq ann", 'userName eq "a" or userName eq "b"'):
         refused(directory.ask("GET", f"/Users?{urlencode({'filter': wrong})}"), 400, "invalidFilter")
     refused(directory.ask("GET", "/Users?count=many"), 400, "invalidValue")
