@@ -8,13 +8,13 @@ a stranger writes into no tenant's chain.
 
 import logging
 from collections.abc import Mapping
+from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
 
 from identity import audit
 from identity.audit_signing import utc_text
-from identity.key_format import find_key
-from identity.models import AuditRefusalCount, Tenant
+from identity.models import ApiKey, AuditRefusalCount, Tenant
 
 logger = logging.getLogger("beffroi.audit")
 
@@ -42,9 +42,9 @@ def record_refusal(
     status: 403 or 404; route: the name of the address; asked: the ids in it; lacks: the permission, where one lacked
     Never raises for want of the database: a refusal stays one.
     """
-    ids = {name: str(value) for name, value in asked.items() if _may_be_told(str(value))}
-    detail = {"status": status, "asked": ids} | ({"lacks": lacks} if lacks else {})
     try:
+        ids = {name: str(value) for name, value in asked.items() if _names_something(name, value)}
+        detail = {"status": status, "asked": ids} | ({"lacks": lacks} if lacks else {})
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(_COUNT, [tenant.pk if tenant else None, actor.kind.value, actor.name])
@@ -75,5 +75,10 @@ def close_hours() -> None:
                 )
 
 
-def _may_be_told(value: str) -> bool:
-    return len(value) <= _LONGEST_VALUE and value.isprintable() and not find_key(value.encode())
+def _names_something(name: str, value: object) -> bool:
+    """Whether it is the id of something that there is: another word in an address may be a piece of a prompt (I5)."""
+    if isinstance(value, str):
+        known = {"slug": Tenant.objects.filter(slug=value), "lookup": ApiKey.objects.filter(lookup=value)}
+        known["key_id"] = known["lookup"]
+        return "\0" not in value and name in known and known[name].exists()
+    return isinstance(value, int | UUID)

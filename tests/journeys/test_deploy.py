@@ -24,7 +24,7 @@ def load(beffroi: Installation) -> Load:
         chat(model, key, stream=False, simulate=QUICK),
         chat(model, key, stream=True, simulate=QUICK),
         chat(model, key, stream=True, max_tokens=60, simulate=SLOW),
-        page("/"),
+        page("/sign-in"),
         page("/api/key", key),
         form("/sign-out", 403),
     ]

@@ -78,7 +78,7 @@ def load(given: Installation) -> Load:
     asks: list[Ask] = [
         chat(model, key, stream=False, simulate=QUICK),
         chat(model, key, stream=True, simulate=QUICK),
-        page("/"),
+        page("/sign-in"),
         page("/api/key", key),
     ]
     return Load(lambda: http.client.HTTPConnection("127.0.0.1", given.port, timeout=60), asks * 2, PAUSE_S)

@@ -76,7 +76,6 @@ def test_each_sign_in_link_opens_a_page(beffroi: Installation, role: str) -> Non
     assert url in printed(beffroi, "Sign in")
     with browser.open(url, timeout=30) as page:
         assert page.status == 200
-        assert page.url == beffroi.demo["console_url"]
+        assert page.url.startswith(beffroi.demo["console_url"])
         text = page.read().decode()
-    assert "gpt-oss:120b" in text
-    assert "curl" in text
+    assert ("Support sessions" if role == "operator" else "Ville de Valbourg") in text
