@@ -42,6 +42,11 @@ def create_tenant(
     return tenant
 
 
+def is_tenant(slug: str) -> bool:
+    """Whether there is one of this slug."""
+    return Tenant.objects.filter(slug=slug).exists()
+
+
 def rename_tenant(tenant: Tenant, name: str, *, actor: audit.Actor) -> None:
     """Give the tenant another name on screen and bills; its slug stays. Raises `Invalid`."""
     name = clean_name(name)

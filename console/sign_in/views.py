@@ -24,6 +24,7 @@ from identity.id_tokens import TokenRefused
 from identity.models import Person, ProviderVersion, SignIn
 from identity.oidc_client import CodeRefused
 from identity.oidc_discovery import ProviderAway, ProviderTrouble
+from identity.tenants import is_tenant
 
 logger = logging.getLogger("beffroi.sign_in")
 
@@ -60,7 +61,8 @@ def sign_in_page(request: HttpRequest) -> HttpResponse:
 @require_GET
 def tenant_sign_in(request: HttpRequest, slug: str) -> HttpResponse:
     """A tenant's link: through its own provider, else the shared one. A slug that is none looks like the latter."""
-    request.session[ASKED_TENANT] = slug
+    if is_tenant(slug):  # another word in an address is kept nowhere (I5)
+        request.session[ASKED_TENANT] = slug
     version = providers.version_for_tenant(slug) or providers.shared_version()
     query = urlencode({"next": resolve_url("overview", slug=slug)})
     if version is None:
