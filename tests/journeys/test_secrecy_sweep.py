@@ -25,6 +25,7 @@ from tests.gateway.relay.leaving import half_close, reset
 from tests.journeys import canary_requests, echoing_engine
 from tests.journeys.canaries import Family, Found, cores, family_of, files_of, open_files_of, search
 from tests.journeys.canary_requests import CHAT, Request, send
+from tests.journeys.conversation import talk
 from tests.journeys.spies import Broker, Bystander, Statements, rows_of, superuser, tell
 from tests.support.installation import Installation, wait_for
 from tests.support.wire import request as wire_request
@@ -103,6 +104,7 @@ class Outcome:
     statuses: dict[str, list[tuple[str, int]]]
     limits: dict[int, str]
     cores: list[str]
+    said_in_the_console: str
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,7 @@ def outcome(sweep: Sweep) -> Outcome:
     bystander = Bystander(beffroi.port, sweep.keys["stranger"], sweep.models["chat"], CONTROL.at("bystander"))
     statuses = speak(sweep)
     limits = {pid: Path(f"/proc/{pid}/limits").read_text() for pid in beffroi.pids()}
+    said_in_the_console = talk(beffroi, sweep.models["chat"], SAID.at("message"), SAID.at("instructions"))
     leave(sweep)
     kill(sweep)
     statuses |= lose_database(sweep)
@@ -128,7 +131,7 @@ def outcome(sweep: Sweep) -> Outcome:
         broker.close()
         secrets = [text.split("_")[2] for text in sweep.keys.values()]
         found = search(everything, (SAID, LABEL, KEPT, SOUGHT, CONTROL), secrets)
-    return Outcome(found, statuses, limits, cores(sweep.began_at))
+    return Outcome(found, statuses, limits, cores(sweep.began_at), said_in_the_console)
 
 
 def speak(sweep: Sweep) -> dict[str, list[tuple[str, int]]]:
@@ -293,3 +296,8 @@ def test_every_way_to_fail_was_taken(outcome: Outcome) -> None:
     # They waited for the database, or were told to come back: it may be away for a shorter time than they wait.
     assert set() < {status for _, status in statuses["database away"]} <= {200, 400, 503}
     assert {200, 500, 503} <= {status for _, status in statuses["tables hidden"]}
+
+
+def test_what_was_said_in_the_console_was_answered(outcome: Outcome) -> None:
+    assert "chat.completion.chunk" in outcome.said_in_the_console
+    assert "[DONE]" in outcome.said_in_the_console
