@@ -145,6 +145,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _served_over_tls
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600  # seconds; a working day, after which a person signs in again
+# Who does nothing for so long is signed out (an hour: NIST SP 800-63B-4, 2.2.3).
+SESSION_IDLE = timedelta(minutes=env.integer("BEFFROI_SESSION_IDLE_MINUTES", 60, minimum=5, maximum=720))
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _served_over_tls else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = False  # the organisation's other hosts are not ours to decide about
 # Only the gateway can reach Django's socket, and it sets this header itself.

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from identity import audit
 from identity.access import memberships_of
+from identity.access_news import tell_access_changed
 from identity.api_keys import revoke_keys_of_person
 from identity.audit_signing import utc_text
 from identity.errors import Conflict, Forbidden
@@ -65,6 +66,7 @@ def erase_person(person: Person, *, actor: audit.Actor) -> None:
         tenants = list(Tenant.objects.filter(memberships__person=person).select_for_update(no_key=True).order_by("pk"))
         _require_other_owners(person, tenants)
         name, email = locked.name, locked.email
+        tell_access_changed([person.pk])
         revoked = revoke_keys_of_person(locked, actor=actor)
         for _relation, rows in _belongings(locked):
             rows.delete()

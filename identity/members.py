@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller, scopes_of
+from identity.access_news import tell_access_changed
 from identity.api_keys import revoke_api_key, revoke_keys_of_person
 from identity.errors import Conflict, Forbidden, NotFound
 from identity.key_handover import hand_over_keys, tell_of_keys_left
@@ -71,6 +72,7 @@ def change_member(*, by: Caller, person: Person, role: Role, projects: Sequence[
         before = described(Role(membership.role), projects_of(membership))
         Membership.objects.filter(pk=membership.pk).update(role=role, in_all_projects=projects is None)
         membership.projects.set(projects or [])
+        tell_access_changed([person.pk])
         _narrow_keys(by, person, role, projects)
         _tell(by, "member.changed", {"name": str(person), "by": name_of(by), "role": role.value})
         detail = described(role, projects) | {"role_before": before["role"], "projects_before": before["projects"]}
@@ -89,6 +91,7 @@ def remove_member(*, by: Caller, person: Person, heir: Person | None = None) -> 
         membership = _locked_membership(by, person)
         _require_another_owner(membership)
         membership.delete()
+        tell_access_changed([person.pk])
         handed_over = hand_over_keys(tenant=by.tenant, leaving=person, heir=heir, actor=by.actor) if heir else 0
         revoked = revoke_keys_of_person(person, tenant=by.tenant, actor=by.actor)
         forget_responsible(by.tenant, person, heir)

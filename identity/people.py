@@ -6,6 +6,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from identity import audit
+from identity.access_news import tell_access_changed
 from identity.api_keys import revoke_keys_of_person
 from identity.errors import Conflict, Invalid
 from identity.models import OperatorAppointment, OperatorRole, Person
@@ -48,6 +49,7 @@ def switch_person_off(person: Person, *, actor: audit.Actor) -> bool:
     with transaction.atomic():
         if not Person.objects.filter(pk=person.pk, is_active=True).update(is_active=False):
             return False
+        tell_access_changed([person.pk])
         revoked = revoke_keys_of_person(person, actor=actor)
         audit.record(actor=actor, action="person.switched_off", target=person, detail={"keys_revoked": revoked})
     person.refresh_from_db()

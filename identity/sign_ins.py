@@ -9,17 +9,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from identity import audit
 from identity.access import tenants_of
+from identity.access_news import tell_access_changed
 from identity.claims import Claims
 from identity.errors import NotFound
 from identity.models import IdentityProvider, Person, SignIn, Tenant
 
-# A working day, after which a person signs in again, whatever they do meanwhile.
+# A working day, after which a person signs in again, whatever they do meanwhile. Who does nothing: `SESSION_IDLE`.
 LIFETIME = timedelta(hours=12)
 # How often "last seen" is written: a page's reader moves about more often than anybody wants to know.
 SEEN_EVERY = timedelta(minutes=1)
@@ -99,7 +101,7 @@ def open_sign_in(session_key: str) -> SignIn | None:
 
 
 def mark_seen(sign_in: SignIn, now: datetime) -> None:
-    """Remember that the session is used, once a minute."""
+    """Remember that the person uses the session, once a minute: what a page asks by itself is no use."""
     if now - sign_in.last_seen_at >= SEEN_EVERY:
         SignIn.objects.filter(pk=sign_in.pk, last_seen_at__lt=now).update(last_seen_at=now)
 
@@ -175,7 +177,9 @@ def summary_of(user_agent: str) -> str:
 
 
 def _live() -> QuerySet[SignIn]:
-    return SignIn.objects.filter(ended_at=None, began_at__gt=Now() - LIFETIME)
+    """Within both time-outs (NIST SP 800-63B-4, 2.2.3): since the sign-in, and since the person last did something."""
+    mine = SignIn.objects.filter(ended_at=None, began_at__gt=Now() - LIFETIME)
+    return mine.filter(last_seen_at__gt=Now() - settings.SESSION_IDLE)
 
 
 def _sessions_of(person: Person) -> QuerySet[SignIn]:
@@ -190,6 +194,7 @@ def _end(sessions: QuerySet[SignIn], reason: str, now: datetime) -> int:
         open_ones = sessions.filter(ended_at=None).select_for_update(of=("self",))
         ended = list(open_ones.select_related("person", "provider__tenant").order_by("id"))
         SignIn.objects.filter(pk__in=[row.pk for row in ended]).update(ended_at=now, end_reason=reason)
+        tell_access_changed(row.person_id for row in ended)
         told = [(tenant, row) for row in ended for tenant in _chains_of(row.person, row.provider)]
         for tenant, row in sorted(told, key=lambda pair: pair[0].pk if pair[0] else 2**63):
             audit.record(

@@ -6,16 +6,18 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error
 
+from console.live.access_news import AccessNews
 from console.live.audience import SIGNED_OUT, TOO_MANY, Audience, Refused, audience, is_own_origin, session_key_of
 from console.live.watch import Watcher
 
 # Windows of one person in this process; the next one is refused and asks every 15 s instead.
 SOCKETS_A_PERSON_MAX = 8
-# So long may a socket outlive its session or membership.
+# So long may a socket outlive its session or membership where the news of their end is missed.
 CHECK_EVERY_S = 15.0
 COME_BACK = 1012  # "service restart" (IANA): the page opens another socket
 
 watcher = Watcher()
+access_news = AccessNews()
 _open: dict[int, int] = {}
 
 
@@ -40,7 +42,8 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._audience = found
         _open[found.person_id] = _open.get(found.person_id, 0) + 1
         watcher.add(found.reader, self._tell)
-        self._checks = asyncio.create_task(self._check())
+        self._checks = asyncio.create_task(self._check_often())
+        access_news.add(found.person_id, self._check)
 
     async def disconnect(self, code: int) -> None:
         """The window was closed, or we closed it."""
@@ -57,24 +60,28 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         slug: str = self.scope["url_route"]["kwargs"]["slug"]
         return await database_sync_to_async(audience)(key, slug) if key else SIGNED_OUT
 
-    async def _check(self) -> None:
-        """A session that ends elsewhere, a member who is removed or moved: the socket must not outlive them."""
+    async def _check_often(self) -> None:
         while self._audience is not None:
             await asyncio.sleep(CHECK_EVERY_S)
-            found: Audience | Refused | None
-            try:
-                found = await self._ask()
-            except Error:  # who cannot be asked for is not trusted: the page comes back
-                found = None
-            if found != self._audience:
-                self._leave()
-                await self.close(code=found.code if isinstance(found, Refused) else COME_BACK)
+            await self._check()
+
+    async def _check(self) -> None:
+        """A session that ends elsewhere, a member who is removed or moved: the socket must not outlive them."""
+        found: Audience | Refused | None
+        try:
+            found = await self._ask()
+        except Error:  # who cannot be asked for is not trusted: the page comes back
+            found = None
+        if self._audience is not None and found != self._audience:
+            self._leave()
+            await self.close(code=found.code if isinstance(found, Refused) else COME_BACK)
 
     def _leave(self) -> None:
         gone, self._audience = self._audience, None
         if gone is None:
             return
         watcher.remove(gone.reader, self._tell)
+        access_news.remove(gone.person_id, self._check)
         _open[gone.person_id] -= 1
         if not _open[gone.person_id]:
             del _open[gone.person_id]

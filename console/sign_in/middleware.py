@@ -20,6 +20,8 @@ from identity.sign_ins import mark_seen
 
 RETRY = timedelta(minutes=5)  # after the provider was away: its outage must not stop who is at work
 NEXT_CHECK = "next_check"
+# A part of a page asks by itself (hx-headers in the template): nobody needs to be there, so the session may still end.
+UNATTENDED = "X-Beffroi-Unattended"
 _SPARED = ("/api/", "/scim/", "/oidc/", "/sign-in", "/sign-out", "/break-glass", "/static/")
 
 
@@ -78,7 +80,8 @@ def _user_of(request: HttpRequest) -> Person | AnonymousUser:
     sign_in = current_sign_in(request)
     if sign_in is None:
         return AnonymousUser()
-    mark_seen(sign_in, timezone.now())
+    if not request.headers.get(UNATTENDED):
+        mark_seen(sign_in, timezone.now())
     return sign_in.person
 
 

@@ -5,13 +5,16 @@ import contextlib
 import socket as sockets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import uvicorn
 import websockets
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection
+from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 from websockets.sync import client
 from websockets.sync.client import ClientConnection
@@ -19,10 +22,14 @@ from websockets.sync.client import ClientConnection
 from billing.usage import Reader
 from console.live import socket as live
 from console.live import watch
-from identity.models import Membership, Person, Role
-from tests.support.console import session_of
+from identity.access import Caller
+from identity.erasure import erase_person
+from identity.members import remove_member
+from identity.models import Membership, Person, Role, SignIn
+from identity.people import switch_person_off
+from tests.support.console import session_of, signed_in
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house
-from tests.support.people import make_person
+from tests.support.people import TESTS, make_person
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +154,76 @@ def test_a_socket_ends_when_its_member_is_confined_to_projects(address: str, hou
     wait_until_watched()
     Membership.objects.filter(person=alice).update(in_all_projects=False)
     assert closed_with(window) == live.COME_BACK
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sockets' own checks come too late to be what ends one."""
+    monkeypatch.setattr(live, "CHECK_EVERY_S", 60.0)
+
+
+def wait_until_heard() -> None:
+    """Until PostgreSQL would tell our server whose access changed."""
+    listening = (
+        "select count(*) from pg_stat_activity where application_name = 'beffroi live pages' and query like 'listen%'"
+    )
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(listening)
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody listens")
+
+
+def ends_at_once(window: ClientConnection) -> int | None:
+    """The code it was closed with; fails where that took longer than nobody notices."""
+    begun = time.monotonic()
+    code = closed_with(window)
+    assert time.monotonic() - begun < 2
+    return code
+
+
+def test_signing_out_ends_the_sockets_of_that_session_at_once_and_no_others(
+    address: str, house: House, alice: Person, patient: None
+) -> None:
+    session, other = session_of(alice), session_of(alice)
+    window = listen(address, house, session)
+    with listen(address, house, other) as another:
+        wait_until_heard()
+        browser = signed_in(None)
+        browser.cookies["sessionid"] = session
+        assert browser.post("/sign-out").status_code == 302
+        assert ends_at_once(window) == 4401
+        with pytest.raises(TimeoutError):
+            another.recv(timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (lambda house, person: switch_person_off(person, actor=TESTS), 4401),
+        (lambda house, person: erase_person(person, actor=TESTS), 4401),
+        (lambda house, person: remove_member(by=Caller.system("tests", house.tenant), person=person), 4404),
+    ],
+    ids=["switched off", "erased", "removed"],
+)
+def test_who_is_switched_off_erased_or_removed_hears_nothing_any_more_at_once(
+    address: str, house: House, patient: None, end: Callable[[House, Person], Any], code: int
+) -> None:
+    bob = make_person("bob", house.tenant, Role.DEVELOPER)
+    window = listen(address, house, session_of(bob))
+    wait_until_heard()
+    end(house, bob)
+    assert ends_at_once(window) == code
+
+
+def test_an_open_socket_keeps_no_idle_session_alive(address: str, house: House, alice: Person) -> None:
+    window = listen(address, house, session_of(alice))
+    wait_until_watched()
+    SignIn.objects.filter(person=alice).update(last_seen_at=timezone.now() - timedelta(hours=2))
+    assert closed_with(window) == 4401
 
 
 def test_a_person_has_so_many_windows(

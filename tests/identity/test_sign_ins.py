@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from identity import access, access_requests, email_domains, group_rules, sign_ins
 from identity.access import Caller
@@ -359,6 +360,17 @@ def test_a_session_ends_after_a_working_day_whatever_happens_meanwhile(cast: Cas
     SignIn.objects.filter(person=cast.bob).update(began_at=NOW - sign_ins.LIFETIME, last_seen_at=NOW)
     assert sign_ins.open_sign_in(key) is None
     assert not sign_ins.sessions_of(cast.bob).exists()
+
+
+def test_a_session_ends_when_its_person_did_nothing_for_an_hour(cast: Cast, settings: Settings) -> None:
+    key = session(cast.bob)
+    SignIn.objects.filter(person=cast.bob).update(last_seen_at=timezone.now() - timedelta(minutes=59))
+    assert sign_ins.open_sign_in(key)
+    SignIn.objects.filter(person=cast.bob).update(last_seen_at=timezone.now() - timedelta(minutes=61))
+    assert sign_ins.open_sign_in(key) is None
+    assert not sign_ins.sessions_of(cast.bob).exists()
+    settings.SESSION_IDLE = timedelta(hours=2)
+    assert sign_ins.open_sign_in(key)
 
 
 def test_who_came_through_a_tenants_provider_ends_no_session_elsewhere(cast: Cast) -> None:
