@@ -17,6 +17,7 @@ import django
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from console.supervisor import packages
 from tests.support.servers import servers  # it makes the environment that Django's settings read
 
 django.setup()
@@ -24,6 +25,7 @@ django.setup()
 from console import texts  # noqa: E402  # it needs Django
 
 texts.compile_all()
+packages.install(for_tests=True)  # the pages' style and scripts: a fresh clone has none
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from console.supervisor import packages
 from tests.journeys import node
 from tests.journeys.bill import Bill
 from tests.support.installation import Installation
@@ -21,7 +20,6 @@ Run = Callable[[str], Any]
 @pytest.fixture(scope="module")
 def run(beffroi: Installation, keys: dict[str, str]) -> Run:
     """Runs a function of the script and gives what it found."""
-    packages.install(for_tests=True)
     environment = {"BASE_URL": beffroi.base_url, "API_KEY": beffroi.demo["api_key"]}
     environment |= {"WEAK_KEY": keys["cannot_infer"], "POOR_KEY": keys["poor"]}
     return lambda scenario: node.run(SCRIPT, scenario, **environment)

@@ -20,7 +20,6 @@ import uvicorn
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-from console.supervisor import packages
 from identity.models import Person
 from tests.support.console import session_of
 
@@ -96,7 +95,6 @@ def open_browser() -> Iterator[Browser]:
     if executable is None:
         assert not os.environ.get("CI"), "no Chromium: .ci/run installs it"
         pytest.skip("no Chromium on this machine: apt install chromium")
-    packages.install(for_tests=True)
     with _serving() as address, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield Browser(chromium, address)

@@ -37,7 +37,6 @@ class RealProvider:
 @contextmanager
 def oidc_provider(settings: dict[str, str]) -> Iterator[RealProvider]:
     """npm's. `settings`: CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, LOGOUT_URI, AFTER_URI, and PORT to come back on."""
-    packages.install(for_tests=True)
     with _started([str(packages.NODE), str(_SUPPORT / "oidc_provider.mjs")], settings) as provider:
         yield provider
 
