@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, transaction
 
 from identity import audit
 from identity.audit_signing import utc_text
+from identity.key_format import is_lookup
 from identity.models import ApiKey, AuditRefusalCount, Tenant
 
 logger = logging.getLogger("beffroi.audit")
@@ -43,7 +44,7 @@ def record_refusal(
     Never raises for want of the database: a refusal stays one.
     """
     try:
-        ids = {name: str(value) for name, value in asked.items() if _names_something(name, value)}
+        ids = {name: str(value) for name, value in asked.items() if _names_something(name, value, tenant)}
         detail = {"status": status, "asked": ids} | ({"lacks": lacks} if lacks else {})
         with transaction.atomic():
             with connection.cursor() as cursor:
@@ -75,10 +76,13 @@ def close_hours() -> None:
                 )
 
 
-def _names_something(name: str, value: object) -> bool:
-    """Whether it is the id of something that there is: another word in an address may be a piece of a prompt (I5)."""
+def _names_something(name: str, value: object, tenant: Tenant | None) -> bool:
+    """Whether it is the id of something that there is: another word in an address may be a piece of a prompt (I5).
+
+    So the database is asked for nothing that has not a look-up's form: it shows its statements to operators.
+    """
+    if name == "slug":
+        return tenant is not None and value == tenant.slug
     if isinstance(value, str):
-        known = {"slug": Tenant.objects.filter(slug=value), "lookup": ApiKey.objects.filter(lookup=value)}
-        known["key_id"] = known["lookup"]
-        return "\0" not in value and name in known and known[name].exists()
+        return name in ("lookup", "key_id") and is_lookup(value) and ApiKey.objects.filter(lookup=value).exists()
     return isinstance(value, int | UUID)

@@ -31,6 +31,7 @@ _LOOKUP_AT = len(PREFIX)
 _SECRET_AT = _LOOKUP_AT + LOOKUP_LENGTH + 1
 _CRC_AT = _SECRET_AT + SECRET_LENGTH + 1
 KEY_LENGTH = _CRC_AT + CRC_LENGTH
+_LOOKUP = re.compile(f"[0-9A-Za-z]{{{LOOKUP_LENGTH}}}")
 _LIKELY_KEY = re.compile(rb"(?=(bfr_[0-9A-Za-z]{10}_[0-9A-Za-z]{33}_[0-9A-Za-z]{6}))")
 
 
@@ -68,6 +69,11 @@ def parse_key(text: bytes | str) -> ParsedKey | None:
     if text[:_LOOKUP_AT] != _PREFIX_BYTES or not lookup.isalnum() or not secret.isalnum():
         return None
     return ParsedKey(lookup.decode(), body[_LOOKUP_AT:])
+
+
+def is_lookup(text: str) -> bool:
+    """Whether it has the form of a look-up."""
+    return _LOOKUP.fullmatch(text) is not None
 
 
 def digest(secret: bytes, pepper: bytes) -> bytes:

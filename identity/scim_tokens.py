@@ -72,9 +72,11 @@ def tokens_of(caller: Caller) -> QuerySet[ScimToken]:
 
 def token_of(text: str, *, slug: str, now: datetime) -> ScimToken | None:
     """The tenant's live token of this text, its use noted. None: no such token there."""
-    live = ScimToken.objects.select_related("tenant").filter(revoked_at=None, tenant__slug=slug)
+    live = ScimToken.objects.select_related("tenant").filter(revoked_at=None)
     token = live.filter(digest=_digest_of(text)).first()
-    if token is not None and (token.last_used_at is None or now - token.last_used_at >= _NOTED_EVERY):
+    if token is None or token.tenant.slug != slug:
+        return None
+    if token.last_used_at is None or now - token.last_used_at >= _NOTED_EVERY:
         ScimToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
 

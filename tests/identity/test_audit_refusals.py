@@ -39,9 +39,17 @@ def test_X4_the_first_refusals_of_an_hour_are_told_and_the_rest_is_counted(monke
 def test_what_was_asked_for_never_brings_a_secret_or_a_flood_into_the_chain() -> None:
     cast = make_cast()
     key, text = make_key(cast.tenant)
-    asked = {"lookup": text, "slug": "x" * 500, "id": "a\nb", "fine": "abc"}
+    asked = {"lookup": text, "key_id": "0123456789", "slug": "x" * 500, "id": "a\nb", "model": "abc", "project_id": 7}
     assert record_refusal(actor=Actor.key(key), tenant=cast.tenant, status=404, route="key", asked=asked)
-    assert AuditEvent.objects.get(tenant=cast.tenant, action="access.refused").detail["asked"] == {"fine": "abc"}
+    assert AuditEvent.objects.get(tenant=cast.tenant, action="access.refused").detail["asked"] == {"project_id": "7"}
+
+
+def test_what_was_asked_for_is_told_where_there_is_such_a_thing() -> None:
+    cast = make_cast()
+    key, _ = make_key(cast.tenant)
+    asked = {"lookup": key.lookup, "slug": cast.tenant.slug}
+    assert record_refusal(actor=Actor.key(key), tenant=cast.tenant, status=403, route="key", asked=asked)
+    assert AuditEvent.objects.get(tenant=cast.tenant, action="access.refused").detail["asked"] == asked
 
 
 def test_a_stranger_writes_into_the_platforms_chain_only() -> None:

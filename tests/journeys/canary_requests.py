@@ -175,7 +175,7 @@ def odd_addresses(said: Family) -> Iterator[Request]:
     for path in (
         f"{ONE_MODEL}{said.word}", f"{MODELS}?q={said.word}", f"/v1/{said.word}", f"/v1/{said.percent_encoded()}",
         f"{LIVE}?{said.word}", f"{READY}?{said.word}", f"/{said.word}", f"/api/{said.word}/{said.percent_encoded()}",
-        f"/sign-in/{said.word}", f"/static/{said.word}.css", f"/chat/completions?{said.word}", f"//{said.word}",
+        f"/static/{said.word}.css", f"/chat/completions?{said.word}", f"//{said.word}",
         "/chat/completions", "/v1/audio/transcriptions", "/v1/responses", f"/api/models/{said.word}/x",
     ):  # fmt: skip
         for method in ("GET", "POST", "DELETE", "OPTIONS"):
@@ -194,14 +194,15 @@ def odd_addresses(said: Family) -> Iterator[Request]:
 def management(said: Family, kept: Family, sought: Family, described: Members) -> Iterator[Request]:
     """Every operation of the description of the API, so that a new one is swept by itself.
 
-    `kept` is what it is meant to store, `sought` what one searches for.
+    `kept` is what it is meant to store, `sought` what one searches for, ids in addresses among it.
     """
     for path, operations in described["paths"].items():
         if not path.startswith("/api/"):
             continue
         for method, operation in operations.items():
             yield from _searches(sought, path, method.upper(), operation)
-            yield from _operation(said, kept, described, path, method.upper(), operation)
+            filled = re.sub(r"\{\w+\}", sought.word, path)
+            yield from _operation(said, kept, described, filled, method.upper(), operation)
 
 
 def _searches(sought: Family, path: str, method: str, operation: Members) -> Iterator[Request]:
@@ -215,19 +216,18 @@ def _searches(sought: Family, path: str, method: str, operation: Members) -> Ite
 def _operation(
     said: Family, kept: Family, described: Members, path: str, method: str, operation: Members
 ) -> Iterator[Request]:
-    filled = re.sub(r"\{\w+\}", said.word, path)
-    yield Request("plain", method, filled, headers=headers_of(said, "api"))
+    yield Request("plain", method, path, headers=headers_of(said, "api"))
     if "requestBody" not in operation:
-        yield Request("an unasked body", method, filled, _json({"x": said.at("body")}))
+        yield Request("an unasked body", method, path, _json({"x": said.at("body")}))
         return
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     good = example_of(schema, described, kept.at("stored"))
     bad = example_of(schema, described, said.at("refused"))
-    yield Request("good", method, filled, _json(good))
-    yield Request("an unknown member", method, filled, _json(bad | {said.at("member"): said.at("value")}))
+    yield Request("good", method, path, _json(good))
+    yield Request("an unknown member", method, path, _json(bad | {said.at("member"): said.at("value")}))
     for about, data in bad_bodies(said, bad | {said.word: 1}):
-        yield Request(about, method, filled, data)
-    yield Request("a form", method, filled, *_form(said))
+        yield Request(about, method, path, data)
+    yield Request("a form", method, path, *_form(said))
 
 
 def example_of(schema: Members, described: Members, text: str) -> Any:
@@ -252,10 +252,10 @@ def example_of(schema: Members, described: Members, text: str) -> Any:
     return text
 
 
-def pages(said: Family) -> Iterator[Request]:
-    """Every pattern that Django's resolver knows, the word for each part of it that takes any."""
+def pages(said: Family, sought: Family) -> Iterator[Request]:
+    """Every pattern that Django's resolver knows, a word that is looked for in each part of it that takes any."""
     for path in sorted(_patterns(get_resolver().url_patterns, "/")):
-        filled = re.sub(r"<(?:\w+:)?\w+>", said.word, path)
+        filled = re.sub(r"<(?:\w+:)?\w+>", sought.word, path)
         for method in ("GET", "POST"):
             body = _json({"x": said.at("page")}) if method == "POST" else b""
             yield Request("a page", method, f"{filled}?{said.word}={said.percent_encoded()}", body)

@@ -144,7 +144,7 @@ def speak(sweep: Sweep) -> dict[str, list[tuple[str, int]]]:
     asked = [
         *canary_requests.inference(SAID, LABEL, sweep.models),
         *canary_requests.management(SAID, KEPT, SOUGHT, beffroi.get("/api/schema")),
-        *canary_requests.pages(SAID),
+        *canary_requests.pages(SAID, SOUGHT),
         *canary_requests.odd_addresses(SAID),
     ]
     statuses: dict[str, list[tuple[str, int]]] = {}
