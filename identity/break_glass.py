@@ -27,7 +27,7 @@ WINDOW = timedelta(minutes=15)
 TRIES_OF_AN_ADDRESS_MAX = 5
 # From all addresses together: with a six-digit code of one step either way, far from guessing the password as well.
 TRIES_MAX = 20
-_CONTEXT = "identity.break_glass"
+SECRET_CONTEXT = "identity.break_glass"  # noqa: S105  # what the code's secret is sealed for
 _STEP_SECONDS = 30
 _LOCK = 0x6272676C  # of PostgreSQL's advisory locks: tries are counted one at a time
 _hasher = PasswordHasher()  # Argon2id with the library's parameters, RFC 9106's second recommendation
@@ -62,7 +62,7 @@ def make(*, actor: audit.Actor, now: datetime) -> Credentials:
             person=person,
             defaults={
                 "password_hash": _hasher.hash(password),
-                "sealed_secret": secret_box.seal(totp_secret.encode(), _CONTEXT),
+                "sealed_secret": secret_box.seal(totp_secret.encode(), SECRET_CONTEXT),
                 "last_step": 0,
                 "made_at": now,
             },
@@ -122,7 +122,7 @@ def _step_of(administrator: LocalAdministrator | None, code: str, now: datetime)
     """The 30-second step whose code this is (RFC 6238), of the present one and its neighbours; None for a used one."""
     if administrator is None:
         return None
-    totp = pyotp.TOTP(secret_box.open_sealed(administrator.sealed_secret, _CONTEXT).decode())
+    totp = pyotp.TOTP(secret_box.open_sealed(administrator.sealed_secret, SECRET_CONTEXT).decode())
     present = int(now.timestamp()) // _STEP_SECONDS
     typed = "".join(code.split())
     for step in (present - 1, present, present + 1):

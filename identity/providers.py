@@ -234,7 +234,7 @@ def version_by_handle(handle: str) -> ProviderVersion | None:
 
 def client_secret(version: ProviderVersion) -> str:
     """The client's secret, opened. Raises `SecretBoxError`."""
-    return secret_box.open_sealed(version.sealed_secret, _context(version.provider_id)).decode()
+    return secret_box.open_sealed(version.sealed_secret, secret_context(version.provider_id)).decode()
 
 
 def settings_of(version: ProviderVersion) -> ProviderSettings:
@@ -268,7 +268,7 @@ def _new_version(provider: IdentityProvider, settings: ProviderSettings, person:
         raise Invalid("client_secret", "must be given")  # also so that nobody sends a kept one elsewhere
     sealed = bytes(active.sealed_secret) if active else b""
     if settings.client_secret:
-        sealed = secret_box.seal(settings.client_secret.encode(), _context(provider.pk))
+        sealed = secret_box.seal(settings.client_secret.encode(), secret_context(provider.pk))
     provider.versions.filter(state__in=IN_PREPARATION).update(state=_STATE.OFF)
     return ProviderVersion.objects.create(
         provider=provider,
@@ -296,7 +296,8 @@ def _record(provider: IdentityProvider, actor: audit.Actor, action: str, detail:
     audit.record(tenant=provider.tenant, actor=actor, action=action, target=provider, detail=detail)
 
 
-def _context(provider_id: int) -> str:
+def secret_context(provider_id: int) -> str:
+    """What a provider's client secrets are sealed for."""
     return f"identity.provider:{provider_id}"
 
 

@@ -4,7 +4,7 @@ sealed = version (1 byte, 0x01) || key number (2 bytes, big-endian) || nonce (12
 
 The first three bytes and the context are authenticated too. The context says what the secret is and whose
 ("pools.replica:12:api_key"), so that a sealed value copied to another row does not open there.
-Rotation: add a key with a higher number to BEFFROI_ENCRYPTION_KEYS, `reseal` what `is_current` denies, then take the
+Rotation: add a key with a higher number to BEFFROI_ENCRYPTION_KEYS, restart, `manage.py reseal_secrets`, then take the
 old one away.
 No Django: the relay decrypts the engines' keys.
 """
@@ -34,13 +34,13 @@ class SecretBox:
     """Seals with the keyring's highest number, opens with any of its keys."""
 
     def __init__(self, keys: Keyring) -> None:
-        self._number, _ = current(keys)
+        self.number, _ = current(keys)  # of the key in use
         self._ciphers = {number: AESGCM(key) for number, key in keys.items()}
 
     def seal(self, secret: bytes, context: str) -> bytes:
         """The secret, encrypted for this context: 31 bytes longer than it."""
-        header, nonce = _HEADER.pack(_VERSION, self._number), secrets.token_bytes(_NONCE_BYTES)
-        ciphertext = self._ciphers[self._number].encrypt(nonce, secret, header + context.encode())
+        header, nonce = _HEADER.pack(_VERSION, self.number), secrets.token_bytes(_NONCE_BYTES)
+        ciphertext = self._ciphers[self.number].encrypt(nonce, secret, header + context.encode())
         return header + nonce + ciphertext
 
     def open_sealed(self, sealed: bytes, context: str) -> bytes:
@@ -59,7 +59,7 @@ class SecretBox:
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether it was sealed with the key in use now."""
-        return sealed[: _HEADER.size] == _HEADER.pack(_VERSION, self._number)
+        return sealed[: _HEADER.size] == _HEADER.pack(_VERSION, self.number)
 
     def reseal(self, sealed: bytes, context: str) -> bytes:
         """The same secret under the key in use now. Raises `SecretBoxError`."""

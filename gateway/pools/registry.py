@@ -72,7 +72,7 @@ def register_replica(
             setattr(replica, name, value)
         replica.state, replica.state_reason = Replica.State.REGISTERED, "It was not probed yet."
         replica.save()
-        replica.sealed_api_key = secret_box.seal(api_key.encode(), _context(replica)) if api_key else None
+        replica.sealed_api_key = secret_box.seal(api_key.encode(), secret_context(replica)) if api_key else None
         replica.save(update_fields=["sealed_api_key"])
         detail = {"pool": pool.name, "url": url, "has_key": bool(api_key)}
         action = "replica.registered" if is_new else "replica.changed"
@@ -109,10 +109,11 @@ def key_of(replica: Replica) -> str:
     """The engine's API key, or "". Raises `secret_box.SecretBoxError`."""
     if replica.sealed_api_key is None:
         return ""
-    return secret_box.open_sealed(replica.sealed_api_key, _context(replica)).decode()
+    return secret_box.open_sealed(replica.sealed_api_key, secret_context(replica)).decode()
 
 
-def _context(replica: Replica) -> str:
+def secret_context(replica: Replica) -> str:
+    """What a replica's key is sealed for."""
     return f"pools.replica:{replica.pk}:api_key"
 
 
