@@ -53,16 +53,15 @@ def set_budget(
             is_hard=is_hard,
             may_lower_output=may_lower_output,
         )
-        detail: dict[str, Any] = {"scope": place.scope.value, "period": period}
         if alerts is not None:
             Budget.objects.filter(pk=budget.pk).update(alert_percents=alerts)
-            detail["alert_percents"] = alerts
+        budget.refresh_from_db(fields=["alert_percents"])
         audit.record(
             actor=actor,
             action="budget.set",
             target=budget,
             tenant=place.tenant,
-            detail=detail,
+            detail={"scope": place.scope.value, "period": period},
             before=before,
             after=_told(budget),
         )
@@ -167,7 +166,7 @@ def _checked_alerts(percents: Sequence[int]) -> list[int]:
 
 def _told(budget: Budget) -> dict[str, Any]:
     """What of a budget may change, for the audit."""
-    members = ("limit_nano_eur", "is_hard", "may_lower_output")
+    members = ("limit_nano_eur", "is_hard", "may_lower_output", "alert_percents")
     return {name: getattr(budget, name) for name in members}
 
 

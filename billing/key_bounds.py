@@ -11,7 +11,8 @@ from billing.models import Budget, Limit, Scope
 from billing.places import Source
 from identity.access import Caller
 from identity.api_keys import mint_api_key
-from identity.key_changes import Keep, change_api_key
+from identity.keep import Keep
+from identity.key_changes import change_api_key
 from identity.key_policy import KeyPolicy
 from identity.models import ApiKey, Person, Project
 from identity.permissions import Permission

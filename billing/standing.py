@@ -25,7 +25,7 @@ _BUDGETS = """
     select x.id, x.scope, x.scope_id, x.source, x.period, x.limit_nano_eur,
         coalesce(p.cap_nano_eur, case when x.is_hard then x.limit_nano_eur end) as cap_nano_eur,
         coalesce(p.spent_nano_eur, 0) as spent_nano_eur, coalesce(p.held_nano_eur, 0) as held_nano_eur,
-        x.is_hard, x.may_lower_output,
+        x.is_hard, x.may_lower_output, x.alert_percents,
         case when x.period <> 'once' then coalesce(p.starts_at, bounds.starts_at) end as starts_at,
         case when x.period <> 'once' then coalesce(p.ends_at, bounds.ends_at) end as resets_at
     from billing_budget x
@@ -60,7 +60,8 @@ _LIMITS = """
 class BudgetStanding:
     """A budget in its current period; amounts in nano-EUR. `cap_nano_eur` None: it alerts and never refuses.
 
-    `starts_at` and `resets_at` are None for a budget that is given once.
+    `starts_at` and `resets_at` are None for a budget that is given once. `alert_percents`: of the limit, spent, at
+    which people are told; of a key's budget nobody is.
     """
 
     id: int
@@ -74,6 +75,7 @@ class BudgetStanding:
     held_nano_eur: int
     is_hard: bool
     may_lower_output: bool
+    alert_percents: Sequence[int]
     starts_at: datetime | None
     resets_at: datetime | None
 
@@ -81,6 +83,11 @@ class BudgetStanding:
     def used_nano_eur(self) -> int:
         """Spent and held."""
         return self.spent_nano_eur + self.held_nano_eur
+
+    @property
+    def reached_percents(self) -> list[int]:
+        """The thresholds that what is spent has reached in this period."""
+        return [one for one in self.alert_percents if self.spent_nano_eur * 100 >= self.limit_nano_eur * one > 0]
 
     @property
     def is_used_up(self) -> bool:

@@ -152,6 +152,7 @@ DOORS: dict[str, Promise] = {
 
 # Members of an event's detail -> what they are called on the page; others are shown as they are.
 MEMBERS: dict[str, Promise] = {
+    "alert_percents": _("Alerts at (percent)"),
     "allowed_models": _("Models"),
     "amount": _("Amount"),
     "asked": _("Asked for"),

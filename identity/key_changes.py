@@ -1,6 +1,5 @@
 """A key is given another name, policy or responsible person. What was consumed of its budgets and limits stays."""
 
-from enum import Enum
 from typing import Any
 
 from django.db import transaction
@@ -10,17 +9,12 @@ from identity import audit
 from identity.access import Caller
 from identity.api_keys import columns_of, locked_key, pseudonym_of, require_may_answer_for
 from identity.errors import Conflict, Invalid
+from identity.keep import Keep
 from identity.key_policy import KeyPolicy, described, policy_of, require_may_give
 from identity.key_rules import rules_of
 from identity.models import ApiKey, Person
 from identity.permissions import Permission
 from identity.wording import clean_name
-
-
-class Keep(Enum):
-    """Stands for "as it is" where None means "nobody"."""
-
-    KEEP = "keep"
 
 
 def change_api_key(

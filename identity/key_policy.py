@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 from identity.access import Caller, scopes_of
 from identity.client_address import Network
 from identity.errors import Forbidden, Invalid, NotFound
+from identity.key_format import find_key
 from identity.models import ApiKey, Person, Project
 from identity.permissions import Permission, may_give
 from identity.scopes import Scope
 
 # Every gateway keeps every key in memory; these lists are the part of a key that could grow.
 MODELS_MAX = 200
+MODELS_CHARACTERS_MAX = 10_000  # of a list together: before and after fit an audit's detail
 IP_RANGES_MAX = 64
 ORIGINS_MAX = 32
 _MODEL_LENGTH_MAX = 200
@@ -42,7 +44,7 @@ class KeyPolicy:
             raise Invalid("expires_at", "must be in the future")
         return KeyPolicy(
             scopes=self.scopes,
-            allowed_models=_cleaned_models(self.allowed_models),
+            allowed_models=cleaned_models(self.allowed_models),
             ip_ranges=cleaned_ranges(self.ip_ranges),
             origins=_cleaned_origins(self.origins),
             expires_at=self.expires_at,
@@ -104,15 +106,18 @@ def described(policy: KeyPolicy) -> dict[str, Any]:
     }
 
 
-def _cleaned_models(models: Iterable[str]) -> tuple[str, ...]:
+def cleaned_models(models: Iterable[str]) -> tuple[str, ...]:
+    """Ids of models in their one form. Raises `Invalid`."""
     names = tuple(dict.fromkeys(model.strip() for model in models))
     if len(names) > MODELS_MAX or not all(_may_be_a_model_id(name) for name in names):
         raise Invalid("allowed_models", f"must be at most {MODELS_MAX} model ids")
+    if sum(map(len, names)) > MODELS_CHARACTERS_MAX:
+        raise Invalid("allowed_models", f"must have at most {MODELS_CHARACTERS_MAX} characters together")
     return names
 
 
 def _may_be_a_model_id(text: str) -> bool:
-    return 0 < len(text) <= _MODEL_LENGTH_MAX and text.isascii() and text.isprintable()
+    return 0 < len(text) <= _MODEL_LENGTH_MAX and text.isascii() and text.isprintable() and not find_key(text.encode())
 
 
 def cleaned_ranges(ranges: Iterable[str]) -> tuple[str, ...]:

@@ -1,11 +1,14 @@
 """The life of a project: created, changed, archived. It is never deleted: usage records name it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from identity import audit
 from identity.errors import Conflict, Invalid
+from identity.keep import Keep
+from identity.key_policy import cleaned_models
 from identity.models import Membership, Person, Project, Tenant
 from identity.wording import clean_name
 
@@ -13,16 +16,29 @@ COST_CENTRE_LENGTH_MAX = 64  # characters; the width of the column
 
 
 def create_project(
-    tenant: Tenant, name: str, *, actor: audit.Actor, cost_centre: str = "", responsible: Person | None = None
+    tenant: Tenant,
+    name: str,
+    *,
+    actor: audit.Actor,
+    cost_centre: str = "",
+    responsible: Person | None = None,
+    allowed_models: Iterable[str] = (),
 ) -> Project:
-    """A new project. Raises `Invalid`, or `Conflict` where the tenant has one of this name."""
-    name, cost_centre = clean_name(name), _clean_cost_centre(cost_centre)
+    """A new project. Raises `Invalid`, or `Conflict` where the tenant has one of this name.
+
+    allowed_models: ids of the only models that its keys may call; none: all of the tenant
+    """
+    name, cost_centre, models = clean_name(name), _clean_cost_centre(cost_centre), cleaned_models(allowed_models)
     _check_responsible(tenant, responsible)
     with transaction.atomic():
         try:
             with transaction.atomic():
                 project = Project.objects.create(
-                    tenant=tenant, name=name, cost_centre=cost_centre, responsible=responsible
+                    tenant=tenant,
+                    name=name,
+                    cost_centre=cost_centre,
+                    responsible=responsible,
+                    allowed_models=list(models),
                 )
         except IntegrityError:
             raise Conflict("the tenant has a project of this name") from None
@@ -31,35 +47,49 @@ def create_project(
 
 
 def change_project(
-    project: Project, *, name: str, cost_centre: str, responsible: Person | None = None, actor: audit.Actor
-) -> None:
-    """Give the project another name, cost centre or responsible person (None: nobody).
+    project: Project,
+    *,
+    actor: audit.Actor,
+    name: str | None = None,
+    cost_centre: str | None = None,
+    responsible: Person | Keep | None = Keep.KEEP,
+    allowed_models: Iterable[str] | None = None,
+) -> bool:
+    """Change what is given. False where all of it was so before.
 
+    responsible: who answers for it from now on; None: nobody
+    allowed_models: ids of the only models that its keys may call from now on, also where a key itself lists more;
+    none: all of the tenant. Gateways know within a second.
     Raises `Invalid`, or `Conflict` where the name is taken.
     """
-    name, cost_centre = clean_name(name), _clean_cost_centre(cost_centre)
-    _check_responsible(project.tenant, responsible)
     with transaction.atomic():
-        row = (
-            Project.objects.select_for_update(of=("self",), no_key=True)
-            .select_related("responsible")
-            .get(pk=project.pk)
+        rows = Project.objects.select_for_update(of=("self",), no_key=True).select_related("responsible", "tenant")
+        row = rows.get(pk=project.pk)
+        before = _described(row)
+        if name is not None:
+            row.name = clean_name(name)
+        if cost_centre is not None:
+            row.cost_centre = _clean_cost_centre(cost_centre)
+        if not isinstance(responsible, Keep):
+            _check_responsible(row.tenant, responsible)
+            row.responsible = responsible
+        if allowed_models is not None:
+            row.allowed_models = list(cleaned_models(allowed_models))
+        after = _described(row)
+        if after == before:
+            return False
+        _save(row)
+        changed = [member for member in after if after[member] != before[member]]
+        audit.record(
+            tenant=row.tenant,
+            actor=actor,
+            action="project.changed",
+            target=project,  # under the name that it had
+            before={member: before[member] for member in changed},
+            after={member: after[member] for member in changed},
         )
-        before, after = (
-            _described(row),
-            _described(Project(name=name, cost_centre=cost_centre, responsible=responsible)),
-        )
-        if before == after:
-            return
-        try:
-            with transaction.atomic():
-                changed = Project.objects.filter(pk=project.pk)
-                changed.update(name=name, cost_centre=cost_centre, responsible=responsible)
-        except IntegrityError:
-            raise Conflict("the tenant has a project of this name") from None
-        detail = {"before": before, "after": after}
-        audit.record(tenant=row.tenant, actor=actor, action="project.changed", target=row, detail=detail)
     project.refresh_from_db()
+    return True
 
 
 def forget_responsible(tenant: Tenant, person: Person, heir: Person | None = None) -> None:
@@ -91,8 +121,18 @@ def _check_responsible(tenant: Tenant, person: Person | None) -> None:
         raise Invalid("responsible", "must be a member of the organisation")
 
 
+def _save(row: Project) -> None:
+    try:
+        with transaction.atomic():
+            row.save(update_fields=["name", "cost_centre", "responsible", "allowed_models"])
+    except IntegrityError:
+        raise Conflict("the tenant has a project of this name") from None
+
+
 def _described(project: Project) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": project.name, "cost_centre": project.cost_centre}
-    if project.responsible is not None:
-        described["responsible"] = str(project.responsible.pseudonym)
-    return described
+    return {
+        "name": project.name,
+        "cost_centre": project.cost_centre,
+        "responsible": str(project.responsible.pseudonym) if project.responsible else None,
+        "allowed_models": project.allowed_models,
+    }

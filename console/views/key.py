@@ -22,7 +22,7 @@ from identity.access import Caller, key_for
 from identity.api_keys import revoke_api_key
 from identity.audit_trail import events_about
 from identity.errors import Conflict, Forbidden, Invalid
-from identity.key_changes import Keep
+from identity.keep import Keep
 from identity.key_handover import people_who_may_answer
 from identity.key_rotation import end_previous_secret
 from identity.key_rules import rules_of

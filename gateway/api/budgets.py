@@ -68,6 +68,11 @@ class BudgetSerializer(PlaceSerializer):
     may_lower_output = serializers.BooleanField(
         help_text="Where money is short, a request's own output limit may be lowered instead of refusing it."
     )
+    alert_percents = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=100),
+        help_text="Of the limit, spent, at which people are told by notices `budget.reached` and `budget.exhausted`, "
+        "each once a period. A key's budget tells nobody.",
+    )
     starts_at = serializers.DateTimeField(allow_null=True, help_text="Null: given once.")
     resets_at = serializers.DateTimeField(allow_null=True, help_text="When the next period begins. Null: given once.")
 

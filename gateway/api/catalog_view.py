@@ -3,7 +3,7 @@
 The API and the pages ask here, in a fixed number of queries, so that both say the same of what may be called.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import groupby
@@ -33,10 +33,11 @@ class Price(NamedTuple):
 class CatalogView:
     """What else there is to say of the models, by their ids. `aliases` are everybody's, `own_aliases` the tenant's.
 
-    `allowed_models` are those of a key; none: any. `simulated` are served by simulated engines only.
+    `lists` of models that may be called, each with one at least: a key's, its project's. `simulated` are served by
+    simulated engines only.
     """
 
-    allowed_models: frozenset[str]
+    lists: Sequence[frozenset[str]]
     today: date
     served: frozenset[int]
     simulated: frozenset[int]
@@ -54,17 +55,19 @@ class CatalogView:
 
     def is_callable(self, model: LanguageModel) -> bool:
         """Whether the gateway would let the key call the model now, budgets and limits aside."""
-        allowed = self.allowed_models
+        names = {model.name, *self.aliases.get(model.pk, ())}
         return (
             model.pk in self.served
             and self.standard_price(model) is not None
             and self.lifecycle(model) is not Lifecycle.RETIRED
-            and (not allowed or model.name in allowed or not allowed.isdisjoint(self.aliases.get(model.pk, ())))
+            and not any(allowed.isdisjoint(names) for allowed in self.lists)
         )
 
 
-def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], allowed_models: Iterable[str] = ()) -> CatalogView:
-    """What the tenant pays for the models, and which are served. `allowed_models`: those of the key that asks."""
+def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], lists: Iterable[Collection[str]] = ()) -> CatalogView:
+    """What the tenant pays for the models, and which are served. `lists`: of the key that asks and of its project; an
+    empty one allows any.
+    """
     ids = [model.pk for model in models]
     ready = Replica.objects.filter(state=Replica.State.READY, pool__model__in=ids)
     replicas = set(ready.values_list("pool__model", "is_simulated"))
@@ -76,7 +79,9 @@ def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], allowed_models
     for alias in known.order_by("alias"):
         (own if alias.tenant_id else aliases).setdefault(alias.model_id, []).append(alias.alias)
     today = datetime.now(UTC).date()
-    return CatalogView(frozenset(allowed_models), today, served, served - real, _prices(tenant, ids), aliases, own)
+    return CatalogView(
+        [frozenset(names) for names in lists if names], today, served, served - real, _prices(tenant, ids), aliases, own
+    )
 
 
 def _prices(tenant: Tenant, model_ids: Sequence[int]) -> dict[int, list[Price]]:

@@ -18,7 +18,8 @@ from gateway.api.view import ApiView
 from identity import access
 from identity.access import Caller
 from identity.api_keys import mint_api_key, revoke_api_key
-from identity.key_changes import Keep, change_api_key
+from identity.keep import Keep
+from identity.key_changes import change_api_key
 from identity.key_handover import member_to_answer
 from identity.key_policy import IP_RANGES_MAX, MODELS_MAX, ORIGINS_MAX, KeyPolicy, policy_of
 from identity.key_rules import KeyRules, rules_of

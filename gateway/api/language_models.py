@@ -51,7 +51,8 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
     prices = serializers.SerializerMethodField(help_text="In force now; empty: it has no price here.")
     is_served = serializers.SerializerMethodField(help_text="An engine is ready for it.")
     is_callable = serializers.SerializerMethodField(
-        help_text="This key can call it now: it is served, has a price, is not retired and the key is allowed to."
+        help_text="This key can call it now: it is served, has a price, is not retired, and the key and its project "
+        "are allowed to."
     )
 
     class Meta:
@@ -191,7 +192,7 @@ def callable_model_names(key: ApiKey) -> list[str]:
 
 
 def _seen_by(key: ApiKey, models: Sequence[LanguageModel]) -> CatalogView:
-    return catalog_view(key.tenant, models, key.allowed_models)
+    return catalog_view(key.tenant, models, (key.allowed_models, key.project.allowed_models))
 
 
 def _models() -> QuerySet[LanguageModel]:

@@ -16,6 +16,8 @@ from gateway.api.view import ApiView
 from identity import access
 from identity.access import Caller
 from identity.errors import Invalid
+from identity.keep import Keep
+from identity.key_policy import MODELS_MAX
 from identity.models import Person, Project
 from identity.permissions import Permission
 from identity.projects import COST_CENTRE_LENGTH_MAX, archive_project, change_project, create_project
@@ -29,6 +31,10 @@ class FullProjectSerializer(serializers.Serializer[Any]):
     cost_centre = serializers.CharField()
     status = serializers.CharField(help_text="`active` or `archived`.")
     responsible = serializers.SerializerMethodField(help_text="The pseudonym of who answers for it; null: nobody.")
+    allowed_models = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Ids of the only models that its keys may call, whatever these list; empty: all.",
+    )
     created_at = serializers.DateTimeField()
     spent_nano_eur = serializers.SerializerMethodField(help_text="Charged this month.")
     projected_nano_eur = serializers.SerializerMethodField(
@@ -74,6 +80,13 @@ class ChangedProjectSerializer(StrictSerializer):
     cost_centre = serializers.CharField(max_length=COST_CENTRE_LENGTH_MAX, required=False, allow_blank=True)
     responsible = serializers.UUIDField(
         required=False, allow_null=True, help_text="The pseudonym of a member; null: nobody."
+    )
+    allowed_models = serializers.ListField(
+        child=serializers.CharField(max_length=200),
+        required=False,
+        max_length=MODELS_MAX,
+        help_text="Ids of the only models that its keys may call, whatever these list; empty: all. It takes effect "
+        "within a second.",
     )
 
 
@@ -122,6 +135,7 @@ class ProjectsView(ApiView):
             actor=caller.actor,
             cost_centre=asked.get("cost_centre", ""),
             responsible=_member(caller, asked.get("responsible")),
+            allowed_models=asked.get("allowed_models", ()),
         )
         return Response(_shown(project), status=201, headers={"Location": f"/api/projects/{project.pk}"})
 
@@ -147,18 +161,21 @@ class ProjectView(ApiView):
         responses={200: FullProjectSerializer, **errors_of(400, 401, 403, 404, 409, 413, 415)},
     )
     def patch(self, request: Request, project_id: int) -> Response:
-        """Change name, cost centre or responsible person. Needs `projects:manage`."""
+        """Change name, cost centre, responsible person or the models that its keys may call. Needs
+        `projects:manage`.
+        """
         caller = _within(self.caller(request))
         project = access.project_for(caller, project_id, Permission.PROJECT_UPDATE)
         asked = _asked(ChangedProjectSerializer, request)
-        responsible = project.responsible
+        responsible: Person | Keep | None = Keep.KEEP
         if "responsible" in asked:
             responsible = _member(caller, asked["responsible"])
         change_project(
             project,
-            name=asked.get("name", project.name),
-            cost_centre=asked.get("cost_centre", project.cost_centre),
+            name=asked.get("name"),
+            cost_centre=asked.get("cost_centre"),
             responsible=responsible,
+            allowed_models=asked.get("allowed_models"),
             actor=caller.actor,
         )
         return Response(_shown(project))

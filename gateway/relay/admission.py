@@ -136,14 +136,26 @@ def find_model(gateway: "Gateway", caller: Caller, name: str) -> Model:
         raise errors.model_not_found(name)
     if model.retired_on is not None and model.is_retired(datetime.fromtimestamp(gateway.ledger.now(), UTC).date()):
         raise errors.model_retired(name, str(model.retired_on), model.successor)
-    if not may_call(caller, model, name):
+    if not _is_among(caller.key.policy.allowed_models, model, name):
         raise errors.model_not_allowed(name)
+    if not _is_among(_models_of_project(caller), model, name):
+        raise errors.model_not_allowed(name, whose="project")
     return model
 
 
 def may_call(caller: Caller, model: Model, name: str = "") -> bool:
-    """Whether the key's list of models, if it has one, names this one, or the alias by which it was asked for."""
-    allowed = caller.key.policy.allowed_models
+    """Whether the lists of models of the key and of its project, where they have one, both name this model, or the
+    alias by which it was asked for.
+    """
+    lists = (caller.key.policy.allowed_models, _models_of_project(caller))
+    return all(_is_among(allowed, model, name) for allowed in lists)
+
+
+def _models_of_project(caller: Caller) -> frozenset[str]:
+    return caller.tenant.models_of_projects.get(caller.key.project_id, frozenset())
+
+
+def _is_among(allowed: frozenset[str], model: Model, name: str) -> bool:
     return not allowed or model.name in allowed or name in allowed or not allowed.isdisjoint(model.aliases)
 
 

@@ -36,7 +36,7 @@ which is sent wherever a repetition cannot help. A model without a price is our 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -251,11 +251,12 @@ def scope_missing(scope: str) -> Refusal:
     return _forbidden("scope_missing", f"This API key lacks the scope '{scope}'. Make a key that has it.")
 
 
-def model_not_allowed(name: str) -> Refusal:
-    """403: the key lists the models that it may call, and this one is not among them."""
+def model_not_allowed(name: str, *, whose: Literal["key", "project"] = "key") -> Refusal:
+    """403: the key, or its project, lists the models that may be called, and this one is not among them."""
     shown = printable(name, 100)
+    who = "This API key" if whose == "key" else "The project of this API key"
     return _forbidden(
-        "model_not_allowed", f"This API key may not call '{shown}'. GET /v1/models lists what it may call.", "model"
+        "model_not_allowed", f"{who} may not call '{shown}'. GET /v1/models lists what it may call.", "model"
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def model_list(gateway: "Gateway", caller: Caller) -> bytes:
-    """The answer's body: the models that are alive, priced for this tenant, served, and allowed to this key."""
+    """The answer's body: the models that are alive, priced for this tenant, served, and allowed to key and project."""
     by_name = {model.name: model for model in gateway.snapshot.models.values() if _is_offered(gateway, caller, model)}
     own = gateway.snapshot.aliases_of_tenant(caller.tenant.id)
     data = [_described(by_name[name], own) for name in sorted(by_name)]

@@ -16,13 +16,17 @@ from gateway.relay.routing import Replica
 
 
 class Tenant(NamedTuple):
-    """A tenant as the relay needs it; `rate_card_id` is that of its contract in force, 0 for none."""
+    """A tenant as the relay needs it; `rate_card_id` is that of its contract in force, 0 for none.
+
+    `models_of_projects`: the only models that a project's keys may call, for the projects that list some.
+    """
 
     id: int
     version: int
     is_active: bool
     rate_card_id: int
     archived_projects: frozenset[int]
+    models_of_projects: Mapping[int, frozenset[str]]
     cache_salt: str
 
 

@@ -15,7 +15,10 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from gateway.relay.catalog_reader import CatalogReader
 from gateway.relay.config import Config
@@ -35,6 +38,7 @@ OVERLAP = 1000
 REREAD_SOON_S, REREAD_S = 30, 3600
 PAGE = 500  # rows, some 3 ms of this process
 PARTS = 256  # of the table of keys, some 2 ms
+LISTS_SHARED = 4096  # lists of models that projects may call: many have the same one
 
 # Who sends a secret that was replaced is told so for a month after its end; then it is unknown, and weighs nothing.
 _KEYS = """
@@ -47,7 +51,9 @@ _KEYS = """
 """
 _TENANTS = """
     select x.id, x.policy_version, x.status = 'active', coalesce(c.rate_card_id, 0),
-        array(select p.id from identity_project p where p.tenant_id = x.id and p.status <> 'active')
+        array(select p.id from identity_project p where p.tenant_id = x.id and p.status <> 'active'),
+        coalesce((select json_object_agg(p.id, p.allowed_models) from identity_project p
+            where p.tenant_id = x.id and p.status = 'active' and p.allowed_models <> '{}'), '{}')::text
     from identity_tenant x left join billing_contract c on c.tenant_id = x.id and c.ends_at is null
 """
 
@@ -56,6 +62,7 @@ _LAST_VERSION = """
         0, (select max(policy_version) from identity_apikey), (select max(policy_version) from identity_tenant))
 """
 _LISTEN = "listen beffroi_policy"
+_PROJECTS = msgspec.json.Decoder(dict[int, frozenset[str]])
 
 
 class _Row(Protocol):
@@ -228,8 +235,8 @@ class SnapshotReader:
         async with self._busy:
             rows = await self._line.call(_TENANTS + where, (parameter,))
             tenants = [
-                Tenant._make((tenant_id, *told, frozenset(archived), self._cache_salt(tenant_id)))
-                for tenant_id, *told, archived in rows
+                Tenant._make((tenant_id, *told, frozenset(archived), _lists(models), self._cache_salt(tenant_id)))
+                for tenant_id, *told, archived, models in rows
             ]
             for tenant in tenants:
                 self._snapshot.tenants[tenant.id] = tenant
@@ -263,6 +270,16 @@ async def _in_pages(read: Callable[[str, int], Awaitable[Sequence[_Row]]], order
         if len(rows) < PAGE:
             return _Found(ids, version)
         after = getattr(rows[-1], order.field)
+
+
+def _lists(text: str) -> dict[int, frozenset[str]]:
+    """By project, the models that it lists; equal lists are one object."""
+    return {project: _shared(models) for project, models in _PROJECTS.decode(text).items()}
+
+
+@lru_cache(maxsize=LISTS_SHARED)
+def _shared(models: frozenset[str]) -> frozenset[str]:
+    return models
 
 
 def _parts(ids: Iterable[int]) -> Iterator[list[int]]:

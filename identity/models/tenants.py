@@ -1,6 +1,8 @@
 """Who gets a bill, and what it is split by."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Value
 from django.utils.translation import gettext_lazy as _
 
 
@@ -37,7 +39,11 @@ class Tenant(models.Model):
 
 
 class Project(models.Model):
-    """An application or a cost centre of a tenant. A new tenant has one, "Default". `responsible` answers for it."""
+    """An application or a cost centre of a tenant. A new tenant has one, "Default". `responsible` answers for it.
+
+    `allowed_models`: the only models that its keys may call, whatever these list themselves; empty: all that the tenant
+    may call, those that come later too.
+    """
 
     class Status(models.TextChoices):
         ACTIVE = "active", _("active")
@@ -49,6 +55,7 @@ class Project(models.Model):
     responsible = models.ForeignKey(
         "identity.Person", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
+    allowed_models = ArrayField(models.CharField(max_length=200), default=list, db_default=Value("{}"), blank=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -8,7 +8,7 @@ from billing.alerts import tell_reached_budgets
 from billing.budgets import change_limit, set_budget
 from billing.models import Budget
 from identity.errors import Invalid
-from identity.models import Notice, Tenant
+from identity.models import AuditEvent, Notice, Tenant
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house
 from tests.support.people import TESTS
 
@@ -60,6 +60,13 @@ def test_a_hard_budget_that_refuses_near_its_end_is_used_up(gateway: LedgerGatew
     gateway.refuse(house, key.row, "insufficient_quota", "budget/month/tenant")
     tell_reached_budgets()
     assert told(house.tenant) == [("budget.reached", 80), ("budget.exhausted", 100)]
+
+
+def test_the_audit_says_which_thresholds_there_were_and_are(house: House) -> None:
+    for percents in ([80], [50, 90]):
+        set_budget(on=house.project, period="day", limit_nano_eur=1, alert_percents=percents, actor=TESTS)
+    last = AuditEvent.objects.filter(tenant=house.tenant, action="budget.set").latest("sequence")
+    assert [last.detail[when]["alert_percents"] for when in ("before", "after")] == [[80], [50, 90]]
 
 
 def test_thresholds_are_kept_until_somebody_chooses_others(house: House) -> None:

@@ -16,6 +16,7 @@ from identity import api_keys, key_format
 from identity.access import Caller
 from identity.api_keys import authenticate, mint_api_key, revoke_api_key
 from identity.errors import Conflict, Invalid, KeyRefused, Refusal
+from identity.key_changes import change_api_key
 from identity.key_policy import KeyPolicy
 from identity.members import remove_member
 from identity.models import ApiKey, AuditEvent
@@ -217,12 +218,20 @@ def test_a_policy_that_makes_no_sense_is_refused_by_its_field(field: str, policy
 def test_the_longest_policy_fits_into_the_audit_chain() -> None:
     policy = KeyPolicy(
         frozenset(Scope),
-        tuple(f"{n:03}{'x' * 197}" for n in range(200)),
+        tuple(f"{n:03}" + '"' * 47 for n in range(200)),
         tuple(f"2001:db8:aaaa:bbbb:cccc:dddd:eeee:{n:x}" for n in range(64)),
         tuple(f"https://{n}{'a' * 60}.{'b' * 60}.{'c' * 60}.example.org:12345" for n in range(32)),
     )
     tenant = make_tenant()
-    mint_api_key(maker=Caller.system("tests", tenant), project=default_project(tenant), name="x" * 200, policy=policy)
+    system = Caller.system("tests", tenant)
+    key, _ = mint_api_key(maker=system, project=default_project(tenant), name="x" * 200, policy=policy)
+    other = KeyPolicy(
+        policy.scopes,
+        tuple(name[::-1] for name in policy.allowed_models),
+        tuple(network.replace("aaaa", "abcd") for network in policy.ip_ranges),
+        policy.origins[1:],
+    )
+    assert change_api_key(key, by=system, name="y" * 200, policy=other)
 
 
 def test_policies_are_kept_in_one_form() -> None:

@@ -100,6 +100,25 @@ def test_a_project_is_created_changed_and_archived_and_the_chain_tells() -> None
     }
 
 
+def test_the_models_of_a_project_are_changed_alone_audited_and_cleaned() -> None:
+    project = projects.create_project(make_tenant(), "Chat", actor=TESTS, cost_centre="CC-1")
+    assert project.allowed_models == []
+    assert projects.change_project(project, allowed_models=[" small ", "org/large:8b", "small"], actor=TESTS)
+    assert (project.allowed_models, project.cost_centre) == (["small", "org/large:8b"], "CC-1")
+    assert not projects.change_project(project, allowed_models=["small", "org/large:8b"], actor=TESTS)
+    changed = AuditEvent.objects.get(tenant=project.tenant, action="project.changed")
+    assert told(changed) == {
+        "before": {"allowed_models": []},
+        "after": {"allowed_models": ["small", "org/large:8b"]},
+    }
+    for nonsense in (["é"], [""], ["x" * 201], [str(n) for n in range(201)], [f"{n}{'x' * 150}" for n in range(99)]):
+        with pytest.raises(Invalid, match="allowed_models"):
+            projects.change_project(project, allowed_models=nonsense, actor=TESTS)
+    most = [f"{n:03}" + '"' * 47 for n in range(200)]
+    projects.change_project(project, allowed_models=most, actor=TESTS)
+    assert projects.change_project(project, allowed_models=[one[::-1] for one in most], actor=TESTS)  # fits the chain
+
+
 def test_a_projects_name_is_taken_once_in_a_tenant_but_not_elsewhere() -> None:
     tenant = make_tenant()
     project = projects.create_project(tenant, "Chat", actor=TESTS)

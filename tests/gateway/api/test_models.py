@@ -8,9 +8,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from gateway.pools.models import Pool, Replica
+from identity.projects import change_project
 from models_catalog.models import LanguageModel, ModelAlias
 from tests.gateway.api.conftest import Api
 from tests.support.ledger import HeldKey, House, make_house, make_model, make_price, unique
+from tests.support.people import TESTS
 
 
 def serve(model: LanguageModel, state: str = Replica.State.READY) -> None:
@@ -58,6 +60,11 @@ def test_a_model_is_callable_when_it_is_served_priced_alive_and_allowed(api: Api
     ModelAlias.objects.create(model=model, alias="by-alias-" + model.name)
     assert seen(house.key(allowed_models=("by-alias-" + model.name,))) == (True, True)
     assert seen(make_house().key()) == (True, False)  # no price there
+    for allowed, is_callable in ((["another"], False), ([model.name], True)):
+        change_project(house.project, allowed_models=allowed, actor=TESTS)
+        assert seen() == (True, is_callable)
+        assert (model.name in api.get("/api/key", key).json()["models"]) == is_callable
+    assert seen(house.key(allowed_models=("another",))) == (True, False)
     today = datetime.now(UTC).date()
     LanguageModel.objects.filter(pk=model.pk).update(deprecated_on=today, retired_on=today)
     assert seen() == (True, False)

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import pytest
 
-from billing.models import Budget
 from billing.models import Scope as Holder
 from identity.models import Project, Role
 from identity.scopes import Scope
@@ -35,6 +34,9 @@ def test_a_project_is_made_changed_and_archived(api: Api, house: House, manager:
     assert (made["name"], made["status"], made["responsible"]) == ("Chat", "active", str(alice.pseudonym))
     assert ask(api, "PATCH", address, manager, {"cost_centre": "CC-1"})["responsible"] == str(alice.pseudonym)
     assert ask(api, "PATCH", address, manager, {"responsible": None})["responsible"] is None
+    assert made["allowed_models"] == []
+    assert ask(api, "PATCH", address, manager, {"allowed_models": ["small"]})["allowed_models"] == ["small"]
+    assert ask(api, "PATCH", address, manager, {"name": "Chatbot"})["allowed_models"] == ["small"]
     assert ask(api, "POST", f"{address}/archive", manager)["status"] == "archived"
     assert ask(api, "GET", address, manager)["cost_centre"] == "CC-1"
 
@@ -45,6 +47,13 @@ def test_a_project_that_makes_no_sense_is_refused(api: Api, house: House, manage
     stranger = api.ask("POST", "/api/projects", manager, {"name": "New", "responsible": str(uuid4())})
     assert problem_of(stranger)["errors"][0]["field"] == "responsible"
     assert not Project.objects.filter(tenant=house.tenant, name="New").exists()
+    models = api.ask("PATCH", f"/api/projects/{house.project.pk}", manager, {"allowed_models": ["é"]})
+    assert problem_of(models)["errors"][0]["field"] == "allowed_models"
+
+
+def test_a_key_that_does_not_manage_projects_cannot_widen_its_own(api: Api, house: House, key: HeldKey) -> None:
+    refused = api.ask("PATCH", f"/api/projects/{house.project.pk}", key, {"allowed_models": []})
+    assert refused.status_code == 403
 
 
 def test_a_key_lists_its_own_project_and_a_manager_all_page_by_page(
@@ -64,13 +73,18 @@ def test_a_budget_is_set_raised_and_ended_anywhere_in_the_organisation(
     api: Api, house: House, manager: HeldKey
 ) -> None:
     other = house.key(project=house.project_called("Other"))
+    whole = house.key(Scope.USAGE_READ_TENANT)
     for place in ({"scope": "tenant"}, {"scope": "project", "project_id": other.row.project_id},
                   {"scope": "key", "key_id": other.row.lookup}):  # fmt: skip
         asked = place | {"period": "month", "limit_nano_eur": EUR, "alert_percents": [50]}
         shown = ask(api, "POST", "/api/budgets", manager, asked)
         again = ask(api, "POST", "/api/budgets", manager, asked | {"limit_nano_eur": 2 * EUR})
         assert (again["id"], again["limit_nano_eur"], again["scope"]) == (shown["id"], 2 * EUR, place["scope"])
-        assert Budget.objects.get(pk=shown["id"]).alert_percents == [50]
+        assert shown["alert_percents"] == again["alert_percents"] == [50]
+        del asked["alert_percents"]
+        assert ask(api, "POST", "/api/budgets", manager, asked)["alert_percents"] == [50]
+        [listed] = [one for one in ask(api, "GET", "/api/budgets", whole)["results"] if one["id"] == shown["id"]]
+        assert listed["alert_percents"] == [50]
         ask(api, "DELETE", f"/api/budgets/{shown['id']}", manager, status=204)
         assert api.ask("DELETE", f"/api/budgets/{shown['id']}", manager).status_code == 404
 
