@@ -108,6 +108,7 @@ WORDING: dict[str, Promise] = {
     "person.exported": _("%(who)s took a copy of what is known of %(what)s"),
     "person.linked": _("%(what)s was linked to an account of the provider"),
     "person.switched_off": _("%(who)s switched off the account of %(what)s"),
+    "person.unlinked": _("%(who)s unlinked %(what)s from an account of the provider"),
     "pool.registered": _("%(who)s registered a pool"),
     "price_version.added": _("%(who)s added prices"),
     "project.archived": _("%(who)s archived the project %(what)s"),

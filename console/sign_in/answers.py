@@ -27,7 +27,8 @@ _REFUSALS: dict[SignInRefusal, str | Promise] = {
         "You are a member of an organisation with this account. Running the installation takes another account."
     ),
     SignInRefusal.OTHER_ACCOUNT: _(
-        "Another account of your identity provider is linked to this e-mail address. Ask the support to release it."
+        "Another account of your identity provider is linked to this e-mail address. If yours was made anew there, ask"
+        " an administrator of your organisation to unlink the old one."
     ),
     SignInRefusal.SWITCHED_OFF: _("Your account is switched off. Ask an administrator of your organisation."),
     SignInRefusal.STRONGER_SIGN_IN: _(

@@ -22,6 +22,7 @@ from identity.members import change_member, remove_member
 from identity.models import Role
 from identity.permissions import Permission
 from identity.support_sessions import is_live, sessions_for
+from identity.unlinking import has_own_account, unlink_member
 
 # The newest so many; the audit has all.
 _SESSIONS_SHOWN = 5
@@ -125,6 +126,22 @@ def member_remove(request: HttpRequest, caller: Caller, pseudonym: UUID) -> Http
 
 @require_POST
 @tenant_page(Permission.MEMBER_UPDATE)
+def member_unlink(request: HttpRequest, caller: Caller, pseudonym: UUID) -> HttpResponse:
+    """The next sign-in links anew."""
+    found = member_for(caller, pseudonym)
+    try:
+        unlink_member(by=caller, person=found.person, now=timezone.now())
+    except NotFound:
+        messages.error(request, _("%(name)s is not linked to an account any more.") % {"name": found.person})
+    except (Conflict, Forbidden) as error:
+        messages.error(request, sentence_of(error))
+    else:
+        messages.success(request, _("%(name)s is linked anew at the next sign-in.") % {"name": found.person})
+    return redirect("member", slug=caller.tenant.slug, pseudonym=pseudonym)
+
+
+@require_POST
+@tenant_page(Permission.MEMBER_UPDATE)
 def access_request_answer(request: HttpRequest, caller: Caller, asked_id: int) -> HttpResponse:
     """Let somebody in who asked, or not."""
     role = request.POST.get("role", "")
@@ -151,6 +168,7 @@ def _member_page(request: HttpRequest, caller: Caller, found: Member, form: Role
         "descriptions": _descriptions(caller),
         "where": WHERE_A_SOURCE_IS_CHANGED.get(found.source, ""),
         "may_change": may_touch and found.is_changed_here,
+        "may_unlink": may_touch and has_own_account(caller.tenant, found.person),
         "heir_form": HeirForm(people=colleagues_of(caller, found.person)) if found.answers_for else None,
     }
     return render(request, "console/members/member.html", shown)

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -17,7 +18,7 @@ from rest_framework.response import Response
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, Query, StrictSerializer, next_address, parameters
 from gateway.api.view import ApiView
-from identity import access, access_reviews, invitations, members, support_sessions
+from identity import access, access_reviews, invitations, members, support_sessions, unlinking
 from identity.access import Caller
 from identity.key_handover import member_to_answer
 from identity.member_list import Member, member_for, members_of
@@ -230,6 +231,25 @@ class MemberView(ApiView):
         heir = parameters(HeirQuery, request).get("heir")
         taking_over = member_to_answer(caller, heir) if heir else None
         members.remove_member(by=caller, person=found.person, heir=taking_over)
+        return Response(status=204)
+
+
+class MemberIdentityView(ApiView):
+    """`/api/members/{pseudonym}/identity`."""
+
+    @extend_schema(
+        operation_id="members_unlink",
+        summary="Unlink a member from the identity provider",
+        tags=["People"],
+        responses={204: None, **errors_of(401, 403, 404, 409)},
+    )
+    def delete(self, request: Request, pseudonym: UUID) -> Response:
+        """Unlink a member from an account at the organisation's own provider that was made anew there: the next
+        sign-in with the verified address links the new one. Sessions that it vouched for end. Needs `members:manage`.
+        """
+        caller = self.caller(request)
+        found = member_for(caller, pseudonym)
+        unlinking.unlink_member(by=caller, person=found.person, now=timezone.now())
         return Response(status=204)
 
 

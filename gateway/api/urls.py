@@ -10,6 +10,7 @@ from gateway.api.language_models import ModelsView, ModelView
 from gateway.api.members import (
     InvitationsView,
     InvitationView,
+    MemberIdentityView,
     MembersView,
     MemberView,
     ReviewsView,
@@ -86,6 +87,7 @@ urlpatterns = [
     ),
     path("members", MembersView.as_view(), name="tenant-members"),
     path("members/<uuid:pseudonym>", MemberView.as_view(), name="tenant-member"),
+    path("members/<uuid:pseudonym>/identity", MemberIdentityView.as_view(), name="tenant-member-identity"),
     path("invitations", InvitationsView.as_view(), name="tenant-invitations"),
     path("invitations/<int:invitation_id>", InvitationView.as_view(), name="tenant-invitation"),
     path("access-reviews", ReviewsView.as_view(), name="tenant-access-reviews"),

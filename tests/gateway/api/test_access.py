@@ -19,7 +19,17 @@ from identity.api_keys import revoke_api_key
 from identity.invitations import invite
 from identity.key_format import make_key
 from identity.members import add_member
-from identity.models import AccessReview, NoticeDelivery, Project, Role, Tenant
+from identity.models import (
+    AccessReview,
+    IdentityProvider,
+    LinkedIdentity,
+    NoticeDelivery,
+    Person,
+    Project,
+    ProviderVersion,
+    Role,
+    Tenant,
+)
 from identity.notices import notify
 from identity.scopes import Scope
 from identity.support_sessions import open_session
@@ -101,6 +111,19 @@ def member_of(ours: Ours) -> UUID:
     return person.pseudonym
 
 
+def linked_member_of(ours: Ours) -> UUID:
+    """A developer of the project with an account at the organisation's own provider."""
+    pseudonym, tenant = member_of(ours), ours.house.tenant
+    provider, _ = IdentityProvider.objects.get_or_create(audience="tenant", tenant=tenant, defaults={"name": "own"})
+    issuer = f"https://{tenant.slug}.example"
+    ProviderVersion.objects.get_or_create(
+        provider=provider, state="active", defaults={"issuer": issuer, "client_id": "b", "sealed_secret": b""}
+    )
+    person = Person.objects.get(pseudonym=pseudonym)
+    LinkedIdentity.objects.create(person=person, issuer=issuer, subject=str(pseudonym))
+    return pseudonym
+
+
 def placed_role(ours: Ours) -> dict[str, object]:
     return {"role": "developer", "project_ids": [ours.house.project.pk]}
 
@@ -168,6 +191,9 @@ CASES = {
     ("tenant-member", "GET"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 200, 404),
     ("tenant-member", "PATCH"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 200, 404, placed_role),
     ("tenant-member", "DELETE"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 204, 404),
+    ("tenant-member-identity", "DELETE"): Case(
+        lambda ours: f"/api/members/{linked_member_of(ours)}/identity", 403, 204, 404
+    ),
     ("tenant-invitations", "GET"): Case(lambda ours: "/api/invitations", 403, 200, 200),
     ("tenant-invitations", "POST"): Case(
         lambda ours: "/api/invitations", 403, 201, 404, lambda ours: placed_role(ours) | {"email": address_of_erin()}
