@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from billing.pricing import METERS, Prices, Quantities, price_of
+from models_catalog.models import LanguageModel
 
 DAYS_A_MONTH = 30
+MOST = 10**9  # of anything that somebody imagines: units of a request, requests a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,13 @@ class Estimate:
     requests_a_month: int
     request_nano_eur: int
     month_nano_eur: int
+
+
+def template_tokens(model: LanguageModel) -> int:
+    """The most that the model's template adds to a request of one message; 0 where it has none."""
+    if model.kind != LanguageModel.Kind.CHAT:
+        return 0
+    return model.template_overhead_tokens + model.template_overhead_tokens_per_message
 
 
 def monthly_estimate(*, quantities: Quantities, requests_a_day: int, prices: Prices) -> Estimate:

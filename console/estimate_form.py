@@ -7,12 +7,11 @@ from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from billing.estimates import Estimate, monthly_estimate
+from billing.estimates import MOST, Estimate, monthly_estimate, template_tokens
 from billing.pricing import MissingPrice, Quantities
 from console.offer import Offered
 from models_catalog.models import LanguageModel
 
-_MOST = 10**9
 Kind = LanguageModel.Kind
 # Name, label and example, by kind of model.
 _FIELDS: dict[str, list[tuple[str, Promise, int]]] = {
@@ -39,15 +38,12 @@ class EstimateForm(forms.Form):
         super().__init__(given, auto_id="estimate-%s")
         for name, label, _example in asked:
             widget = forms.NumberInput(attrs={"class": "form-control", "inputmode": "numeric"})
-            self.fields[name] = forms.IntegerField(label=str(label), min_value=0, max_value=_MOST, widget=widget)
+            self.fields[name] = forms.IntegerField(label=str(label), min_value=0, max_value=MOST, widget=widget)
 
     @property
     def template_tokens(self) -> int:
         """The most that the model's template adds to a request of one message; 0 where it has none."""
-        model = self._offered.model
-        if model.kind != Kind.CHAT:
-            return 0
-        return model.template_overhead_tokens + model.template_overhead_tokens_per_message
+        return template_tokens(self._offered.model)
 
     def estimate(self) -> Estimate | None:
         """None where there is no price, or a field makes no sense (which the form then says)."""

@@ -1,5 +1,6 @@
 """Somebody signed in but belongs nowhere: the request to be let into a tenant, and what became of it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -9,7 +10,7 @@ from identity import audit
 from identity.access import Caller
 from identity.errors import Conflict, NotFound
 from identity.members import add_member
-from identity.models import AccessRequest, Membership, Notice, Person, Role, Tenant
+from identity.models import AccessRequest, Membership, Notice, Person, Project, Role, Tenant
 from identity.notices import notify
 from identity.permissions import Permission
 from identity.wording import clean_name
@@ -85,12 +86,14 @@ def open_requests(caller: Caller) -> QuerySet[AccessRequest]:
     return waiting.select_related("person").order_by("id")
 
 
-def approve(*, by: Caller, request_id: int, role: Role, now: datetime) -> Membership:
-    """Let the person in with the role. Raises `Forbidden`, `NotFound`, `Conflict`."""
+def approve(
+    *, by: Caller, request_id: int, role: Role, now: datetime, projects: Sequence[Project] | None = None
+) -> Membership:
+    """Let the person in with the role; `projects` None: in all of them. Raises `Forbidden`, `NotFound`, `Conflict`."""
     by.require(Permission.MEMBER_UPDATE)
     with transaction.atomic():
         request = _decided(by, request_id, _OUTCOME.APPROVED, now)
-        membership = add_member(by=by, person=request.person, role=role)
+        membership = add_member(by=by, person=request.person, role=role, projects=projects)
         audit.record(tenant=by.tenant, actor=by.actor, action="access_request.approved", target=request)
     return membership
 

@@ -13,8 +13,8 @@ from django.db.models import QuerySet
 
 from identity import audit
 from identity.access import Caller
-from identity.errors import Conflict, Forbidden, Invalid, NotFound
-from identity.members import add_member, change_member, remove_member
+from identity.errors import Conflict, Invalid, NotFound
+from identity.members import add_member, change_member, remove_member, require_may_give
 from identity.models import (
     GroupRule,
     IdentityProvider,
@@ -47,10 +47,11 @@ def add_rule(
 ) -> GroupRule:
     """Members of the group are this in the caller's tenant from their next sign-in on; `projects` None: all of them.
 
-    Raises `Forbidden` (only an owner writes rules for owners), `NotFound` (another's provider or project), `Invalid`,
-    `Conflict` (a rule for the group is there, or too many).
+    Raises `Forbidden` (only an owner writes rules for owners, and a key only for who may do no more than itself),
+    `NotFound` (another's provider or project), `Invalid`, `Conflict` (a rule for the group is there, or too many).
     """
-    _require_may_write(by, role)
+    by.require(Permission.MEMBER_UPDATE)
+    require_may_give(by, role, projects)
     _require_own(by.tenant, provider, projects)
     group = clean_name(group, "group", 255)
     with transaction.atomic():
@@ -76,7 +77,7 @@ def remove_rule(*, by: Caller, rule_id: int) -> None:
         rule = rules_of(by.tenant).select_for_update(of=("self",)).filter(pk=rule_id).first()
         if rule is None:
             raise NotFound("rule")
-        _require_may_write(by, Role(rule.role))
+        require_may_give(by, Role(rule.role), None if rule.in_all_projects else list(rule.projects.all()))
         detail = {"group": rule.group, "role": rule.role}
         audit.record(tenant=by.tenant, actor=by.actor, action="group_rule.removed", target=rule, detail=detail)
         rule.projects.clear()
@@ -206,12 +207,6 @@ def _projects(tenant: Tenant, grant: _Grant) -> list[Project] | None:
 
 def _us(tenant: Tenant) -> Caller:
     return Caller.system(_COMPONENT, tenant)
-
-
-def _require_may_write(by: Caller, role: Role) -> None:
-    by.require(Permission.MEMBER_UPDATE)
-    if role == Role.OWNER and not by.is_system and by.role != Role.OWNER:
-        raise Forbidden("only an owner makes or unmakes owners")
 
 
 def _require_own(tenant: Tenant, provider: IdentityProvider, projects: Sequence[Project] | None) -> None:

@@ -61,6 +61,8 @@ class KeyRules:
         """Raises `Forbidden`."""
         if self.creators == Creators.ADMINISTRATORS:
             maker.require(Permission.KEY_RULES_UPDATE)
+            if maker.key is not None:
+                raise Forbidden("creators")
 
     def require_within(self, policy: KeyPolicy, *, since: datetime, is_personal: bool) -> None:
         """Raises `Invalid`, naming the field, where a key with this policy and a secret made at `since` may not be."""
@@ -92,11 +94,9 @@ def rules_of(tenant: Tenant) -> KeyRules:
 def set_key_rules(*, by: Caller, rules: KeyRules) -> KeyRules:
     """Demand this of the tenant's keys from now on. Answers the rules in their one form.
 
-    Raises `Forbidden` (also to keys: they are confined to a project), `Invalid`.
+    Raises `Forbidden`, `Invalid`.
     """
     by.require(Permission.KEY_RULES_UPDATE)
-    if by.key is not None:
-        raise Forbidden(Permission.KEY_RULES_UPDATE.value)
     rules = rules.cleaned()
     with transaction.atomic():
         Tenant.objects.select_for_update(no_key=True).get(pk=by.tenant.pk)

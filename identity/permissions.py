@@ -195,6 +195,10 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.TENANT_MANAGE: frozenset(
         {Permission.NOTICE_READ, Permission.WEBHOOK_READ, Permission.WEBHOOK_UPDATE, Permission.TENANT_UPDATE}
     ),
+    Scope.IDENTITY_MANAGE: frozenset(
+        {Permission.PROVIDER_READ, Permission.PROVIDER_UPDATE, Permission.KEY_RULES_UPDATE}
+    ),
+    Scope.BILLING_READ: frozenset({Permission.BILLING_READ}),
 }
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from identity import audit, secret_box
 from identity.access import Caller
@@ -88,18 +88,25 @@ def prepare_version(*, by: Caller, settings: ProviderSettings) -> ProviderVersio
 
 
 def mark_tried(version: ProviderVersion, *, person: Person, now: datetime) -> None:
-    """Remember that the person who prepared the settings has signed in with them.
+    """Remember that the person who prepared the settings has signed in with them. Those that a key prepared are
+    nobody's: who tries them first makes them their own.
 
     Raises `Conflict` for anybody else, and for settings that are not in preparation any more.
     """
-    if version.changed_by_id != person.pk:
+    if not may_try(version, person):
         raise Conflict("only who prepared these settings can try them")
     with transaction.atomic():
         waiting = ProviderVersion.objects.filter(pk=version.pk, state__in=IN_PREPARATION)
-        if not waiting.update(state=_STATE.TRIED, tried_at=now):
+        theirs = waiting.filter(Q(changed_by=None) | Q(changed_by=person))
+        if not theirs.update(state=_STATE.TRIED, tried_at=now, changed_by=person):
             raise Conflict("these settings are not in preparation any more")
         _record(version.provider, audit.Actor.person(person), "identity_provider.tried", {"version": version.pk})
     version.refresh_from_db()
+
+
+def may_try(version: ProviderVersion, person: Person | None) -> bool:
+    """Whether the settings are the person's to try: they prepared them, or a key did."""
+    return person is not None and version.changed_by_id in (None, person.pk)
 
 
 def activate(version: ProviderVersion, *, by: Caller, now: datetime) -> None:

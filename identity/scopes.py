@@ -17,6 +17,10 @@ class Scope(StrEnum):
     MEMBERS_MANAGE     the same; invite, change and remove members of the key's project who may do no more than the key
                        itself; end support sessions
     TENANT_MANAGE      read the notices of the whole tenant, manage its webhooks, change its name and time zone
+    IDENTITY_MANAGE    say how people and keys get in: prepare and switch off the tenant's own provider, make and revoke
+                       its directory's tokens, set its rules for keys; with MEMBERS_MANAGE what groups give. Whoever has
+                       it can let others in who may do more than the key itself
+    BILLING_READ       read the contract in force and the monthly statements
     """
 
     INFERENCE = "inference"
@@ -28,3 +32,5 @@ class Scope(StrEnum):
     MEMBERS_READ = "members:read"
     MEMBERS_MANAGE = "members:manage"
     TENANT_MANAGE = "tenant:manage"
+    IDENTITY_MANAGE = "identity:manage"
+    BILLING_READ = "billing:read"

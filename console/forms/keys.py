@@ -250,6 +250,10 @@ SCOPE_WORDS = {
     Scope.MEMBERS_READ: _("Read members, invitations, access reviews and support sessions"),
     Scope.MEMBERS_MANAGE: _("Invite, change and remove members of the project who may do no more than the key"),
     Scope.TENANT_MANAGE: _("Read the notices of the organisation, manage its webhooks and settings"),
+    Scope.IDENTITY_MANAGE: _(
+        "Prepare the identity provider, manage provisioning tokens and the key policy: it can let people in"
+    ),
+    Scope.BILLING_READ: _("Read the contract and the monthly statements"),
 }
 
 

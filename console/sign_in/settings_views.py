@@ -185,7 +185,7 @@ def _shown(
     shown = {
         "active": providers.active_version(own) if own else None,
         "waiting": waiting,
-        "is_mine": waiting is not None and waiting.changed_by_id == (caller.person.pk if caller.person else None),
+        "is_mine": waiting is not None and providers.may_try(waiting, caller.person),
         "shared": providers.shared_version(),
         "trial": _trial(request, waiting),
         "findings": findings,

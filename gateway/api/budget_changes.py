@@ -15,7 +15,7 @@ from billing.places import Holder
 from billing.standing import budgets_on, limits_on
 from gateway.api.budgets import BudgetSerializer, BudgetsView, LimitSerializer, LimitsView, lookups_for
 from gateway.api.problems import errors_of
-from gateway.api.queries import StrictSerializer
+from gateway.api.queries import StrictSerializer, TextField
 from gateway.api.view import ApiView
 from identity import access
 from identity.access import Caller
@@ -24,22 +24,12 @@ from identity.models import ApiKey, Project
 from identity.permissions import Permission
 
 
-class KeyIdField(serializers.CharField):
-    """A key's public id: text, and nothing that merely can be written as text."""
-
-    def to_internal_value(self, data: object) -> str:
-        """Raises ValidationError."""
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return str(super().to_internal_value(data))
-
-
 class PlacedSerializer(StrictSerializer):
     """Where it is to sit: `project_id` for the scope `project`, `key_id` for `key`, neither for `tenant`."""
 
     scope = serializers.ChoiceField(choices=Scope.values, help_text="The whole organisation is `tenant`.")
     project_id = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    key_id = KeyIdField(required=False, max_length=16)
+    key_id = TextField(required=False, max_length=16)
 
 
 class NewBudgetSerializer(PlacedSerializer):

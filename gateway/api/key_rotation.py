@@ -1,7 +1,6 @@
-"""A key's secrets: a new one, the end of the one before. And the organisation's rules for keys."""
+"""A key's secrets: a new one, the end of the one before."""
 
 from datetime import timedelta
-from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -15,7 +14,6 @@ from gateway.api.queries import StrictSerializer
 from gateway.api.view import ApiView
 from identity import access
 from identity.key_rotation import GRACE_DEFAULT, GRACE_MAX, end_previous_secret, rotate_api_key
-from identity.key_rules import Creators, rules_of
 from identity.permissions import Permission
 
 _IDEMPOTENCY = OpenApiParameter(
@@ -49,20 +47,6 @@ class RotatedKeySerializer(KeySerializer):
         help_text="A secret that was still in the grace of an earlier rotation ended with this one."
     )
     is_repeat = serializers.BooleanField(help_text="It was the same rotation again: its first new secret has ended.")
-
-
-class KeyRulesSerializer(serializers.Serializer[Any]):
-    """What the organisation demands of its keys when they are created, changed or rotated."""
-
-    longest_life_days = serializers.IntegerField(allow_null=True, help_text="Of a secret, from its making; null: any.")
-    default_life_days = serializers.IntegerField(
-        allow_null=True, help_text="Of a key for which nobody says when it ends; null: it never does."
-    )
-    ip_ranges = serializers.ListField(
-        child=serializers.CharField(), help_text="Every key is tied to some of these addresses; empty: to none."
-    )
-    creators = serializers.ChoiceField(choices=Creators.values, help_text="`administrators`: no key creates keys.")
-    personal_keys = serializers.BooleanField(help_text="Whether a key may be a person's.")
 
 
 class RotateKeyView(ApiView):
@@ -113,19 +97,3 @@ class EndPreviousSecretView(ApiView):
         caller = self.caller(request)
         end_previous_secret(access.key_for(caller, key_id, Permission.KEY_ROTATE), by=caller)
         return Response(KeySerializer(access.key_for(caller, key_id)).data)
-
-
-class KeyRulesView(ApiView):
-    """`/api/key-rules`. Only to be read: a key is confined to its project, and these are about the organisation."""
-
-    @extend_schema(
-        operation_id="key_rules_read",
-        summary="Read the organisation's rules for keys",
-        tags=["Keys"],
-        responses={200: KeyRulesSerializer, **errors_of(401, 403)},
-    )
-    def get(self, request: Request) -> Response:
-        """Read what a key has to comply with. Needs `keys:manage`. People change it in the console's settings."""
-        caller = self.caller(request)
-        caller.require(Permission.KEY_READ)
-        return Response(KeyRulesSerializer(rules_of(caller.tenant)).data)

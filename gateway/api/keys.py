@@ -1,5 +1,6 @@
 """Keys: what this one is and may do, and those of its project."""
 
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
@@ -9,20 +10,24 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.key_bounds import make_bounded_key
 from billing.standing import budgets_on_path, limits_on_path
 from gateway.api.budgets import BudgetSerializer, LimitSerializer, path_of
+from gateway.api.key_bounds import LIMITS_MAX, KeyBudgetSerializer, KeyLimitSerializer, bounds_asked
 from gateway.api.language_models import callable_model_names
 from gateway.api.problems import errors_of
-from gateway.api.queries import PageQuery, StrictSerializer, next_address, parameters
+from gateway.api.queries import KeysQuery, StrictSerializer, next_address, parameters
 from gateway.api.view import ApiView
 from identity import access
 from identity.access import Caller
-from identity.api_keys import mint_api_key, revoke_api_key
+from identity.api_keys import revoke_api_key
+from identity.errors import Invalid
 from identity.keep import Keep
 from identity.key_changes import change_api_key
 from identity.key_handover import member_to_answer
 from identity.key_policy import IP_RANGES_MAX, MODELS_MAX, ORIGINS_MAX, KeyPolicy, policy_of
 from identity.key_rules import KeyRules, rules_of
+from identity.key_search import COUNTED_MAX, KeyFilters, KeyPage, Sort, State, search_keys
 from identity.key_use import last_used_at
 from identity.models import ApiKey, Person, Project
 from identity.permissions import Permission
@@ -36,6 +41,8 @@ _SCOPES = (
     "`members:read`: read members, invitations, access reviews and support sessions. "
     "`members:manage`: also invite, change and remove members of the project who may do no more than the key. "
     "`tenant:manage`: read the organisation's notices, manage its webhooks and settings. "
+    "`identity:manage`: prepare the organisation's identity provider, manage its directory's tokens and its rules for "
+    "keys: it can let in people who may do more than the key. `billing:read`: read the contract and the statements. "
     "Reading its own needs no scope."
 )
 
@@ -78,6 +85,13 @@ class NewKeySerializer(StrictSerializer, PolicySerializer):
 
     name = serializers.CharField(max_length=200)
     responsible = _responsible_field()
+    budget = KeyBudgetSerializer(required=False, help_text="A budget of its own; `/api/budgets` changes it later.")
+    limits = serializers.ListField(
+        child=KeyLimitSerializer(),
+        required=False,
+        max_length=LIMITS_MAX,
+        help_text="Limits of its own; `/api/limits` changes them later.",
+    )
 
     def policy(self, maker: ApiKey, rules: KeyRules) -> KeyPolicy:
         """What was asked for, its gaps filled."""
@@ -193,9 +207,10 @@ class CreatedKeySerializer(KeySerializer):
 
 
 class KeyPageSerializer(serializers.Serializer[Any]):
-    """Keys, the newest first."""
+    """Keys, in the order asked for."""
 
     results = KeySerializer(many=True)
+    total = serializers.IntegerField(help_text=f"Found altogether; {COUNTED_MAX + 1} stands for more.")
     next = serializers.URLField(allow_null=True, help_text="Where the list continues; null: this is its end.")
 
 
@@ -255,19 +270,15 @@ class KeysView(ApiView):
         operation_id="keys_list",
         summary="List the keys of the project",
         tags=["Keys"],
-        parameters=[PageQuery],
+        parameters=[KeysQuery],
         responses={200: KeyPageSerializer, **errors_of(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:
-        """List the keys of this key's project, revoked ones too. Needs `keys:manage`."""
-        given = parameters(PageQuery, request)
-        keys = access.keys_for(self.caller(request))
-        if "cursor" in given:
-            keys = keys.filter(pk__lt=given["cursor"])
-        rows = list(keys[: given["limit"] + 1])
-        page = rows[: given["limit"]]
-        cursor = page[-1].pk if len(rows) > len(page) else None
-        return Response({"results": KeySerializer(page, many=True).data, "next": next_address(request, cursor)})
+        """List the keys of this key's project, revoked ones too, by what is known of them. Needs `keys:manage`."""
+        given = parameters(KeysQuery, request)
+        page = _found(self.caller(request), given)
+        results = KeySerializer(page.keys, many=True).data
+        return Response({"results": results, "total": page.total, "next": next_address(request, page.next)})
 
     @extend_schema(
         operation_id="keys_create",
@@ -284,11 +295,12 @@ class KeysView(ApiView):
         asked.is_valid(raise_exception=True)
         maker = self.key(request)
         answering = asked.validated_data.get("responsible")
-        key, text = mint_api_key(
+        key, text = make_bounded_key(
             maker=caller,
             project=maker.project,
             name=asked.validated_data["name"],
             policy=asked.policy(maker, rules_of(caller.tenant)),
+            bounds=bounds_asked(asked.validated_data),
             owner=maker.owner,
             responsible=member_to_answer(caller, answering) if answering else None,
         )
@@ -355,6 +367,19 @@ class RevokeKeyView(ApiView):
     def post(self, request: Request, key_id: str) -> Response:
         """Stop a key for good, within a second. Needs `keys:manage`. Once more changes nothing."""
         return Response(KeySerializer(_revoke(self.caller(request), key_id)).data)
+
+
+def _found(caller: Caller, given: Mapping[str, Any]) -> KeyPage:
+    filters = KeyFilters(
+        text=given.get("text", ""),
+        person=given.get("person"),
+        state=State(given["state"]) if "state" in given else None,
+        sort=Sort(given["sort"]),
+    )
+    try:
+        return search_keys(caller, filters, now=timezone.now(), after=given.get("cursor", ""), size=given["limit"])
+    except Invalid as refused:
+        raise Invalid("cursor", refused.message) from refused
 
 
 def _revoke(caller: Caller, key_id: str) -> ApiKey:

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.models.prices import Mode
+from billing.speeds import speeds_today
 from gateway.api.catalog_view import CatalogView, catalog_view
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters
@@ -34,6 +35,18 @@ class PriceSerializer(serializers.Serializer[Any]):
     )
 
 
+class SpeedSerializer(serializers.Serializer[Any]):
+    """Medians of a model's streamed answers in the last 24 hours, of all organisations together.
+
+    Null where fewer than 20 requests stand behind it.
+    """
+
+    first_token_ms = serializers.FloatField(allow_null=True)
+    first_token_requests = serializers.IntegerField(help_text="So many requests stand behind it.")
+    tokens_per_second = serializers.FloatField(allow_null=True, help_text="After the first token.")
+    pace_requests = serializers.IntegerField()
+
+
 class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
     """A language model. Sizes are in tokens, parameters in billions."""
 
@@ -46,6 +59,7 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
     media_max_tokens = serializers.DictField(
         child=serializers.IntegerField(), help_text="The most tokens that one image, audio or video can become."
     )
+    measured = serializers.SerializerMethodField(help_text="How fast it answered today; null: nobody called it.")
     lifecycle = serializers.SerializerMethodField()
     successor = serializers.SerializerMethodField(help_text="The id of the model that takes over.")
     prices = serializers.SerializerMethodField(help_text="In force now; empty: it has no price here.")
@@ -88,6 +102,7 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
             "location",
             "kwh_per_million_tokens",
             "tokens_per_second",
+            "measured",
             "released_on",
             "stable_until",
             "deprecated_on",
@@ -130,6 +145,12 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
         """In force now."""
         return PriceSerializer(self.catalog.prices.get(model.pk, []), many=True).data
 
+    @extend_schema_field(SpeedSerializer(allow_null=True))
+    def get_measured(self, model: LanguageModel) -> Any:
+        """A minute old at most."""
+        speed = self.context["speeds"].get(model.pk)
+        return SpeedSerializer(speed).data if speed else None
+
     def get_is_served(self, model: LanguageModel) -> bool:
         """An engine is ready."""
         return model.pk in self.catalog.served
@@ -158,7 +179,7 @@ class ModelsView(ApiView):
         """List the whole catalog, with the prices of this organisation and what can be called now."""
         parameters(Query, request)
         models = list(_models().order_by("name"))
-        context = {"catalog": _seen_by(self.key(request), models)}
+        context = {"catalog": _seen_by(self.key(request), models), "speeds": speeds_today()}
         return Response({"results": ModelSerializer(models, many=True, context=context).data})
 
 
@@ -181,7 +202,8 @@ class ModelView(ApiView):
         if meant is None:
             raise NotFound("model")
         model = _models().get(pk=meant.pk)
-        return Response(ModelSerializer(model, context={"catalog": _seen_by(key, [model])}).data)
+        context = {"catalog": _seen_by(key, [model]), "speeds": speeds_today()}
+        return Response(ModelSerializer(model, context=context).data)
 
 
 def callable_model_names(key: ApiKey) -> list[str]:

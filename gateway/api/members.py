@@ -213,7 +213,10 @@ class MemberView(ApiView):
         caller.require(Permission.MEMBER_UPDATE)
         asked = _asked(RoleSerializer, request)
         members.change_member(
-            by=caller, person=found.person, role=Role(asked["role"]), projects=_projects(caller, asked["project_ids"])
+            by=caller,
+            person=found.person,
+            role=Role(asked["role"]),
+            projects=named_projects(caller, asked["project_ids"]),
         )
         return Response(MemberSerializer(member_for(caller, pseudonym)).data)
 
@@ -284,7 +287,7 @@ class InvitationsView(ApiView):
             by=caller,
             email=asked["email"],
             role=Role(asked["role"]),
-            projects=_projects(caller, asked["project_ids"]),
+            projects=named_projects(caller, asked["project_ids"]),
         )
         return Response(InvitationSerializer(invitation).data, status=201)
 
@@ -384,6 +387,6 @@ def _asked(kind: type[StrictSerializer], request: Request) -> dict[str, Any]:
     return dict(asked.validated_data)
 
 
-def _projects(caller: Caller, ids: list[int] | None) -> list[Project] | None:
+def named_projects(caller: Caller, ids: list[int] | None) -> list[Project] | None:
     """Raises `NotFound` for a project that the key may not know of."""
     return None if ids is None else [access.project_for(caller, project_id) for project_id in dict.fromkeys(ids)]

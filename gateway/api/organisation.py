@@ -50,9 +50,7 @@ class OrganisationView(ApiView):
         responses={200: TenantSerializer, **errors_of(400, 401, 403, 413, 415)},
     )
     def patch(self, request: Request) -> Response:
-        """Change name or time zone. Needs `tenant:manage`. Sign-in and the key policy are changed by people only: a key
-        that could change them could let in whom nobody asked.
-        """
+        """Change name or time zone. Needs `tenant:manage`."""
         caller = self.caller(request)
         caller.require(Permission.TENANT_UPDATE)
         asked = ChangedTenantSerializer(data=request.data)

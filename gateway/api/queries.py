@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from billing.usage import Filters, Grouping, Interval, Reader
 from identity import access
 from identity.access import Caller
+from identity.key_search import TEXT_LENGTH_MAX, Sort, State
 from identity.permissions import Permission
 
 PAGE_SIZE = 100
@@ -68,6 +69,38 @@ class StrictSerializer(serializers.Serializer[Any]):
         return attrs
 
 
+class StrictMember(serializers.Serializer[Any]):
+    """An object within another; as strict."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Raises ValidationError."""
+        read: dict[str, Any] = super().to_internal_value(data)
+        unknown = {str(name): "There is no such member." for name in data if name not in self.fields}
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return read
+
+
+class TextField(serializers.CharField):
+    """Text, and nothing that merely can be written as text."""
+
+    def to_internal_value(self, data: object) -> str:
+        """Raises ValidationError."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class YesNoField(serializers.BooleanField):
+    """True or false, and no word for it."""
+
+    def to_internal_value(self, data: object) -> bool:
+        """Raises ValidationError."""
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class Query(StrictSerializer):
     """Base of the parameters of an address."""
 
@@ -107,6 +140,30 @@ class PageQuery(Query):
     cursor = serializers.IntegerField(
         required=False, min_value=0, max_value=_HIGHEST_ID, help_text="Where to continue: `next` has it."
     )
+    limit = _size()
+
+
+class KeysQuery(Query):
+    """Keys by what is known of them."""
+
+    text = serializers.CharField(
+        required=False, max_length=TEXT_LENGTH_MAX, help_text="In the name, or the beginning of the id."
+    )
+    person = serializers.UUIDField(
+        required=False, help_text="The pseudonym of whose key it is, or who answers for it while it works."
+    )
+    state = serializers.ChoiceField(
+        required=False,
+        choices=[state.value for state in State],
+        help_text="`expiring` within 14 days, `unused` for 90 days, `rotating` while two secrets work.",
+    )
+    sort = serializers.ChoiceField(
+        required=False,
+        default=Sort.NEWEST.value,
+        choices=[sort.value for sort in Sort],
+        help_text="What is made or was used last comes first.",
+    )
+    cursor = serializers.CharField(required=False, max_length=64, help_text="Where to continue: `next` has it.")
     limit = _size()
 
 

@@ -2,9 +2,16 @@
 
 from django.urls import path, register_converter
 
+from gateway.api.access_requests import AccessRequestsView, ApproveAccessView, RefuseAccessView
 from gateway.api.audit import AuditCheckpointsView, AuditExportView, AuditVerificationView, AuditView
+from gateway.api.billing import ContractView, StatementView
 from gateway.api.budget_changes import BudgetListView, BudgetView, LimitListView, LimitView
-from gateway.api.key_rotation import EndPreviousSecretView, KeyRulesView, RotateKeyView
+from gateway.api.estimate import EstimateView
+from gateway.api.group_rules import GroupRulesView, GroupRuleView
+from gateway.api.key_bounds import KeyBoundsView
+from gateway.api.key_changes import KeyChangesView
+from gateway.api.key_rotation import EndPreviousSecretView, RotateKeyView
+from gateway.api.key_rules import KeyRulesView
 from gateway.api.keys import KeysView, KeyView, OwnKeyView, RevokeKeyView
 from gateway.api.language_models import ModelsView, ModelView
 from gateway.api.members import (
@@ -21,7 +28,10 @@ from gateway.api.members import (
 from gateway.api.notices import NoticesView, NoticeView
 from gateway.api.openapi import DocumentationView, SchemaView
 from gateway.api.organisation import OrganisationView
+from gateway.api.overview import OverviewView
 from gateway.api.projects import ArchiveProjectView, ProjectsView, ProjectView
+from gateway.api.scim_tokens import ScimTokensView, ScimTokenView
+from gateway.api.sign_in import PreparationView, SignInView, SwitchOffView, TestSignInView
 from gateway.api.usage import RecordsView, RefusalCountsView, RefusalsView, SummaryView
 from gateway.api.view import NowhereView
 from gateway.api.webhooks import (
@@ -57,7 +67,12 @@ urlpatterns = [
     path("keys/<lookup:key_id>/revoke", RevokeKeyView.as_view(), name="revoke-key"),
     path("keys/<lookup:key_id>/rotate", RotateKeyView.as_view(), name="rotate-key"),
     path("keys/<lookup:key_id>/end-previous-secret", EndPreviousSecretView.as_view(), name="end-previous-secret"),
+    path("keys/<lookup:key_id>/bounds", KeyBoundsView.as_view(), name="key-bounds"),
+    path("key-changes", KeyChangesView.as_view(), name="key-changes"),
     path("key-rules", KeyRulesView.as_view(), name="key-rules"),
+    path("overview", OverviewView.as_view(), name="tenant-overview"),
+    path("contract", ContractView.as_view(), name="tenant-contract"),
+    path("statement", StatementView.as_view(), name="tenant-statement"),
     path("usage/records", RecordsView.as_view(), name="usage-records"),
     path("usage/summary", SummaryView.as_view(), name="usage-summary"),
     path("usage/refusals", RefusalsView.as_view(), name="usage-refusals"),
@@ -90,11 +105,23 @@ urlpatterns = [
     path("members/<uuid:pseudonym>/identity", MemberIdentityView.as_view(), name="tenant-member-identity"),
     path("invitations", InvitationsView.as_view(), name="tenant-invitations"),
     path("invitations/<int:invitation_id>", InvitationView.as_view(), name="tenant-invitation"),
+    path("access-requests", AccessRequestsView.as_view(), name="tenant-access-requests"),
+    path("access-requests/<int:asked_id>/approve", ApproveAccessView.as_view(), name="tenant-access-approve"),
+    path("access-requests/<int:asked_id>/refuse", RefuseAccessView.as_view(), name="tenant-access-refuse"),
     path("access-reviews", ReviewsView.as_view(), name="tenant-access-reviews"),
     path("access-reviews/<int:review_id>", ReviewView.as_view(), name="tenant-access-review"),
     path("support-sessions", SupportSessionsView.as_view(), name="tenant-support-sessions"),
     path("support-sessions/<int:support_id>", SupportSessionView.as_view(), name="tenant-support-session"),
+    path("sign-in", SignInView.as_view(), name="tenant-provider"),
+    path("sign-in/preparation", PreparationView.as_view(), name="tenant-provider-preparation"),
+    path("sign-in/test", TestSignInView.as_view(), name="tenant-provider-test"),
+    path("sign-in/switch-off", SwitchOffView.as_view(), name="tenant-provider-off"),
+    path("group-rules", GroupRulesView.as_view(), name="tenant-group-rules"),
+    path("group-rules/<int:rule_id>", GroupRuleView.as_view(), name="tenant-group-rule"),
+    path("scim-tokens", ScimTokensView.as_view(), name="tenant-scim-tokens"),
+    path("scim-tokens/<int:token_id>", ScimTokenView.as_view(), name="tenant-scim-token"),
     path("organisation", OrganisationView.as_view(), name="organisation"),
+    path("estimate", EstimateView.as_view(), name="estimate"),
     path("models", ModelsView.as_view(), name="models"),
     path("models/<path:model_id>", ModelView.as_view(), name="model"),
     path("schema", SchemaView.as_view(), name="schema"),

@@ -1,0 +1,135 @@
+"""The contract in force, and what a month comes to."""
+
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.contracts import contract_in_force
+from billing.models import Limit
+from billing.pricing import METERS
+from billing.statement import Line, statement
+from gateway.api.problems import errors_of
+from gateway.api.queries import Query, parameters
+from gateway.api.view import ApiView
+from identity.access import Caller
+from identity.errors import NotFound
+from identity.permissions import Permission
+
+
+class TierLimitSerializer(serializers.Serializer[Any]):
+    """A limit that the contract brings."""
+
+    what = serializers.ChoiceField(choices=Limit.What.values)
+    window = serializers.ChoiceField(choices=Limit.Window.values)
+    amount = serializers.IntegerField()
+
+
+class ContractSerializer(serializers.Serializer[Any]):
+    """What the organisation agreed."""
+
+    tier = serializers.CharField(source="tier.code")
+    tier_name = serializers.CharField(source="tier.name")
+    price_list = serializers.CharField(source="rate_card.name", help_text="`/api/models` has its prices.")
+    starts_at = serializers.DateTimeField()
+    monthly_cap_nano_eur = serializers.IntegerField(
+        source="tier.monthly_cap_nano_eur", allow_null=True, help_text="Null: no cap."
+    )
+    prepaid_nano_eur = serializers.IntegerField(
+        source="tier.prepaid_nano_eur", allow_null=True, help_text="Null: billed afterwards."
+    )
+    limits = TierLimitSerializer(source="tier.limits", many=True)
+
+
+class StatementQuery(Query):
+    """Which month."""
+
+    month = serializers.RegexField(
+        r"^20[0-9]{2}-(0[1-9]|1[0-2])$",
+        required=False,
+        help_text="Such as `2026-11`, in the organisation's time zone; left out: this month.",
+    )
+
+
+class StatementLineSerializer(serializers.Serializer[Any]):
+    """What a project used of a model in the month."""
+
+    project_id = serializers.IntegerField()
+    project = serializers.CharField()
+    cost_centre = serializers.CharField()
+    model = serializers.CharField()
+    requests = serializers.IntegerField()
+    quantities = serializers.SerializerMethodField(help_text="Units by meter.")
+    cost_nano_eur = serializers.IntegerField()
+
+    @extend_schema_field({"type": "object", "additionalProperties": {"type": "integer"}})
+    def get_quantities(self, line: Line) -> dict[str, int]:
+        """Those of no unit too."""
+        return dict(zip(METERS, line.quantities, strict=True))
+
+
+class StatementSerializer(serializers.Serializer[Any]):
+    """A month by project and model. Money is whole nano-EUR."""
+
+    month = serializers.CharField()
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+    lines = StatementLineSerializer(many=True)
+    refunded_nano_eur = serializers.IntegerField(help_text="Given back in the month.")
+    total_nano_eur = serializers.IntegerField(help_text="The lines less what was given back.")
+
+
+class ContractView(ApiView):
+    """`/api/contract`."""
+
+    @extend_schema(
+        operation_id="contract_read",
+        summary="Read the contract in force",
+        tags=["Billing"],
+        responses={200: ContractSerializer, **errors_of(401, 403, 404)},
+    )
+    def get(self, request: Request) -> Response:
+        """Read the tier with its limits and cap, and the price list. Needs `billing:read`."""
+        contract = contract_in_force(_reader(self.caller(request)).tenant)
+        if contract is None:
+            raise NotFound("contract")
+        return Response(ContractSerializer(contract).data)
+
+
+class StatementView(ApiView):
+    """`/api/statement`."""
+
+    @extend_schema(
+        operation_id="statement_read",
+        summary="Read a month's statement",
+        tags=["Billing"],
+        parameters=[StatementQuery],
+        responses={200: StatementSerializer, **errors_of(400, 401, 403)},
+    )
+    def get(self, request: Request) -> Response:
+        """Read what was charged in a month, by project and model. Needs `billing:read`.
+
+        That of a month which runs is as fresh as its last charge.
+        """
+        tenant, given = _reader(self.caller(request)).tenant, parameters(StatementQuery, request)
+        month = given.get("month") or f"{timezone.localdate(timezone=ZoneInfo(tenant.time_zone)):%Y-%m}"
+        found = statement(tenant, date.fromisoformat(f"{month}-01"))
+        shown = {
+            "month": month,
+            "starts_at": found.starts_at,
+            "ends_at": found.ends_at,
+            "lines": found.lines,
+            "refunded_nano_eur": found.refunded_nano_eur,
+            "total_nano_eur": found.total_nano_eur,
+        }
+        return Response(StatementSerializer(shown).data)
+
+
+def _reader(caller: Caller) -> Caller:
+    caller.require(Permission.BILLING_READ)
+    return caller

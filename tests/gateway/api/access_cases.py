@@ -1,0 +1,303 @@
+"""Every operation of the management API with who gets what from it; `test_access.py` asks them all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from billing.budgets import set_budget
+from billing.limits import set_limit
+from identity.access import Caller
+from identity.access_reviews import start_review
+from identity.group_rules import add_rule
+from identity.invitations import invite
+from identity.members import add_member
+from identity.models import (
+    AccessRequest,
+    AccessReview,
+    IdentityProvider,
+    LinkedIdentity,
+    NoticeDelivery,
+    Person,
+    ProviderVersion,
+    Role,
+)
+from identity.notices import notify
+from identity.providers import ProviderSettings, prepare_version, provider_of
+from identity.scim_tokens import make_token
+from identity.support_sessions import open_session
+from identity.webhooks import add_webhook
+from tests.support.ledger import HeldKey, House, unique
+from tests.support.people import TESTS, make_operator, make_person
+
+
+class Case(NamedTuple):
+    """An operation, and what it answers to the tenant's weak key, to its strong key, to a stranger's strong key.
+
+    A stranger's 200 is about the stranger's own things: nothing of ours may be in it.
+    """
+
+    address: Callable[["Ours"], str]
+    weak: int
+    strong: int
+    stranger: int
+    body: Callable[["Ours"], object] = lambda ours: None
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Things of a tenant, and the words that must not reach a stranger."""
+
+    house: House
+    weak: HeldKey
+    strong: HeldKey
+    request_id: str
+    refused_id: str
+    alias: str
+
+    @property
+    def secrets(self) -> list[str]:
+        return [
+            self.house.tenant.slug,
+            self.weak.row.lookup,
+            self.strong.row.lookup,
+            self.request_id,
+            self.refused_id,
+            self.alias,
+        ]
+
+
+def new_key(ours: Ours) -> object:
+    return {"name": "a new one", "scopes": ["inference"]}
+
+
+def new_webhook(ours: Ours) -> object:
+    # Nothing listens there, and private addresses are refused before anybody asks.
+    return {"name": "alarms", "url": "https://127.0.0.1:1/in", "kinds": ["model.deprecated"]}
+
+
+def webhook_of(ours: Ours) -> str:
+    """The address of a new one."""
+    webhook, _ = add_webhook(by=Caller.system("tests", ours.house.tenant), name="alarms", url="https://127.0.0.1:1/in")
+    return f"/api/webhooks/{webhook.public_id}"
+
+
+def notice_of(ours: Ours) -> int:
+    context = {"model": ours.alias, "ends_on": "2027-03-01", "replacement": "large"}
+    return notify(ours.house.tenant, "model.deprecated", context=context).pk
+
+
+def delivery_of(ours: Ours) -> str:
+    address = webhook_of(ours)
+    notice_of(ours)
+    delivery = NoticeDelivery.objects.filter(webhook__tenant=ours.house.tenant).latest("id")
+    return f"{address}/deliveries/{delivery.public_id}/send-again"
+
+
+def member_of(ours: Ours) -> UUID:
+    """A developer of the project."""
+    person = make_person("dora")
+    system = Caller.system("tests", ours.house.tenant)
+    add_member(by=system, person=person, role=Role.DEVELOPER, projects=[ours.house.project])
+    return person.pseudonym
+
+
+def linked_member_of(ours: Ours) -> UUID:
+    """A developer of the project with an account at the organisation's own provider."""
+    pseudonym, tenant = member_of(ours), ours.house.tenant
+    provider, _ = IdentityProvider.objects.get_or_create(audience="tenant", tenant=tenant, defaults={"name": "own"})
+    issuer = f"https://{tenant.slug}.example"
+    ProviderVersion.objects.get_or_create(
+        provider=provider, state="active", defaults={"issuer": issuer, "client_id": "b", "sealed_secret": b""}
+    )
+    person = Person.objects.get(pseudonym=pseudonym)
+    LinkedIdentity.objects.create(person=person, issuer=issuer, subject=str(pseudonym))
+    return pseudonym
+
+
+def placed_role(ours: Ours) -> dict[str, object]:
+    return {"role": "developer", "project_ids": [ours.house.project.pk]}
+
+
+def address_of_erin() -> str:
+    return f"{unique('erin')}@example.org"
+
+
+def invitation_of(ours: Ours) -> int:
+    system = Caller.system("tests", ours.house.tenant)
+    return invite(by=system, email=address_of_erin(), role=Role.DEVELOPER, projects=[ours.house.project]).pk
+
+
+def review_of(ours: Ours) -> int:
+    open_ones = AccessReview.objects.filter(tenant=ours.house.tenant, signed_off_at=None)
+    return (open_ones.first() or start_review(by=Caller.system("tests", ours.house.tenant))).pk
+
+
+def support_of(ours: Ours) -> int:
+    slug = ours.house.tenant.slug
+    return open_session(operator=make_operator(), slug=slug, reason="why", duration=timedelta(hours=1)).pk
+
+
+def asked_of(ours: Ours) -> int:
+    """Somebody asks to be let in."""
+    return AccessRequest.objects.create(person=make_person("frank"), tenant=ours.house.tenant).pk
+
+
+def prepared(ours: Ours, state: str = "draft") -> str:
+    """Settings of a provider of one's own, at which nothing listens."""
+    version = prepare_version(by=Caller.system("tests", ours.house.tenant), settings=SETTINGS)
+    version.provider.versions.filter(state="active").update(state="off")
+    version.provider.versions.filter(pk=version.pk).update(state=state)
+    return "/api/sign-in"
+
+
+def group_rule_of(ours: Ours) -> int:
+    prepared(ours)
+    system, own = Caller.system("tests", ours.house.tenant), provider_of(ours.house.tenant)
+    assert own is not None
+    return add_rule(
+        by=system, provider=own, group=unique("devs"), role=Role.DEVELOPER, projects=[ours.house.project]
+    ).pk
+
+
+def group_rule(ours: Ours) -> dict[str, object]:
+    prepared(ours)
+    return placed_role(ours) | {"provider": "own", "group": unique("devs")}
+
+
+def scim_token_of(ours: Ours) -> int:
+    return make_token(by=Caller.system("tests", ours.house.tenant), name="Entra")[0].pk
+
+
+SETTINGS = ProviderSettings(issuer="https://127.0.0.1:1", client_id="beffroi", client_secret="hush")
+PROVIDER = {"issuer": SETTINGS.issuer, "client_id": SETTINGS.client_id, "client_secret": SETTINGS.client_secret}
+KEY_RULES: dict[str, object] = {
+    "longest_life_days": 90, "default_life_days": None, "ip_ranges": [], "creators": "developers",
+    "personal_keys": True,
+}  # fmt: skip
+A_BUDGET: dict[str, object] = {"period": "month", "limit_nano_eur": 10**9}
+A_LIMIT: dict[str, object] = {"what": "tokens", "window": "day", "amount": 10**6}
+OPEN = {"schema", "docs", "nowhere", "nowhere-root"}
+CASES = {
+    ("own-key", "GET"): Case(lambda ours: "/api/key", 200, 200, 200),
+    ("keys", "GET"): Case(lambda ours: "/api/keys", 403, 200, 200),
+    ("keys", "POST"): Case(lambda ours: "/api/keys", 403, 201, 201, new_key),
+    ("key", "GET"): Case(lambda ours: f"/api/keys/{ours.strong.row.lookup}", 403, 200, 404),
+    ("key", "DELETE"): Case(lambda ours: f"/api/keys/{spare_key(ours)}", 403, 204, 404),
+    ("revoke-key", "POST"): Case(lambda ours: f"/api/keys/{spare_key(ours)}/revoke", 403, 200, 404),
+    ("key", "PATCH"): Case(
+        lambda ours: f"/api/keys/{spare_key(ours)}", 403, 200, 404, lambda ours: {"name": "another name"}
+    ),
+    ("rotate-key", "POST"): Case(lambda ours: f"/api/keys/{spare_key(ours)}/rotate", 403, 200, 404),
+    ("end-previous-secret", "POST"): Case(
+        lambda ours: f"/api/keys/{spare_key(ours)}/end-previous-secret", 403, 200, 404
+    ),
+    ("key-rules", "GET"): Case(lambda ours: "/api/key-rules", 403, 200, 200),
+    ("usage-records", "GET"): Case(lambda ours: "/api/usage/records", 200, 200, 200),
+    ("usage-summary", "GET"): Case(lambda ours: "/api/usage/summary?by=key,project,model", 200, 200, 200),
+    ("usage-refusals", "GET"): Case(lambda ours: "/api/usage/refusals", 200, 200, 200),
+    ("usage-refusal-counts", "GET"): Case(lambda ours: "/api/usage/refusals/counts", 200, 200, 200),
+    ("audit-events", "GET"): Case(lambda ours: "/api/audit", 403, 200, 200),
+    ("audit-file", "GET"): Case(lambda ours: "/api/audit/export", 403, 200, 200),
+    ("audit-checkpoints", "GET"): Case(lambda ours: "/api/audit/checkpoints", 403, 200, 200),
+    ("audit-verification", "GET"): Case(lambda ours: "/api/audit/verification", 403, 200, 200),
+    ("audit-verification", "POST"): Case(lambda ours: "/api/audit/verification", 403, 200, 200),
+    ("budgets", "GET"): Case(lambda ours: "/api/budgets", 200, 200, 200),
+    ("limits", "GET"): Case(lambda ours: "/api/limits", 200, 200, 200),
+    ("tenant-notices", "GET"): Case(lambda ours: "/api/notices", 403, 200, 200),
+    ("tenant-notice", "GET"): Case(lambda ours: f"/api/notices/{notice_of(ours)}", 403, 200, 404),
+    ("tenant-webhooks", "GET"): Case(lambda ours: "/api/webhooks", 403, 200, 200),
+    ("tenant-webhooks", "POST"): Case(lambda ours: "/api/webhooks", 403, 201, 201, new_webhook),
+    ("tenant-webhook", "GET"): Case(webhook_of, 403, 200, 404),
+    ("tenant-webhook", "PUT"): Case(webhook_of, 403, 200, 404, new_webhook),
+    ("tenant-webhook", "DELETE"): Case(webhook_of, 403, 204, 404),
+    ("tenant-webhook-rotate", "POST"): Case(lambda ours: f"{webhook_of(ours)}/rotate", 403, 200, 404),
+    ("tenant-webhook-test", "POST"): Case(lambda ours: f"{webhook_of(ours)}/test", 403, 200, 404),
+    ("tenant-webhook-deliveries", "GET"): Case(lambda ours: f"{webhook_of(ours)}/deliveries", 403, 200, 404),
+    ("tenant-webhook-again", "POST"): Case(delivery_of, 403, 200, 404),
+    ("tenant-members", "GET"): Case(lambda ours: "/api/members", 403, 200, 200),
+    ("tenant-member", "GET"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 200, 404),
+    ("tenant-member", "PATCH"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 200, 404, placed_role),
+    ("tenant-member", "DELETE"): Case(lambda ours: f"/api/members/{member_of(ours)}", 403, 204, 404),
+    ("tenant-member-identity", "DELETE"): Case(
+        lambda ours: f"/api/members/{linked_member_of(ours)}/identity", 403, 204, 404
+    ),
+    ("tenant-invitations", "GET"): Case(lambda ours: "/api/invitations", 403, 200, 200),
+    ("tenant-invitations", "POST"): Case(
+        lambda ours: "/api/invitations", 403, 201, 404, lambda ours: placed_role(ours) | {"email": address_of_erin()}
+    ),
+    ("tenant-invitation", "DELETE"): Case(lambda ours: f"/api/invitations/{invitation_of(ours)}", 403, 204, 404),
+    ("tenant-access-reviews", "GET"): Case(lambda ours: "/api/access-reviews", 403, 200, 200),
+    ("tenant-access-review", "GET"): Case(lambda ours: f"/api/access-reviews/{review_of(ours)}", 403, 200, 404),
+    ("tenant-support-sessions", "GET"): Case(lambda ours: "/api/support-sessions", 403, 200, 200),
+    ("tenant-support-session", "DELETE"): Case(lambda ours: f"/api/support-sessions/{support_of(ours)}", 403, 204, 404),
+    ("key-bounds", "GET"): Case(lambda ours: f"/api/keys/{ours.strong.row.lookup}/bounds", 403, 200, 404),
+    ("key-changes", "POST"): Case(
+        lambda ours: "/api/key-changes",
+        403,
+        200,
+        404,
+        lambda ours: {"change": "revoke", "key_ids": [spare_key(ours)]},
+    ),
+    ("key-rules", "PUT"): Case(lambda ours: "/api/key-rules", 403, 200, 200, lambda ours: KEY_RULES),
+    ("tenant-overview", "GET"): Case(lambda ours: "/api/overview", 403, 200, 200),
+    ("tenant-contract", "GET"): Case(lambda ours: "/api/contract", 403, 200, 200),
+    ("tenant-statement", "GET"): Case(lambda ours: "/api/statement", 403, 200, 200),
+    ("estimate", "GET"): Case(lambda ours: f"/api/estimate?model={ours.alias}&input=5", 200, 200, 404),
+    ("tenant-access-requests", "GET"): Case(lambda ours: "/api/access-requests", 403, 200, 200),
+    ("tenant-access-approve", "POST"): Case(
+        lambda ours: f"/api/access-requests/{asked_of(ours)}/approve", 403, 200, 404, placed_role
+    ),
+    ("tenant-access-refuse", "POST"): Case(lambda ours: f"/api/access-requests/{asked_of(ours)}/refuse", 403, 204, 404),
+    ("tenant-provider", "GET"): Case(prepared, 403, 200, 200),
+    ("tenant-provider-preparation", "PUT"): Case(
+        lambda ours: "/api/sign-in/preparation", 403, 200, 200, lambda ours: PROVIDER
+    ),
+    ("tenant-provider-preparation", "DELETE"): Case(lambda ours: f"{prepared(ours)}/preparation", 403, 204, 404),
+    ("tenant-provider-test", "POST"): Case(lambda ours: f"{prepared(ours)}/test", 403, 200, 404),
+    ("tenant-provider-off", "POST"): Case(lambda ours: f"{prepared(ours, 'active')}/switch-off", 403, 200, 404),
+    ("tenant-group-rules", "GET"): Case(lambda ours: "/api/group-rules", 403, 200, 200),
+    ("tenant-group-rules", "POST"): Case(lambda ours: "/api/group-rules", 403, 201, 404, group_rule),
+    ("tenant-group-rule", "DELETE"): Case(lambda ours: f"/api/group-rules/{group_rule_of(ours)}", 403, 204, 404),
+    ("tenant-scim-tokens", "GET"): Case(lambda ours: "/api/scim-tokens", 403, 200, 200),
+    ("tenant-scim-tokens", "POST"): Case(
+        lambda ours: "/api/scim-tokens", 403, 201, 201, lambda ours: {"name": "Entra"}
+    ),
+    ("tenant-scim-token", "DELETE"): Case(lambda ours: f"/api/scim-tokens/{scim_token_of(ours)}", 403, 204, 404),
+    ("organisation", "GET"): Case(lambda ours: "/api/organisation", 200, 200, 200),
+    ("organisation", "PATCH"): Case(lambda ours: "/api/organisation", 403, 200, 200, lambda ours: {"name": "Ours"}),
+    ("budgets", "POST"): Case(lambda ours: "/api/budgets", 403, 200, 404, lambda ours: placed(ours) | A_BUDGET),
+    ("budget", "DELETE"): Case(lambda ours: f"/api/budgets/{spare_budget(ours)}", 403, 204, 404),
+    ("limits", "POST"): Case(lambda ours: "/api/limits", 403, 200, 404, lambda ours: placed(ours) | A_LIMIT),
+    ("limit", "DELETE"): Case(lambda ours: f"/api/limits/{spare_limit(ours)}", 403, 204, 404),
+    ("projects", "GET"): Case(lambda ours: "/api/projects", 200, 200, 200),
+    ("projects", "POST"): Case(lambda ours: "/api/projects", 403, 201, 201, lambda ours: {"name": unique("project")}),
+    ("project", "GET"): Case(lambda ours: f"/api/projects/{ours.house.project.pk}", 200, 200, 404),
+    ("project", "PATCH"): Case(
+        lambda ours: f"/api/projects/{ours.house.project.pk}", 403, 200, 404, lambda ours: {"cost_centre": "CC-7"}
+    ),
+    ("archive-project", "POST"): Case(lambda ours: f"/api/projects/{spare_project(ours)}/archive", 404, 200, 404),
+    ("models", "GET"): Case(lambda ours: "/api/models", 200, 200, 200),
+    ("model", "GET"): Case(lambda ours: f"/api/models/{ours.alias}", 200, 200, 404),
+}
+
+
+def spare_key(ours: Ours) -> str:
+    return ours.house.key().row.lookup
+
+
+def spare_project(ours: Ours) -> int:
+    return ours.house.project_called(unique("spare")).pk
+
+
+def spare_budget(ours: Ours) -> int:
+    return set_budget(on=ours.house.project, period="day", limit_nano_eur=10**9, actor=TESTS).pk
+
+
+def spare_limit(ours: Ours) -> int:
+    return set_limit(on=ours.house.project, what="requests", window="hour", amount=1_000, actor=TESTS).pk
+
+
+def placed(ours: Ours) -> dict[str, object]:
+    return {"scope": "project", "project_id": ours.house.project.pk}

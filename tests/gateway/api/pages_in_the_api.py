@@ -1,0 +1,150 @@
+"""Which operations of the API do what a page does; or why none does.
+
+`Why` is for what must not be done with a key, or is nobody's business but that of the person who is signed in.
+"""
+
+from enum import StrEnum
+
+
+class Why(StrEnum):
+    """The only reasons for which something of a page is not in the API."""
+
+    SESSION = "it begins, moves or ends a person's session; a key is its own credential"
+    OWN_ACCOUNT = "it is about the person who is signed in: a key has no account, inbox or language"
+    NO_DATA = "it shows no figures: words, or a way to other pages"
+    TRIED_BY_A_PERSON = (
+        "a provider takes effect only after the person who answers for the change has signed in through it: a key "
+        "prepares, tests and discards settings, and a person puts them to use"
+    )
+    IN_A_PERSONS_NAME = "an access review is signed by a person: a key must not confirm in anybody's name"
+    OWNERS_WORD = "only an owner adds to what an operator may do, and a key is no owner"
+    OPERATORS_ACT = "an operator's own act: keys are of organisations, and no operator has one"
+    ANSWERED_BY_MAIL = "the operator answers to the e-mail address of the person who wrote; a key has none"
+
+
+Told = tuple[str, ...] | Why
+
+PAGES: dict[str, Told] = {
+    # ways in and out, and pages without figures
+    "front": Why.NO_DATA,
+    "welcome": Why.NO_DATA,
+    "organisations": Why.OWN_ACCOUNT,
+    "quick-start": Why.NO_DATA,
+    "who-does-what": Why.NO_DATA,
+    "tell-operator": Why.ANSWERED_BY_MAIL,
+    "sign-in": Why.SESSION,
+    "sign-in-link": Why.SESSION,
+    "sign-in-refused": Why.SESSION,
+    "sign-in-with": Why.SESSION,
+    "tenant-sign-in": Why.SESSION,
+    "oidc-callback": Why.SESSION,
+    "oidc-back-channel": Why.SESSION,
+    "no-membership": Why.SESSION,
+    "break-glass": Why.SESSION,
+    "sign-out": Why.SESSION,
+    "signed-out": Why.SESSION,
+    # one's own account
+    "account": Why.OWN_ACCOUNT,
+    "account-sessions": Why.OWN_ACCOUNT,
+    "account-sessions-end": Why.OWN_ACCOUNT,
+    "account-session-end": Why.OWN_ACCOUNT,
+    "account-notices": Why.OWN_ACCOUNT,
+    "account-data": Why.OWN_ACCOUNT,
+    "account-data-export": Why.OWN_ACCOUNT,
+    "account-erasure": Why.OWN_ACCOUNT,
+    "notices": ("notices_list",),
+    "notices-bell": Why.OWN_ACCOUNT,
+    "notices-read": Why.OWN_ACCOUNT,
+    "notice": Why.OWN_ACCOUNT,
+    # money and use
+    "overview": ("overview_read", "models_list"),
+    "search": ("keys_list", "projects_list", "models_list", "members_list", "usage_records_list"),
+    "requests": ("usage_records_list", "usage_refusals_list"),
+    "requests-new": ("usage_records_list", "usage_refusals_list"),
+    "request": ("usage_records_list", "usage_refusals_list"),
+    "usage": ("usage_summary_read",),
+    "usage-export": ("usage_summary_read",),
+    "billing": ("contract_read", "statement_read", "budgets_list", "limits_list"),
+    "billing-statement": ("statement_read",),
+    "billing-budget": ("budgets_set",),
+    "billing-budget-end": ("budgets_end",),
+    "billing-limit": ("limits_set",),
+    "billing-limit-end": ("limits_end",),
+    # models
+    "models": ("models_list",),
+    "model": ("models_read", "estimate_read"),
+    "model-try": ("v1_chat_completions",),
+    "model-bill": ("usage_records_list",),
+    # keys
+    "keys": ("keys_list",),
+    "keys-bulk": ("keys_change_many",),
+    "key-new": ("keys_create", "key_rules_read"),
+    "key": ("keys_read", "keys_read_bounds", "usage_summary_read", "usage_refusals_list", "audit_list"),
+    "key-edit": ("keys_change", "budgets_set", "budgets_end", "limits_set", "limits_end"),
+    "key-rotate": ("keys_rotate",),
+    "key-end-previous": ("keys_end_previous_secret",),
+    "key-revoke": ("keys_revoke",),
+    # projects
+    "projects": ("projects_list", "budgets_list"),
+    "project-new": ("projects_create",),
+    "project": ("projects_read", "budgets_list", "limits_list", "keys_list", "members_list"),
+    "project-edit": ("projects_change",),
+    "project-archive": ("projects_archive",),
+    "project-budget": ("budgets_set",),
+    "project-budget-end": ("budgets_end",),
+    "project-limit": ("limits_set",),
+    "project-limit-end": ("limits_end",),
+    # people
+    "members": ("members_list", "invitations_list", "access_requests_list", "support_sessions_list"),
+    "member": ("members_read",),
+    "member-invite": ("invitations_create",),
+    "member-change": ("members_change",),
+    "member-remove": ("members_remove",),
+    "member-unlink": ("members_unlink",),
+    "invitation-withdraw": ("invitations_withdraw",),
+    "access-request-answer": ("access_requests_approve", "access_requests_refuse"),
+    "access-reviews": ("access_reviews_list",),
+    "access-review": ("access_reviews_read",),
+    "access-review-csv": ("access_reviews_read",),
+    "access-review-start": Why.IN_A_PERSONS_NAME,
+    "access-review-decide": Why.IN_A_PERSONS_NAME,
+    "access-review-sign": Why.IN_A_PERSONS_NAME,
+    "support": Why.OPERATORS_ACT,
+    "support-leave": Why.OPERATORS_ACT,
+    "support-grant": Why.OWNERS_WORD,
+    "support-end": ("support_sessions_end",),
+    # audit
+    "audit": ("audit_list", "audit_checkpoints_list", "audit_verification_read"),
+    "audit-event": ("audit_list",),
+    "audit-verify": ("audit_verify",),
+    "audit-export": ("audit_export",),
+    # settings
+    "settings": ("organisation_read", "organisation_change"),
+    "settings-keys": ("key_rules_read", "key_rules_set"),
+    "settings-end": Why.NO_DATA,
+    "settings-sign-in": ("sign_in_read", "group_rules_list", "scim_tokens_list"),
+    "settings-sign-in-edit": ("sign_in_prepare",),
+    "settings-sign-in-test": ("sign_in_test",),
+    "settings-sign-in-try": Why.TRIED_BY_A_PERSON,
+    "settings-sign-in-activate": Why.TRIED_BY_A_PERSON,
+    "settings-sign-in-withdraw": ("sign_in_withdraw",),
+    "settings-sign-in-off": ("sign_in_switch_off",),
+    "group-rule-add": ("group_rules_create",),
+    "group-rule-remove": ("group_rules_delete",),
+    "scim-token-make": ("scim_tokens_create",),
+    "scim-token-revoke": ("scim_tokens_revoke",),
+    "webhooks": ("webhooks_list", "webhooks_create"),
+    "webhook": ("webhooks_read", "webhooks_change", "webhooks_deliveries"),
+    "webhook-rotate": ("webhooks_rotate",),
+    "webhook-test": ("webhooks_test",),
+    "webhook-delete": ("webhooks_delete",),
+    "webhook-again": ("webhooks_send_again",),
+}
+
+# Of what can be done with many keys at once, the word that the API has for it.
+BULK: dict[str, str | None] = {
+    "revoke": "revoke",
+    "responsible": "responsible",
+    "expiry": "expiry",
+    "project": None,  # a key is confined to its project: taking another out of it, or into it, would be beyond itself
+}
