@@ -22,6 +22,7 @@ _DOORS = (
     ("/sign-in", Door.SIGN_IN),
     ("/oidc/", Door.SIGN_IN),
 )
+_REFUSALS = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 
 class AuditDoor:
@@ -34,7 +35,8 @@ class AuditDoor:
         """The answer, everything recorded on the way told of this door."""
         with through(_door_of(request.path), address_of(request)):
             response = self._get_response(request)
-            if response.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+            # 401 only of a key or token that is known.
+            if response.status_code in _REFUSALS or hasattr(request, "refused_as"):
                 _tell_refusal(request, response)
             return response
 
@@ -68,7 +70,12 @@ def _tell_refusal(request: HttpRequest, response: HttpResponse) -> None:
 
 
 def _who(request: HttpRequest, *, of_tenant: bool) -> tuple[Actor, Tenant | None] | None:
-    """Who asked, and in which tenant of theirs. A key's caller is left by the API, a member's by `console.pages`."""
+    """Who asked, and in which tenant of theirs. A key's caller is left by the API, a member's by `console.pages`, who
+    was not let in by `gateway.api.authentication.note_refused`.
+    """
+    refused_as: tuple[Actor, Tenant] | None = getattr(request, "refused_as", None)
+    if refused_as is not None:
+        return refused_as
     caller = getattr(request, "auth", None) or getattr(request, "caller", None)
     if isinstance(caller, Caller):
         return caller.actor, caller.tenant

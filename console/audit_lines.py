@@ -57,6 +57,8 @@ def changes_of(event: AuditEvent) -> list[Change]:
     before, after = whole.pop("before", {}), whole.pop("after", {})
     if not isinstance(before, dict) or not isinstance(after, dict):
         before, after = {"name": before}, {"name": after}
+    for name in [name for name in whole if f"{name}_before" in whole]:  # as older records write it
+        before[name], after[name] = whole.pop(f"{name}_before"), whole.pop(name)
     names = dict.fromkeys([*before, *after])
     changes = [Change(_label(name), _text(before.get(name)), _text(after.get(name))) for name in names]
     return changes + [Change(_label(name), None, _text(value)) for name, value in whole.items()]

@@ -124,7 +124,7 @@ def authenticate(text: str | bytes, *, client_ip: Address | None, origin: str | 
     key.asked_with_previous_secret = not is_current
     reason = refusal_of(key, client_ip=client_ip, origin=origin, now=now)
     if reason:
-        raise KeyRefused(reason)
+        raise KeyRefused(reason, key)
     return key
 
 

@@ -1,4 +1,4 @@
-"""What somebody was refused, in the audit chain: 403 and 404 of the console and the API, of a known person or key.
+"""What somebody was refused, in the audit chain: 401, 403 and 404 of the console and the API, of a known person or key.
 
 A link costs a lock of the chain and stays for ever, so nobody may make as many as they like: the first `LINKS_AN_HOUR`
 of an hour become a link each, the rest one link with their number when the hour is over. Whoever is unknown makes none.
@@ -40,7 +40,7 @@ def record_refusal(
 ) -> bool:
     """Tell that somebody was refused; False where it was only counted, or could not be told.
 
-    status: 403 or 404; route: the name of the address; asked: the ids in it; lacks: the permission, where one lacked
+    status: 401, 403 or 404; route: the name of the address; asked: the ids in it; lacks: the permission that lacked
     Never raises for want of the database: a refusal stays one.
     """
     try:

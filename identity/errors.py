@@ -10,6 +10,7 @@ IdentityError
 """
 
 from enum import StrEnum
+from typing import Any
 
 
 class IdentityError(Exception):
@@ -53,11 +54,12 @@ class Refusal(StrEnum):
 
 
 class KeyRefused(IdentityError):
-    """An API key does not open the door."""
+    """An API key does not open the door. `key`: the `ApiKey` whose secret was right; None: nobody that we know."""
 
-    def __init__(self, reason: Refusal) -> None:
+    def __init__(self, reason: Refusal, key: Any = None) -> None:
         super().__init__(reason.value)
         self.reason = reason
+        self.key = key
 
 
 class SignInRefusal(StrEnum):

@@ -75,8 +75,10 @@ def change_member(*, by: Caller, person: Person, role: Role, projects: Sequence[
         tell_access_changed([person.pk])
         _narrow_keys(by, person, role, projects)
         _tell(by, "member.changed", {"name": str(person), "by": name_of(by), "role": role.value})
-        detail = described(role, projects) | {"role_before": before["role"], "projects_before": before["projects"]}
-        audit.record(tenant=by.tenant, actor=by.actor, action="member.changed", target=person, detail=detail)
+        after = described(role, projects)
+        audit.record(
+            tenant=by.tenant, actor=by.actor, action="member.changed", target=person, before=before, after=after
+        )
 
 
 def remove_member(*, by: Caller, person: Person, heir: Person | None = None) -> None:
@@ -191,5 +193,7 @@ def _narrow_keys(by: Caller, person: Person, role: Role, projects: Sequence[Proj
             revoke_api_key(key, actor=by.actor, reason="the owner may not have it any more")
         elif kept != sorted(key.scopes):
             ApiKey.objects.filter(pk=key.pk).update(scopes=kept)
-            detail = {"scopes": kept, "scopes_before": sorted(key.scopes)}
-            audit.record(tenant=by.tenant, actor=by.actor, action="api_key.narrowed", target=key, detail=detail)
+            before, after = {"scopes": sorted(key.scopes)}, {"scopes": kept}
+            audit.record(
+                tenant=by.tenant, actor=by.actor, action="api_key.narrowed", target=key, before=before, after=after
+            )

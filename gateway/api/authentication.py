@@ -8,9 +8,11 @@ from rest_framework.request import Request
 
 from identity import access, api_keys
 from identity.access import Caller
+from identity.audit import Actor
 from identity.client_address import Address, client_address
 from identity.errors import KeyRefused, Refusal
 from identity.key_use import note_use
+from identity.models import Tenant
 
 CHALLENGE = 'Bearer realm="beffroi"'
 
@@ -27,13 +29,23 @@ class ApiKeyAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer":
             raise KeyRefused(Refusal.MALFORMED)
         now, address = timezone.now(), address_of(request)
-        key = api_keys.authenticate(text.strip(), client_ip=address, origin=_foreign_origin(request), now=now)
+        try:
+            key = api_keys.authenticate(text.strip(), client_ip=address, origin=_foreign_origin(request), now=now)
+        except KeyRefused as refused:
+            if refused.key is not None:
+                note_refused(request, Actor.key(refused.key), refused.key.tenant)
+            raise
         note_use(key, now)
         return None, access.caller_for_key(key)
 
     def authenticate_header(self, request: Request) -> str:
         """What a 401 asks for."""
         return CHALLENGE
+
+
+def note_refused(request: Request, actor: Actor, tenant: Tenant) -> None:
+    """Leave for the audit (`console/audit_door.py`) who it was that is not let in: known, but revoked or the like."""
+    request._request.refused_as = (actor, tenant)  # type: ignore[attr-defined]  # noqa: SLF001  (documented)
 
 
 def address_of(request: HttpRequest | Request) -> Address | None:

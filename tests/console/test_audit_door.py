@@ -6,10 +6,11 @@ from django.test import Client, RequestFactory
 
 from console.audit_door import AuditDoor
 from console.celery import app
+from identity.api_keys import revoke_api_key
 from identity.audit_context import Door, Origin, origin
-from identity.models import AuditEvent
+from identity.models import ApiKey, AuditEvent
 from tests.support.console import signed_in
-from tests.support.people import make_cast, make_key
+from tests.support.people import TESTS, make_cast, make_key
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_X4_what_a_known_person_or_key_is_refused_is_told_and_a_stranger_writes_
     assert signed_in(cast.charlie).get(f"{address}/nowhere").status_code == 404
     assert AuditEvent.objects.filter(tenant=cast.tenant).count() == links
     [tried] = AuditEvent.objects.filter(tenant=None, actor=str(cast.charlie.pseudonym), action="access.refused")
-    assert (tried.detail["status"], tried.detail["asked"], tried.door) == (404, {"slug": cast.tenant.slug}, "page")
+    assert (tried.detail["status"], tried.detail["asked"], tried.door) == (404, {}, "page")
     assert signed_in(cast.bob).get(address).status_code == 403
     api = Client(HTTP_HOST="localhost", HTTP_AUTHORIZATION=f"Bearer {text}")
     assert api.get("/api/keys").status_code == 403
@@ -67,4 +68,24 @@ def test_X4_what_a_known_person_or_key_is_refused_is_told_and_a_stranger_writes_
         (str(cast.bob.pseudonym), "page", "audit", "audit:read"),
         (key.lookup, "api", "keys", "scope_missing"),
         (key.lookup, "api", "key", "not_found"),
+    ]
+
+
+@pytest.mark.usefixtures("database")
+def test_X4_a_key_that_opens_nothing_any_more_is_told_of_while_it_is_known() -> None:
+    cast = make_cast()
+    key, text = make_key(cast.tenant)
+    api = Client(HTTP_HOST="localhost", HTTP_AUTHORIZATION=f"Bearer {text}")
+    ApiKey.objects.filter(pk=key.pk).update(ip_ranges=["192.0.2.0/24"])
+    assert api.get("/api/models").status_code == 403
+    revoke_api_key(key, actor=TESTS)
+    assert api.get("/api/models").status_code == 401
+    other, guessed = make_key(cast.strangers)
+    stranger = f"Bearer {guessed.replace(other.lookup, key.lookup)}"  # the look-up is known, the secret is another's
+    assert Client(HTTP_HOST="localhost", HTTP_AUTHORIZATION=stranger).get("/api/models").status_code == 401
+    assert Client(HTTP_HOST="localhost").get("/api/models").status_code == 401
+    told = AuditEvent.objects.filter(tenant=cast.tenant, action="access.refused").order_by("sequence")
+    assert [(event.actor, event.target, event.detail["status"], event.detail["lacks"]) for event in told] == [
+        (key.lookup, "models", 403, "ip_not_allowed"),
+        (key.lookup, "models", 401, "api_key_revoked"),
     ]

@@ -17,6 +17,7 @@ from identity.audit_context import Door, through
 from identity.audit_signing import public_keys
 from identity.audit_trail import events_about
 from identity.audit_verifier import ChainVerifier, verify_export
+from identity.members import change_member
 from identity.models import AuditEvent, AuditHead, AuditName, AuditVerification, Role
 from identity.projects import change_project, create_project
 from tests.support.console import page, signed_in
@@ -65,6 +66,21 @@ def test_an_event_shows_before_and_after(cast: Cast) -> None:
         ("Name", "Default", "Chat <b>bot</b>"),
     ]
     assert signed_in(cast.alice).get(address(cast, "/999999")).status_code == 404
+
+
+def test_an_older_record_shows_before_and_after_as_well(cast: Cast) -> None:
+    old = {"role": "auditor", "projects": None, "role_before": "owner", "projects_before": [7]}
+    with transaction.atomic():
+        told = {"tenant": cast.tenant, "actor": Actor.person(cast.alice), "action": "member.changed"}
+        event = record(target=cast.bob, detail=old, **told)  # type: ignore[arg-type]
+    shown = {change.label: (change.before, change.after) for change in changes_of(event)}
+    assert shown == {"Role": ("owner", "auditor"), "Projects": ("7", None)}
+    change_member(by=as_member(cast.alice, cast.tenant), person=cast.bob, role=Role.AUDITOR)
+    event = AuditEvent.objects.filter(tenant=cast.tenant, action="member.changed").latest("sequence")
+    assert event.detail == {
+        "before": {"role": "developer", "projects": None},
+        "after": {"role": "auditor", "projects": None},
+    }
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,10 @@ def test_I6_a_weaker_role_narrows_the_members_keys() -> None:
     assert (is_live(both), is_live(tenants_only), is_live(inference_only)) == (True, False, True)
     narrowed = AuditEvent.objects.get(tenant=cast.tenant, action="api_key.narrowed")
     assert narrowed.target == both.lookup
-    assert narrowed.detail == {"scopes": ["inference"], "scopes_before": ["inference", "usage:read:tenant"]}
+    assert narrowed.detail == {
+        "before": {"scopes": ["inference", "usage:read:tenant"]},
+        "after": {"scopes": ["inference"]},
+    }
 
 
 def test_I6_a_member_confined_to_projects_loses_the_keys_of_others() -> None:
