@@ -18,7 +18,7 @@ up: ## Running: start everything on this machine and keep it running (.env.examp
 
 test: ## Checking: all tests but those on a real engine, on real PostgreSQL and Valkey (TESTS=tests/billing for a part)
 	@$(BOOTSTRAP) requirements-dev.txt
-	$(PY) -m pytest -m "not real_engine" $(TESTS)
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not real_engine" $(TESTS)
 
 test-engine: ## Checking: the engine contract on a real vLLM on this machine's CPU (in .venv-engine)
 	@$(BOOTSTRAP) requirements-dev.txt

@@ -28,6 +28,12 @@ texts.compile_all()
 packages.install(for_tests=True)  # the pages' style and scripts: a fresh clone has none
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the processes of `-n` make their own servers: with this name there, they would read ours before."""
+    if config.option.numprocesses:
+        del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
 @pytest.fixture(scope="session")
 def django_db_setup() -> None:
     """Replaces pytest-django's: our database is migrated by its owner, then used by the application's role."""

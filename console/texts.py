@@ -4,6 +4,7 @@ English is written in the code itself. `locale/<language>/LC_MESSAGES/django.po`
 English texts, without the places that they come from, so that a change of code is no change of them.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from io import BytesIO
@@ -78,7 +79,7 @@ def compile_all(target: Path = LOCALE) -> None:
         compiled.parent.mkdir(parents=True, exist_ok=True)
         written = BytesIO()
         write_mo(written, read(language))
-        unfinished = compiled.with_suffix(f".{id(written)}")
+        unfinished = compiled.with_suffix(f".{os.getpid()}")
         unfinished.write_bytes(written.getvalue())
         unfinished.replace(compiled)
 
