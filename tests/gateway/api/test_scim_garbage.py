@@ -1,6 +1,5 @@
 """SCIM 2.0: what makes no sense is refused in the standard's form and changes nothing."""
 
-import uuid
 
 import pytest
 
@@ -19,7 +18,7 @@ from tests.support.scim import Directory, refused
         ("POST", "/Users", {"userName": "a@d.example", "emails": 5}, 400, "invalidValue"),
         ("POST", "/Users", {"userName": "a@d.example", "emails": [5]}, 400, "invalidSyntax"),
         ("POST", "/Users", {"userName": "a@d.example", "active": "maybe"}, 400, "invalidValue"),
-        ("PUT", f"/Users/{uuid.uuid4()}", {"userName": "a@d.example"}, 404, None),
+        ("PUT", "/Users/00000000-0000-4000-8000-000000000000", {"userName": "a@d.example"}, 404, None),
         ("GET", "/Users/not-a-uuid", None, 404, None),
         ("GET", "/Groups", None, 404, None),
         ("POST", "/Bulk", {}, 404, None),
