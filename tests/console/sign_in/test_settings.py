@@ -7,13 +7,15 @@ import pytest
 from django.test import Client
 
 from identity import email_domains, group_rules, providers
+from identity.access import caller_for_key
 from identity.models import Person, ProviderVersion, Role
 from identity.provider_check import check_connection
 from identity.providers import ProviderSettings
+from identity.scopes import Scope
 from tests.console.sign_in.conftest import Door, goes_to, path_of
 from tests.support.console import page, signed_in
 from tests.support.ledger import unique
-from tests.support.people import TESTS, Cast
+from tests.support.people import TESTS, Cast, make_key
 from tests.support.rude_provider import CLIENT, SECRET, RudeProvider
 
 ENTERED = {"client_id": CLIENT, "client_secret": SECRET, "groups_claim": "groups"}
@@ -107,6 +109,19 @@ def test_a_trial_by_somebody_else_leaves_nothing_behind(
     assert Person.objects.count() == people
     assert version_of(cast).state == "draft"
     assert signed_in(cast.alice).get(here(cast)).status_code == 200  # and alice is still alice
+
+
+def test_what_a_key_prepared_is_tried_and_put_to_use_by_a_person(
+    cast: Cast, alice: Client, provider: RudeProvider, domain: str
+) -> None:
+    key, _ = make_key(cast.tenant, scopes=[Scope.IDENTITY_MANAGE])
+    settings = ProviderSettings(issuer=provider.issuer, client_id=CLIENT, client_secret=SECRET)
+    providers.prepare_version(by=caller_for_key(key), settings=settings)
+    assert "An API key prepared these" in page(alice.get(here(cast)))
+    assert "You came through" in tries(alice, cast, provider)
+    assert "An API key prepared these" not in page(alice.get(here(cast)))
+    alice.post(here(cast, "/activate"))
+    assert (version_of(cast).state, version_of(cast).changed_by) == ("active", cast.alice)
 
 
 def test_while_a_change_waits_the_old_settings_work(cast: Cast, door: Door) -> None:
