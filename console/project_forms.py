@@ -1,5 +1,6 @@
 """Forms of projects, budgets and limits. They read what was typed; the verbs decide."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -15,7 +16,7 @@ from identity.projects import COST_CENTRE_LENGTH_MAX
 from identity.wording import NAME_LENGTH_MAX
 
 Period, What, Window = Budget.Period, Limit.What, Limit.Window
-_ALERTS = ((50, "50 %"), (80, "80 %"), (90, "90 %"), (100, "100 %"))
+_ALERTS = (50, 80, 90, 100)  # percent of a budget, proposed
 
 
 def _control(**attributes: Any) -> forms.TextInput:
@@ -58,6 +59,41 @@ class ProjectForm(forms.Form):
         return self._people.get(self.cleaned_data["responsible"])
 
 
+class ProjectModelsForm(forms.Form):
+    """Which models the keys of a project may call: all, or some of those given."""
+
+    which = forms.ChoiceField(
+        label=_("Its keys may call"),
+        choices=(
+            ("all", _("All models of the organisation, those that come later too")),
+            ("some", _("Only the models chosen below")),
+        ),
+        widget=forms.RadioSelect(attrs={"class": "form-check-input"}),
+    )
+    models = forms.MultipleChoiceField(
+        label=_("Models"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+    )
+
+    def __init__(self, *args: Any, offered: list[str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["models"].choices = [(name, name) for name in offered]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        """Some is one at least: a project that may call nothing is archived instead."""
+        given = self.cleaned_data
+        if given.get("which") == "some" and not given.get("models") and "models" not in self.errors:
+            self.add_error("models", _("Choose one model at least, or all of them above."))
+        return given
+
+    @property
+    def chosen(self) -> list[str]:
+        """What the verb takes: none for all."""
+        given = self.cleaned_data
+        return list(given["models"]) if given["which"] == "some" else []
+
+
 class AmountField(forms.CharField):
     """Euros as people write them; gives nano-EUR."""
 
@@ -90,7 +126,6 @@ class BudgetForm(forms.Form):
     )
     alerts = forms.TypedMultipleChoiceField(
         label=_("Tell when so much is spent"),
-        choices=_ALERTS,
         coerce=int,
         required=False,
         initial=(80, 100),
@@ -103,6 +138,12 @@ class BudgetForm(forms.Form):
         widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
     )
     is_confirmed = forms.BooleanField(required=False, widget=forms.HiddenInput())
+
+    def __init__(self, *args: Any, alerts: Iterable[int] = (), **options: Any) -> None:
+        """`alerts`: thresholds that the budget has already; the API takes any, and saving must not lose one."""
+        super().__init__(*args, **options)
+        percents = sorted({*_ALERTS, *alerts})
+        self.fields["alerts"].choices = [(percent, f"{percent} %") for percent in percents]  # type: ignore[attr-defined]
 
 
 class LimitForm(forms.Form):

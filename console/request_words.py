@@ -106,7 +106,7 @@ REFUSALS: dict[str, Words] = {
         _("origin not allowed"), _("A browser sent the request from a site that the key does not list."), _POLICY
     ),
     "scope_missing": Words(_("scope missing"), _("The key lacks the scope that this call needs."), _KEY),
-    "model_not_allowed": Words(_("model not allowed"), _("The key may not call this model."), _POLICY),
+    "model_not_allowed": Words(_("model not allowed"), _("The key or its project may not call this model."), _POLICY),
     "project_archived": Words(
         _("project archived"), _("The key's project is archived."), _("Use a key of an active project.")
     ),

@@ -41,6 +41,15 @@ SORTS = [("", _("newest first")), (Sort.LAST_USED, _("last used first"))]
 _SELECT = {"class": "form-select"}
 _TEXT = {"class": "form-control"}
 _TICK = {"class": "form-check-input"}
+# Another project has other models. Without scripts the form comes back with them, should one be chosen that it has not.
+_RENEWS_MODELS = {
+    "hx-get": "",
+    "hx-trigger": "change",
+    "hx-select": "#key-models",
+    "hx-target": "#key-models",
+    "hx-swap": "outerHTML",
+    "hx-include": "[name='allowed_models']",
+}
 
 
 class SearchForm(forms.Form):
@@ -191,6 +200,7 @@ class NewKeyForm(PolicyForm):
     def __init__(self, *args: Any, projects: list[Project], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["project"].choices = [(project.pk, project.name) for project in projects]  # type: ignore[attr-defined]
+        self.fields["project"].widget.attrs |= _RENEWS_MODELS
         if not self.rules.personal_keys:
             del self.fields["kind"]
 

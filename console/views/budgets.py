@@ -40,7 +40,9 @@ def budget(request: HttpRequest, caller: Caller, project_id: int | None = None) 
     holder = _holder(caller, project_id)
     standings = [one for one in budgets_on(caller.tenant.pk, holder.scope, holder.on.pk) if one.source == Source.SET]
     by_period = {one.period: one for one in standings}
-    form = BudgetForm(request.POST or None, initial=_initial(holder, by_period.get(request.GET.get("period", ""))))
+    present = by_period.get(request.GET.get("period", ""))
+    told_at = [percent for one in standings for percent in one.alert_percents]
+    form = BudgetForm(request.POST or None, initial=_initial(present), alerts=told_at)
     stops: BudgetStanding | None = None
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
@@ -117,7 +119,7 @@ def _holder(caller: Caller, project_id: int | None) -> _Holder:
     return _Holder(project, "project", reverse("project", kwargs={"slug": slug, "project_id": project.pk}))
 
 
-def _initial(holder: _Holder, standing: BudgetStanding | None) -> dict[str, object]:
+def _initial(standing: BudgetStanding | None) -> dict[str, object]:
     if standing is None:
         return {}
     return {
@@ -125,7 +127,7 @@ def _initial(holder: _Holder, standing: BudgetStanding | None) -> dict[str, obje
         "limit": standing.limit_nano_eur,
         "is_hard": int(standing.is_hard),
         "may_lower_output": standing.may_lower_output,
-        "alerts": budget_on(holder.on, standing.id).alert_percents,
+        "alerts": standing.alert_percents,
     }
 
 

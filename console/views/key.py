@@ -16,8 +16,9 @@ from billing.what_applies import what_applies
 from console.audit_lines import audit_lines
 from console.forms.keys import ChangeKeyForm, initial_of
 from console.key_words import is_word_right, was_used_lately
+from console.model_choices import models_for_keys
 from console.pages import tenant_page
-from console.views.key_making import model_names, put_on_form, scopes_to_give
+from console.views.key_making import put_on_form, scopes_to_give
 from identity.access import Caller, key_for
 from identity.api_keys import revoke_api_key
 from identity.audit_trail import events_about
@@ -28,6 +29,7 @@ from identity.key_rotation import end_previous_secret
 from identity.key_rules import rules_of
 from identity.key_search import State, state_of
 from identity.key_use import last_used_at
+from identity.model_lists import model_lists_of
 from identity.models import ApiKey, Person
 from identity.permissions import Permission
 
@@ -48,7 +50,7 @@ def key(request: HttpRequest, caller: Caller, lookup: str) -> HttpResponse:
         shown["errors"] = last_errors(caller.tenant.pk, found.pk, since=now - timedelta(days=_ERRORS_DAYS))
         shown["audit_events"] = audit_lines(caller, events_about(caller, found))
     else:
-        shown["bounds"] = what_applies(found)
+        shown["bounds"], shown["model_lists"] = what_applies(found), model_lists_of(found)
         shown["usage"] = usage_by_model(caller.tenant.pk, found.pk, since=now - timedelta(days=_USAGE_DAYS))
     return render(request, "console/keys/key.html", shown)
 
@@ -65,7 +67,7 @@ def key_edit(request: HttpRequest, caller: Caller, lookup: str) -> HttpResponse:
         initial=initial_of(found, bounds),
         rules=rules_of(caller.tenant),
         may_give=scopes_to_give(caller),
-        models=list(dict.fromkeys([*found.allowed_models, *model_names()])),
+        models=models_for_keys(found.project, kept=found.allowed_models),
         people=people,
         may_bind=caller.may(Permission.BUDGET_UPDATE),
         is_personal=found.owner_id is not None,
@@ -73,7 +75,7 @@ def key_edit(request: HttpRequest, caller: Caller, lookup: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and _changed(caller, found, form, people):
         messages.success(request, _("The key was changed. What it has consumed stays counted."))
         return redirect("key", slug=caller.tenant.slug, lookup=lookup)
-    return render(request, "console/keys/edit.html", {"key": found, "form": form})
+    return render(request, "console/keys/edit.html", {"key": found, "form": form, "project": found.project})
 
 
 @require_POST

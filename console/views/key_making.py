@@ -5,7 +5,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -17,10 +16,10 @@ from billing.models import Scope as Place
 from billing.standing import budgets_on_path, limits_on_path
 from console.forms.keys import NewKeyForm, RotateForm, proposed_last_day
 from console.key_words import new_request, note_shown, say, was_shown, was_used_lately
+from console.model_choices import models_for_keys
 from console.pages import tenant_page
 from console.snippets import chat_snippets
 from gateway.api.language_models import callable_model_names
-from gateway.pools.models import Replica
 from identity.access import Caller, key_for, project_for, projects_for
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.key_rotation import rotate_api_key
@@ -39,10 +38,11 @@ def key_new(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Three fields, the rest folded. The answer to the form is the only page with the secret."""
     projects = list(projects_for(caller).filter(status=Project.Status.ACTIVE))
     rules, now = rules_of(caller.tenant), timezone.now()
+    project = _asked_for(request, projects)
     arguments: dict[str, Any] = {
         "rules": rules,
         "may_give": scopes_to_give(caller),
-        "models": model_names(),
+        "models": models_for_keys(project),
         "projects": projects,
     }
     if request.method == "POST":
@@ -55,15 +55,16 @@ def key_new(request: HttpRequest, caller: Caller) -> HttpResponse:
             note_shown(request, form.cleaned_data["request"], key)
             return _secret(request, key, text, "console/keys/made.html")
     else:
-        asked = request.GET.get("project", "")
         initial = {
-            "project": asked if asked.isdecimal() else None,
+            "project": project.pk if project else None,
+            "allowed_models": request.GET.getlist("allowed_models"),
             "expires_on": proposed_last_day(rules, now).date(),
             "scopes": [Scope.INFERENCE],
             "request": new_request(),
         }
         form = NewKeyForm(initial=initial, **arguments)
-    return render(request, "console/keys/new.html", {"form": form, "rules": rules, **_inherited(caller)})
+    context = {"form": form, "rules": rules, "project": project, **_inherited(caller)}
+    return render(request, "console/keys/new.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -97,17 +98,17 @@ def scopes_to_give(caller: Caller) -> list[Scope]:
     return [scope for scope in Scope if may_give(scope, caller.permissions)]
 
 
-def model_names() -> list[str]:
-    """The models that can be called now, then the others."""
-    ready = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.READY)
-    models = LanguageModel.objects.annotate(is_ready=Exists(ready)).order_by("-is_ready", "name")
-    return list(models.values_list("name", flat=True))
-
-
 def put_on_form(form: Any, refused: Invalid | Conflict) -> None:
     """Show a verb's refusal at the field that it names, else above the form."""
     field = _FIELD_OF.get(refused.field, refused.field) if isinstance(refused, Invalid) else None
     form.add_error(field if field in form.fields else None, say(refused))
+
+
+def _asked_for(request: HttpRequest, projects: list[Project]) -> Project | None:
+    """The project that was chosen; where none was, the first."""
+    asked = (request.POST if request.method == "POST" else request.GET).get("project", "")
+    first = projects[0] if projects else None
+    return next((project for project in projects if str(project.pk) == asked), first)
 
 
 def _made(caller: Caller, form: NewKeyForm) -> tuple[ApiKey, str] | None:

@@ -1,18 +1,21 @@
 """Models: what this tenant may call, and each of them with its price, speed, life and a way to try it."""
 
+from typing import NamedTuple
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
 from console.estimate_form import EstimateForm
-from console.offer import Wanted, choices_of, offer_to, offered_model
+from console.offer import Offered, Wanted, choices_of, offer_to, offered_model
 from console.pages import is_partial, tenant_page
 from console.snippets import snippets_for
 from console.try_it_words import words
 from identity import access
 from identity.access import Caller
 from identity.errors import NotFound
+from identity.model_lists import listing_one_of
 from identity.models import Project
 from identity.permissions import Permission
 from models_catalog.catalog import model_by_name_or_alias
@@ -59,10 +62,12 @@ def model(request: HttpRequest, caller: Caller, model: str) -> HttpResponse:
     context = {"one": offered, "form": estimate, "estimate": estimate.estimate()}
     if is_partial(request):
         return render(request, "console/models/estimate.html", context)
+    callers = _callers_of(caller, offered)
     may_try = offered.is_tried_here and caller.may(Permission.PLAYGROUND_USE)
     more = {
         "snippets": snippets_for(offered.model.kind, settings.PUBLIC_URL, offered.model.name),
-        "projects": _projects_to_try_in(caller) if may_try else [],
+        "callers": callers,
+        "projects": callers.projects if may_try and callers else [],
         "may_try": may_try,
         "base_url": settings.PUBLIC_URL,
         "words": words() if may_try else {},
@@ -70,5 +75,17 @@ def model(request: HttpRequest, caller: Caller, model: str) -> HttpResponse:
     return render(request, "console/models/model.html", context | more)
 
 
-def _projects_to_try_in(caller: Caller) -> list[Project]:
-    return list(access.projects_for(caller).filter(status=Project.Status.ACTIVE)[:_PROJECTS_SHOWN])
+class Callers(NamedTuple):
+    """The reader's projects that may call a model. `others`: there are some that may not."""
+
+    projects: list[Project]
+    others: bool
+
+
+def _callers_of(caller: Caller, offered: Offered) -> Callers | None:
+    """None for who may not know of projects."""
+    if not caller.may(Permission.PROJECT_READ):
+        return None
+    active = access.projects_for(caller).filter(status=Project.Status.ACTIVE)
+    may_call = listing_one_of((offered.model.name, *offered.aliases))
+    return Callers(list(active.filter(may_call)[:_PROJECTS_SHOWN]), active.exclude(may_call).exists())

@@ -9,14 +9,16 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from billing.project_figures import figures_of_projects
 from billing.standing import limits_on
+from console.model_choices import model_names
 from console.pages import tenant_page
-from console.project_forms import ProjectForm, show_refusal
+from console.project_forms import ProjectForm, ProjectModelsForm, show_refusal
 from identity import access
 from identity.access import Caller
 from identity.errors import Conflict, Invalid
 from identity.models import Membership, Person, Project
 from identity.permissions import Permission
 from identity.projects import archive_project, change_project, create_project
+from models_catalog.models import LanguageModel
 
 ROWS_MAX = 200
 PEOPLE_MAX = 100
@@ -46,6 +48,7 @@ def project(request: HttpRequest, caller: Caller, project_id: int) -> HttpRespon
         "project": shown,
         "figures": figures_of_projects(caller.tenant.pk, [shown.pk])[shown.pk],
         "limits": limits_on(caller.tenant.pk, "project", shown.pk),
+        "models": _models_of(shown),
         "people": _people_of(shown) if caller.may(Permission.MEMBER_READ) else None,
     }
     return render(request, "console/projects/project.html", context)
@@ -100,6 +103,25 @@ def edit_project(request: HttpRequest, caller: Caller, project_id: int) -> HttpR
     return render(request, "console/projects/form.html", {"form": form, "project": shown})
 
 
+@tenant_page(Permission.PROJECT_UPDATE)
+@require_http_methods(["GET", "POST"])
+def project_models(request: HttpRequest, caller: Caller, project_id: int) -> HttpResponse:
+    """Say which models its keys may call."""
+    shown = access.project_for(caller, project_id, Permission.PROJECT_UPDATE)
+    initial = {"which": "some" if shown.allowed_models else "all", "models": shown.allowed_models}
+    offered = list(dict.fromkeys([*shown.allowed_models, *model_names()]))
+    form = ProjectModelsForm(request.POST or None, offered=offered, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            change_project(shown, allowed_models=form.chosen, actor=caller.actor)
+        except Invalid as error:
+            show_refusal(form, error, "models")
+        else:
+            messages.success(request, _("The models are set. The project's keys are bound by them from now on."))
+            return redirect("project", slug=caller.tenant.slug, project_id=shown.pk)
+    return render(request, "console/projects/models.html", {"form": form, "project": shown})
+
+
 @tenant_page(Permission.PROJECT_ARCHIVE)
 @require_POST
 def archive(request: HttpRequest, caller: Caller, project_id: int) -> HttpResponse:
@@ -119,6 +141,12 @@ def _candidates(caller: Caller) -> list[Person]:
         return [caller.person] if caller.person else []
     members = Membership.objects.filter(tenant=caller.tenant, person=OuterRef("pk"))
     return list(Person.objects.filter(Exists(members), is_active=True).order_by("name", "email")[:500])
+
+
+def _models_of(project: Project) -> list[tuple[str, LanguageModel | None]]:
+    """The project's list, each with the model of that name; none for an alias or what the catalogue has no more."""
+    named = LanguageModel.objects.in_bulk(project.allowed_models, field_name="name") if project.allowed_models else {}
+    return [(name, named.get(name)) for name in project.allowed_models]
 
 
 def _people_of(project: Project) -> list[Membership]:
