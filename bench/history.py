@@ -61,6 +61,12 @@ _HOURS = """
         sum(input_quantity), 0, sum(output_quantity), 0, 0, 0, 0, sum(cost_nano_eur), 0
     from billing_usage_record group by 1, 2, 3, 4, 5, 6 on conflict do nothing
 """
+_DAYS = """
+    insert into billing_usage_day
+    select date_trunc('day', hour, 'UTC'), tenant_id, project_id, model_id, mode, sum(requests), 0,
+        sum(input_quantity), 0, sum(output_quantity), 0, 0, 0, 0, sum(cost_nano_eur), 0
+    from billing_usage_hour group by 1, 2, 3, 4, 5 on conflict do nothing
+"""
 _COUNTS = """
     insert into billing_refusal_count (minute, tenant_id, project_id, key_id, code, refusals)
     select date_trunc('minute', %(from)s::timestamptz + random() * interval '90 days', 'UTC'), k.tenant_id,
@@ -139,6 +145,8 @@ def fill(people: Population, *, is_sample: bool) -> None:
             owner.execute(_RECORDS, values | {"sample": is_sample, "first": first, "last": first + BATCH - 1})
         owner.execute("delete from billing_usage_hour")
         owner.execute(_HOURS)
+        owner.execute("delete from billing_usage_day")
+        owner.execute(_DAYS)
         owner.execute(_COUNTS, values | {"count": REFUSAL_COUNTS // 100 if is_sample else REFUSAL_COUNTS})
         owner.execute("drop table bench_keys")
 
@@ -160,7 +168,7 @@ def _vacuum(url: str) -> float:
     began = time.monotonic()
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute("vacuum (freeze, analyze) billing_usage_record")
-        owner.execute("vacuum analyze billing_usage_hour")
+        owner.execute("vacuum analyze billing_usage_hour, billing_usage_day")
         owner.execute("vacuum analyze billing_refusal_count")
     return time.monotonic() - began
 

@@ -231,9 +231,10 @@ def _check(environment: dict[str, str]) -> None:
         row = owner.execute(
             """select (select sum(spent_nano_eur) / 3 from billing_budget_period) = sum(cost_nano_eur),
                 (select count(*) from billing_hold) + (select sum(held_nano_eur) from billing_budget_period),
-                (select sum(requests) from billing_usage_hour) = count(*) from billing_usage_record"""
+                (select sum(requests) from billing_usage_hour) = count(*),
+                (select sum(requests) from billing_usage_day) = count(*) from billing_usage_record"""
         ).fetchone()
-        assert row == (True, 0, True), row
+        assert row == (True, 0, True, True), row
 
 
 class Client:

@@ -118,6 +118,19 @@ WRITE_RECORDS = f"""
             reasoning_quantity = u.reasoning_quantity + excluded.reasoning_quantity,
             documents_quantity = u.documents_quantity + excluded.documents_quantity,
             cost_nano_eur = u.cost_nano_eur + excluded.cost_nano_eur
+    ), added_to_day as (
+        insert into billing_usage_day as u
+        select date_trunc('day', admitted_at, 'UTC'), tenant_id, project_id, model_id, mode, count(*),
+            count(*) filter (where http_status >= 400), sum(input_quantity), 0, sum(output_quantity),
+            sum(reasoning_quantity), 0, sum(documents_quantity), 0, sum(cost_nano_eur), 0
+        from recorded group by 1, 2, 3, 4, 5 order by 2, 1, 3, 4, 5
+        on conflict (tenant_id, day, project_id, model_id, mode) do update set
+            requests = u.requests + excluded.requests, failed_requests = u.failed_requests + excluded.failed_requests,
+            input_quantity = u.input_quantity + excluded.input_quantity,
+            output_quantity = u.output_quantity + excluded.output_quantity,
+            reasoning_quantity = u.reasoning_quantity + excluded.reasoning_quantity,
+            documents_quantity = u.documents_quantity + excluded.documents_quantity,
+            cost_nano_eur = u.cost_nano_eur + excluded.cost_nano_eur
     )
     select count(*) from recorded
 """  # noqa: S608  # a constant of ours

@@ -1,7 +1,7 @@
 """The figures of a tenant's first page: this month's money, the last day and the last thirty. Three queries.
 
-Sums are those of `billing_usage_hour`, which the ledger writes with each charge, so they are as fresh as the charges;
-an hour counts to the day in which it begins. A reader who is confined to projects gets the figures of these projects.
+Sums are the ledger's own, which it writes with each charge, so they are as fresh as the charges; an hour counts to the
+day in which it begins (`billing/day_sums.py`). A reader who is confined to projects gets the figures of these projects.
 Money is nano-EUR.
 """
 
@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from billing.projection import WINDOW, projected
+from billing.day_sums import DAYS_USED, MINE, DaysUsed
+from billing.projection import WINDOW, projected, recent_since
 from billing.standing import BudgetStanding, fullest_budgets
 from billing.usage import Reader, lowest_request_id
 
@@ -21,41 +23,40 @@ DAYS = 30
 TIMED_RECORDS_MAX = 2_000
 # A tenant may have thousands of projects: those whose budgets are used most are what a first page is about.
 BUDGETS_MAX = 50
-_MINE = "(%(projects)s::bigint[] is null or u.project_id = any(%(projects)s))"
-_BOUNDS = f"""
-    select t.time_zone, m.starts_at as month_from, m.ends_at as month_to,
-        (date_trunc('day', now() at time zone t.time_zone) - interval '{DAYS - 1} days') at time zone t.time_zone
-            as days_from
+_BOUNDS = """
+    select t.time_zone, m.starts_at as month_from, m.ends_at as month_to
     from identity_tenant t cross join lateral billing_period_bounds_v1('month', t.time_zone, now()) m
     where t.id = %(tenant)s
-"""  # noqa: S608  # constants of ours
+"""
 _DAYS = f"""
-    with bounds as ({_BOUNDS}), hours as (
-        select u.*, b.*, u.hour >= now() - interval '1 day' as is_last_day,
-            u.hour >= now() - interval '7 days' as is_recent
-        from bounds b join billing_usage_hour u on u.tenant_id = %(tenant)s
-            and u.hour >= date_trunc('hour', least(b.days_from, b.month_from)) and {_MINE}
-    )
-    select (hour at time zone time_zone)::date as day, m.name, hour >= days_from as is_shown, is_last_day,
-        sum(requests)::bigint, sum(failed_requests)::bigint, sum(cost_nano_eur)::bigint,
-        sum(input_quantity + cached_quantity)::bigint, sum(output_quantity + reasoning_quantity)::bigint,
-        coalesce(sum(cost_nano_eur) filter (where is_recent), 0)::bigint,
-        coalesce(sum(cost_nano_eur) filter (where hour >= month_from), 0)::bigint,
-        min(hour) filter (where is_recent)
-    from hours h join models_catalog_languagemodel m on m.id = h.model_id group by 1, 2, 3, 4 order by 1, 2
-"""  # noqa: S608
+    with {DAYS_USED}
+    select u.local_day, m.name, u.requests, u.failed, u.cost, u.tokens_in, u.tokens_out from (
+        select local_day, model_id, sum(requests)::bigint as requests, sum(failed_requests)::bigint as failed,
+            sum(cost_nano_eur)::bigint as cost, sum(input_quantity + cached_quantity)::bigint as tokens_in,
+            sum(output_quantity + reasoning_quantity)::bigint as tokens_out
+        from used group by 1, 2 having sum(requests) <> 0
+    ) u join models_catalog_languagemodel m on m.id = u.model_id order by 1, 2
+"""  # noqa: S608  # constants of ours
 _PULSE = f"""
-    select b.month_from, b.month_to, now(), (now() at time zone b.time_zone)::date, h.reserved::bigint, h.running,
+    select b.time_zone, b.month_from, b.month_to, now(), (now() at time zone b.time_zone)::date,
+        d.requests, d.failed, d.cost, d.tokens_in, d.tokens_out, h.reserved::bigint, h.running,
         t.p50, t.p95, t.timed, coalesce(r.last, 0)::bigint, coalesce(r.before, 0)::bigint, coalesce(r.code, '')
     from ({_BOUNDS}) b cross join (
+        select coalesce(sum(requests), 0)::bigint as requests, coalesce(sum(failed_requests), 0)::bigint as failed,
+            coalesce(sum(cost_nano_eur), 0)::bigint as cost,
+            coalesce(sum(input_quantity + cached_quantity), 0)::bigint as tokens_in,
+            coalesce(sum(output_quantity + reasoning_quantity), 0)::bigint as tokens_out
+        from billing_usage_hour u
+        where u.tenant_id = %(tenant)s and u.hour >= now() - interval '1 day' and {MINE}
+    ) d cross join (
         select coalesce(sum(amount_nano_eur), 0) as reserved, count(*) as running from billing_hold u
-        where u.tenant_id = %(tenant)s and {_MINE}
+        where u.tenant_id = %(tenant)s and {MINE}
     ) h cross join (
         select percentile_disc(0.5) within group (order by ttft_ms) as p50,
             percentile_disc(0.95) within group (order by ttft_ms) as p95, count(*) as timed
         from (
             select u.ttft_ms from billing_usage_record u
-            where u.tenant_id = %(tenant)s and u.request_id >= %(hour_ago)s and {_MINE}
+            where u.tenant_id = %(tenant)s and u.request_id >= %(hour_ago)s and {MINE}
             order by u.request_id desc limit {TIMED_RECORDS_MAX}
         ) newest where ttft_ms is not null
     ) t cross join (
@@ -63,7 +64,7 @@ _PULSE = f"""
             select u.code, coalesce(sum(refusals) filter (where u.minute > now() - interval '1 day'), 0) as last,
                 coalesce(sum(refusals) filter (where u.minute <= now() - interval '1 day'), 0) as before
             from billing_refusal_count u
-            where u.tenant_id = %(tenant)s and u.minute > now() - interval '2 days' and {_MINE} group by 1
+            where u.tenant_id = %(tenant)s and u.minute > now() - interval '2 days' and {MINE} group by 1
         ) codes
     ) r
 """  # noqa: S608
@@ -167,40 +168,38 @@ def overview(reader: Reader, *, now: datetime) -> Overview:
     hour_ago = lowest_request_id(now - timedelta(hours=1))
     parameters = {"tenant": reader.tenant_id, "projects": projects, "hour_ago": hour_ago}
     with connection.cursor() as cursor:
-        cursor.execute(_DAYS, parameters)
-        hours = [_Part._make([*row[:4], Totals(*row[4:9]), *row[9:]]) for row in cursor.fetchall()]
         cursor.execute(_PULSE, parameters)
-        month_from, month_to, at, today, reserved, *pulse = cursor.fetchone()
+        zone, month_from, month_to, at, today, *figures = cursor.fetchone()
+        last_day, reserved, pulse = Totals(*figures[:5]), figures[5], Pulse(*figures[6:])
+        month_first, shown_first = month_from.astimezone(ZoneInfo(zone)).date(), today - timedelta(days=DAYS - 1)
+        wanted = DaysUsed(reader.tenant_id, min(month_first, shown_first), today, zone, projects)
+        cursor.execute(_DAYS, wanted.parameters())
+        days = [DayOfModel(row[0], row[1], Totals(*row[2:])) for row in cursor.fetchall()]
     budgets = fullest_budgets(reader.tenant_id, projects, size=BUDGETS_MAX)
-    spent = sum(part.month_nano_eur for part in hours)
+    spent = sum(day.totals.cost_nano_eur for day in days if day.day >= month_first)
     money = _money_of_month(reader, budgets) or _Money(spent, reserved, None, is_hard=False)
-    days: dict[tuple[date, str], Totals] = {}
-    for part in hours:
-        if part.is_shown:
-            place = (part.day, part.model)
-            days[place] = days.get(place, Totals()).plus(part.totals)
+    shown = [day for day in days if day.day >= shown_first]
+    recent = [day for day in days if day.day >= today - WINDOW]
     return Overview(
-        month=_month(month_from, month_to, money, hours, at),
-        pulse=Pulse(*pulse),
+        month=Month(
+            month_from, month_to, money.spent, money.reserved,
+            projected(
+                spent=money.spent,
+                reserved=money.reserved,
+                recent=sum(day.totals.cost_nano_eur for day in recent),
+                recent_since=recent_since(min((day.day for day in recent), default=None), today, zone),
+                now=at,
+                ends_at=month_to,
+            ),
+            money.limit, money.is_hard,
+        ),
+        pulse=pulse,
         today=today,
-        last_day=_sum(part.totals for part in hours if part.is_last_day),
-        last_days=_sum(days.values()),
-        days=[DayOfModel(*place, totals) for place, totals in days.items()],
+        last_day=last_day,
+        last_days=_sum(day.totals for day in shown),
+        days=shown,
         budgets=budgets,
-    )
-
-
-class _Part(NamedTuple):
-    """Hours of a day and model, added up apart where one sum counts them and another does not."""
-
-    day: date
-    model: str
-    is_shown: bool
-    is_last_day: bool
-    totals: Totals
-    recent_nano_eur: int
-    month_nano_eur: int
-    first_recent_hour: datetime | None
+    )  # fmt: skip
 
 
 class _Money(NamedTuple):
@@ -230,19 +229,6 @@ def _money_of_month(reader: Reader, budgets: Sequence[BudgetStanding]) -> _Money
         sum(budget.limit_nano_eur for budget in found),
         is_hard=all(budget.is_hard for budget in found),
     )
-
-
-def _month(starts_at: datetime, ends_at: datetime, money: _Money, hours: Sequence[_Part], now: datetime) -> Month:
-    began = [part.first_recent_hour for part in hours if part.first_recent_hour]
-    estimate = projected(
-        spent=money.spent,
-        reserved=money.reserved,
-        recent=sum(part.recent_nano_eur for part in hours),
-        recent_since=max(min(began, default=now), now - WINDOW),
-        now=now,
-        ends_at=ends_at,
-    )
-    return Month(starts_at, ends_at, money.spent, money.reserved, estimate, money.limit, money.is_hard)
 
 
 def _sum(totals: Any) -> Totals:

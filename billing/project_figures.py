@@ -1,35 +1,32 @@
 """Every project of a tenant with its money this month, its budgets and how many keys it has. Reads only, two queries.
 
-Money is nano-EUR and comes from the hourly sums, which the ledger writes with each charge.
+Money is nano-EUR and comes from the sums that the ledger writes with each charge.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from billing.projection import WINDOW, projected
+from billing.day_sums import DAYS_USED, DaysUsed
+from billing.projection import WINDOW, projected, recent_since
 from billing.standing import BudgetStanding, budgets_of_projects
+from billing.statement import month_of
+from identity.models import Tenant
 
 KEYS_COUNTED_MAX = 1_000  # of a project; more are "more than 1,000", which costs the same however many there are
 
 _FIGURES = f"""
-    with bounds as (
-        select m.starts_at as month_from, m.ends_at as month_to
-        from identity_tenant t cross join lateral billing_period_bounds_v1('month', t.time_zone, now()) m
-        where t.id = %(tenant)s
-    ), used as (
-        select u.project_id, sum(u.cost_nano_eur) filter (where u.hour >= b.month_from) as spent,
-            sum(u.cost_nano_eur) filter (where u.hour >= now() - interval '7 days') as recent,
-            min(u.hour) filter (where u.hour >= now() - interval '7 days') as recent_from
-        from bounds b join billing_usage_hour u on u.tenant_id = %(tenant)s
-            and u.hour >= date_trunc('hour', least(b.month_from, now() - interval '7 days'))
-        where u.project_id = any(%(projects)s) group by 1
+    with {DAYS_USED}, spent as (
+        select project_id, sum(cost_nano_eur) filter (where local_day >= %(month_from)s) as of_month,
+            sum(cost_nano_eur) filter (where local_day >= %(recent_from)s) as recent,
+            min(local_day) filter (where local_day >= %(recent_from)s and requests > 0) as first_recent
+        from used group by 1
     )
-    select p.id, b.month_to, now(), coalesce(u.spent, 0)::bigint, coalesce(u.recent, 0)::bigint, u.recent_from, k.keys
-    from identity_project p cross join bounds b left join used u on u.project_id = p.id
+    select p.id, coalesce(s.of_month, 0)::bigint, coalesce(s.recent, 0)::bigint, s.first_recent, k.keys
+    from identity_project p left join spent s on s.project_id = p.id
     cross join lateral (
         select count(*) as keys from (
             select from identity_apikey where project_id = p.id and revoked_at is null
@@ -67,28 +64,30 @@ class ProjectFigures:
         return self.keys > KEYS_COUNTED_MAX
 
 
-def figures_of_projects(tenant_id: int, project_ids: Collection[int]) -> dict[int, ProjectFigures]:
-    """By project id."""
-    ids = list(project_ids)
+def figures_of_projects(tenant: Tenant, project_ids: Collection[int], *, now: datetime) -> dict[int, ProjectFigures]:
+    """By project id; the month is the one of `now`."""
     budgets: dict[int, list[BudgetStanding]] = {}
-    for budget in budgets_of_projects(tenant_id, ids):
+    for budget in budgets_of_projects(tenant.pk, list(project_ids)):
         budgets.setdefault(budget.scope_id, []).append(budget)
+    today = now.astimezone(ZoneInfo(tenant.time_zone)).date()
+    month_from, recent_from = today.replace(day=1), today - WINDOW
+    wanted = DaysUsed(tenant.pk, min(month_from, recent_from), today, tenant.time_zone, project_ids)
+    parameters = wanted.parameters() | {"month_from": month_from, "recent_from": recent_from}
+    _starts_at, ends_at = month_of(tenant, today)
     with connection.cursor() as cursor:
-        cursor.execute(_FIGURES, {"tenant": tenant_id, "projects": ids})
+        cursor.execute(_FIGURES, parameters)
         rows = cursor.fetchall()
-    return {row[0]: _figures(row, budgets.get(row[0], [])) for row in rows}
-
-
-def _figures(row: tuple[Any, ...], budgets: Sequence[BudgetStanding]) -> ProjectFigures:
-    project_id, ends_at, now, spent, recent, recent_from, keys = row
-    monthly = [budget for budget in budgets if budget.period == "month"]
-    began: datetime = recent_from or now
-    estimate = projected(
-        spent=spent,
-        reserved=max((budget.held_nano_eur for budget in monthly), default=0),
-        recent=recent,
-        recent_since=max(began, now - WINDOW),
-        now=now,
-        ends_at=ends_at,
-    )
-    return ProjectFigures(project_id, spent, estimate, keys, budgets)
+    found = {}
+    for project_id, spent, recent, first_recent, keys in rows:
+        of_project = budgets.get(project_id, [])
+        monthly = [budget for budget in of_project if budget.period == "month"]
+        estimate = projected(
+            spent=spent,
+            reserved=max((budget.held_nano_eur for budget in monthly), default=0),
+            recent=recent,
+            recent_since=recent_since(first_recent, today, tenant.time_zone),
+            now=now,
+            ends_at=ends_at,
+        )
+        found[project_id] = ProjectFigures(project_id, spent, estimate, keys, of_project)
+    return found

@@ -2,11 +2,12 @@
 
     projection = spent + reserved + recent x (seconds left) / (seconds in which `recent` was spent)
 
-`recent` is what the last seven days cost; of a tenant that used nothing before, what it cost since its first request,
-but for a day at least, so that a first hour is not taken for a habit. Divided once, rounded down.
+`recent` is what today and the seven days before it cost; of a tenant that used nothing before, what it cost since its
+first day, but for a day at least, so that a first hour is not taken for a habit. Divided once, rounded down.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(days=1)
@@ -19,6 +20,11 @@ def projected(
     span = max(_seconds(now - recent_since), _seconds(SHORTEST))
     left = max(_seconds(ends_at - now), 0)
     return spent + reserved + recent * left // span
+
+
+def recent_since(first_day: date | None, today: date, time_zone: str) -> datetime:
+    """When `recent` begins: the midnight of its first day with use (None: there was none in the window)."""
+    return datetime.combine(first_day or today - WINDOW, time(), ZoneInfo(time_zone))
 
 
 def _seconds(span: timedelta) -> int:

@@ -178,6 +178,16 @@ HOURS = f"""
     where ({_columns("r")}) is distinct from ({_columns("u")})
 """
 
+_DAY_KEYS = "day, tenant_id, project_id, model_id, mode"
+DAYS = f"""
+    select {_DAY_KEYS}, {_pairs("r", "u")}
+    from (
+        select date_trunc('day', hour, 'UTC') as day, tenant_id, project_id, model_id, mode, {_SUMMED}
+        from recounted_hour group by {_DAY_KEYS}
+    ) r full join billing_usage_day u using ({_DAY_KEYS})
+    where ({_columns("r")}) is distinct from ({_columns("u")})
+"""
+
 # Whether a month that ends then is over (with time for the last admissions of its ids), and has requests under way.
 IS_CLOSED = f"""
     select now() >= %s + {_ID_MARGIN},

@@ -1,7 +1,7 @@
 """A month's statement: what was charged by project and model, and what the ledger gave back. Reads only, nano-EUR.
 
-The month is that of the tenant's time zone. Sums are the ledger's own hourly ones, so the statement of a month that
-runs is as fresh as its last charge; invoices are made of closed months.
+The month is that of the tenant's time zone. Sums are the ledger's own (`billing/day_sums.py`), so the statement of a
+month that runs is as fresh as its last charge; invoices are made of closed months.
 """
 
 import csv
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 from django.db.models import Sum
 
+from billing.day_sums import DAYS_USED, DaysUsed
 from billing.models import LedgerEntry
 from billing.money import exact_eur
 from billing.pricing import METERS, Quantities
@@ -23,12 +24,14 @@ from identity.spreadsheet import safe_cell
 
 CSV_HEAD = ("month", "project_id", "project", "cost_centre", "model", "requests", *METERS, "cost_eur")
 _LINES = f"""
-    select p.id, p.name, p.cost_centre, m.name, sum(u.requests)::bigint, sum(u.cost_nano_eur)::bigint,
-        {", ".join(f"sum(u.{meter}_quantity)::bigint" for meter in METERS)}
-    from billing_usage_hour u join identity_project p on p.id = u.project_id
-    join models_catalog_languagemodel m on m.id = u.model_id
-    where u.tenant_id = %s and u.hour >= date_trunc('hour', %s) and u.hour < %s
-    group by 1, 4 order by 2, 1, 4 limit {MOST_ROWS + 1}
+    with {DAYS_USED}
+    select p.id, p.name, p.cost_centre, m.name, u.requests, u.cost, {", ".join(METERS)}
+    from (
+        select project_id, model_id, sum(requests)::bigint as requests, sum(cost_nano_eur)::bigint as cost,
+            {", ".join(f"sum({meter}_quantity)::bigint as {meter}" for meter in METERS)}
+        from used group by 1, 2 having sum(requests) <> 0
+    ) u join identity_project p on p.id = u.project_id join models_catalog_languagemodel m on m.id = u.model_id
+    order by 2, 1, 4 limit {MOST_ROWS + 1}
 """  # noqa: S608  # constants of ours
 
 
@@ -88,8 +91,9 @@ def month_of(tenant: Tenant, day: date) -> tuple[datetime, datetime]:
 def statement(tenant: Tenant, day: date) -> Statement:
     """The statement of the month of that day. Raises `TooManyRows` for thousands of projects times models."""
     starts_at, ends_at = month_of(tenant, day)
+    first, last = starts_at.date(), ends_at.date() - timedelta(days=1)
     with connection.cursor() as cursor:
-        cursor.execute(_LINES, [tenant.pk, starts_at, ends_at])
+        cursor.execute(_LINES, DaysUsed(tenant.pk, first, last, tenant.time_zone).parameters())
         lines = [Line(*(*row[:6], Quantities(*row[6:]))) for row in cursor.fetchall()]
     if len(lines) > MOST_ROWS:
         raise TooManyRows(f"more than {MOST_ROWS} rows: ask the API for one project")

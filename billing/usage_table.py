@@ -3,13 +3,16 @@
 Days are those of the tenant's time zone; an hour counts to the day in which it begins. Money is nano-EUR.
 """
 
+# ruff: noqa: S608  # queries are made of constants of ours
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 
 from django.db import connection
 
+from billing.day_sums import DAYS_USED, MINE, DaysUsed
 from billing.overview import Totals
 from billing.usage import Grouping, Reader
 
@@ -36,31 +39,56 @@ class Measure(StrEnum):
 
 
 _MEASURED = {Measure.COST: "cost_nano_eur", Measure.TOKENS: _TOKENS, Measure.REQUESTS: "requests"}
-_GROUPED = {Grouping.MODEL: "model_id", Grouping.PROJECT: "project_id", Grouping.KEY: "key_id"}
 _NAMED = {
     Grouping.MODEL: "select name, '' from models_catalog_languagemodel where id = r.group_id",
     Grouping.PROJECT: "select name, id::text from identity_project where id = r.group_id",
     Grouping.KEY: "select name, lookup from identity_apikey where id = r.group_id",
 }
-_QUERY = """
-    with hours as materialized (
-        select (hour at time zone %(zone)s)::date as day, {grouped} as group_id, sum(requests) as requests,
-            sum(failed_requests) as failed, sum(cost_nano_eur) as cost,
-            sum(input_quantity + cached_quantity) as tokens_in,
-            sum(output_quantity + reasoning_quantity) as tokens_out, sum({measured}) as measured
-        from billing_usage_hour
-        where tenant_id = %(tenant)s and hour >= %(since)s and hour < %(until)s
-            and (%(projects)s::bigint[] is null or project_id = any(%(projects)s))
-        group by 1, 2
+_FIGURES = """
+    sum(requests)::bigint as requests, sum(failed_requests)::bigint as failed, sum(cost_nano_eur)::bigint as cost,
+    sum(input_quantity + cached_quantity)::bigint as tokens_in,
+    sum(output_quantity + reasoning_quantity)::bigint as tokens_out, sum({measured}) as measured
+"""
+_OF_USED = (
+    f"days as materialized (select local_day as day, {{grouped}} as group_id, {_FIGURES} from used group by 1, 2)"
+)
+_RANKED = "ranked as (select group_id from days group by 1 order by sum(measured) desc, 1 limit {most})"
+# Keys are too many to add up each day of each: first which used most, then their days; the others' are what is left.
+_OF_KEYS = f"""
+    keys as materialized (
+        select key_id as group_id, sum({{measured}}) as measured from billing_usage_hour u
+        where tenant_id = %(tenant)s and hour >= %(since)s and hour < %(until)s and {{mine}} group by 1
     ), ranked as (
-        select group_id from hours group by 1 order by sum(measured) desc, 1 limit {most}
-    ), named as (
+        select group_id from keys order by measured desc, 1 limit {{most}}
+    ), of_ranked as (
+        select (hour at time zone %(zone)s)::date as day, key_id as group_id, {_FIGURES} from billing_usage_hour u
+        where tenant_id = %(tenant)s and hour >= %(since)s and hour < %(until)s
+            and key_id = any(array(select group_id from ranked)) and {{mine}} group by 1, 2
+    ), of_all as (
+        select local_day as day, {_FIGURES} from used group by 1
+    ), days as (
+        select * from of_ranked
+        union all
+        select a.day, null::bigint, a.requests - coalesce(sum(r.requests), 0), a.failed - coalesce(sum(r.failed), 0),
+            a.cost - coalesce(sum(r.cost), 0), a.tokens_in - coalesce(sum(r.tokens_in), 0),
+            a.tokens_out - coalesce(sum(r.tokens_out), 0), 0
+        from of_all a left join of_ranked r on r.day = a.day
+        group by 1, 2, a.requests, a.failed, a.cost, a.tokens_in, a.tokens_out
+    )"""
+_NAMED_DAYS = """
+    , named as (
         select r.group_id, n.* from ranked r cross join lateral ({named}) n (name, ref)
     )
     select h.day, n.group_id is null, coalesce(n.name, ''), coalesce(n.ref, ''), sum(h.requests)::bigint,
         sum(h.failed)::bigint, sum(h.cost)::bigint, sum(h.tokens_in)::bigint, sum(h.tokens_out)::bigint
-    from hours h left join named n on n.group_id = h.group_id group by 1, 2, 3, 4, n.group_id order by 1
+    from days h left join named n on n.group_id = h.group_id
+    group by 1, 2, 3, 4, n.group_id having sum(h.requests) <> 0 order by 1
 """
+_QUERIES = {
+    Grouping.MODEL: f"with {DAYS_USED}, {_OF_USED}, {_RANKED} {_NAMED_DAYS}",
+    Grouping.PROJECT: f"with {DAYS_USED}, {_OF_USED}, {_RANKED} {_NAMED_DAYS}",
+    Grouping.KEY: f"with {DAYS_USED}, {_OF_KEYS} {_NAMED_DAYS}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +110,14 @@ class UsageTable:
 
 
 def usage_table(
-    reader: Reader, *, by: Grouping, measure: Measure, since: datetime, until: datetime, time_zone: str
+    reader: Reader, *, by: Grouping, measure: Measure, first: date, last: date, time_zone: str
 ) -> UsageTable:
-    """What was used in `[since, until)` (rounded to whole hours), by the groups that used most of the measure."""
-    query = _QUERY.format(grouped=_GROUPED[by], measured=_MEASURED[measure], named=_NAMED[by], most=GROUPS_MAX)
-    projects = None if reader.project_ids is None else sorted(reader.project_ids)
-    whole = since.replace(minute=0, second=0, microsecond=0)
-    parameters = {"tenant": reader.tenant_id, "projects": projects, "zone": time_zone, "since": whole, "until": until}
+    """What was used from the first to the last day, by the groups that used most of the measure."""
+    query = _QUERIES[by].format(
+        grouped=f"{by}_id", measured=_MEASURED[measure], named=_NAMED[by], most=GROUPS_MAX, mine=MINE
+    )
+    wanted = DaysUsed(reader.tenant_id, first, last, time_zone, reader.project_ids)
+    parameters = wanted.parameters() | {"zone": time_zone, **wanted.bounds()}
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         rows = cursor.fetchall()

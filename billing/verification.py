@@ -150,11 +150,22 @@ def _hours(cursor: Cursor) -> Iterator[Difference]:
         yield from _sums_of_hour(row, "rollup's")
 
 
+def _days(cursor: Cursor) -> Iterator[Difference]:
+    """The sums a day (UTC), against the records of theirs."""
+    for day, tenant, project, model, mode, *sums in _rows(cursor, recount.DAYS):
+        where = f"day {day:%Y-%m-%d}Z, tenant {tenant}, project {project}, model {model}, {mode}"
+        yield from _wrong_sums(sums, "day's", where)
+
+
 def _sums_of_hour(row: Sequence[Any], what: str) -> Iterator[Difference]:
-    expected, found = row[6 : 6 + len(_SUMS)], row[6 + len(_SUMS) :]
-    for name, right, wrong in zip(_SUMS, expected, found, strict=True):
+    yield from _wrong_sums(row[6:], what, _hour(row))
+
+
+def _wrong_sums(sums: Sequence[Any], what: str, where: str) -> Iterator[Difference]:
+    """Of first what is expected of each, then what is there."""
+    for name, right, wrong in zip(_SUMS, sums[: len(_SUMS)], sums[len(_SUMS) :], strict=True):
         if right != wrong:
-            yield Difference(f"{what} {name}", _hour(row), str(right), str(wrong))
+            yield Difference(f"{what} {name}", where, str(right), str(wrong))
 
 
 def _hour(row: Sequence[Any]) -> str:
@@ -193,6 +204,7 @@ def _entries(cursor: Cursor) -> Iterator[Difference]:
 
 _CHECKS: tuple[tuple[str, Callable[[Cursor], Iterator[Difference]]], ...] = (
     ("rollups against records", _hours),
+    ("sums a day against records", _days),
     ("budgets: spent", _spent),
     ("budgets: held", _held),
     ("ledger entries", _entries),

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -33,7 +34,7 @@ def projects(request: HttpRequest, caller: Caller) -> HttpResponse:
     if text:
         found = found.filter(Q(name__icontains=text) | Q(cost_centre__icontains=text))
     rows = list(found.order_by("status", "name", "id")[: ROWS_MAX + 1])
-    figures = figures_of_projects(caller.tenant.pk, [project.pk for project in rows[:ROWS_MAX]])
+    figures = figures_of_projects(caller.tenant, [project.pk for project in rows[:ROWS_MAX]], now=timezone.now())
     shown = [(project, figures[project.pk]) for project in rows[:ROWS_MAX]]
     context = {"rows": shown, "text": text, "has_more": len(rows) > ROWS_MAX, "most": ROWS_MAX}
     return render(request, "console/projects/projects.html", context)
@@ -46,7 +47,7 @@ def project(request: HttpRequest, caller: Caller, project_id: int) -> HttpRespon
     shown = access.project_for(caller, project_id)
     context = {
         "project": shown,
-        "figures": figures_of_projects(caller.tenant.pk, [shown.pk])[shown.pk],
+        "figures": figures_of_projects(caller.tenant, [shown.pk], now=timezone.now())[shown.pk],
         "limits": limits_on(caller.tenant.pk, "project", shown.pk),
         "models": _models_of(shown),
         "people": _people_of(shown) if caller.may(Permission.MEMBER_READ) else None,

@@ -87,12 +87,15 @@ class Asked:
 @tenant_page(Permission.USAGE_READ)
 def usage(request: HttpRequest, caller: Caller) -> HttpResponse:
     """The chart and its table."""
-    zone = ZoneInfo(caller.tenant.time_zone)
     today = timezone.localdate()
     asked = Asked.of(request.GET, today)
-    since, until = asked.bounds(zone)
     table = usage_table(
-        reader_of_member(caller), by=asked.by, measure=asked.measure, since=since, until=until, time_zone=zone.key
+        reader_of_member(caller),
+        by=asked.by,
+        measure=asked.measure,
+        first=asked.first,
+        last=asked.last,
+        time_zone=caller.tenant.time_zone,
     )
     values = {
         "asked": asked,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -113,7 +114,7 @@ class ProjectsView(ApiView):
         rows = list(found.order_by("pk")[: given["limit"] + 1])
         page = rows[: given["limit"]]
         cursor = page[-1].pk if len(rows) > len(page) else None
-        figures = figures_of_projects(caller.tenant.pk, [project.pk for project in page])
+        figures = figures_of_projects(caller.tenant, [project.pk for project in page], now=timezone.now())
         results = FullProjectSerializer(page, many=True, context={"figures": figures}).data
         return Response({"results": results, "next": next_address(request, cursor)})
 
@@ -221,5 +222,5 @@ def _member(caller: Caller, pseudonym: UUID | None) -> Person | None:
 
 
 def _shown(project: Project) -> dict[str, Any]:
-    figures = figures_of_projects(project.tenant_id, [project.pk])
+    figures = figures_of_projects(project.tenant, [project.pk], now=timezone.now())
     return dict(FullProjectSerializer(project, context={"figures": figures}).data)

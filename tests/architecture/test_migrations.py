@@ -18,6 +18,7 @@ EXEMPT = {
     "identity.0002_rules": "a part of the first release, whose tables have no rows yet",
     "billing.0010_records_that_did_not_complete": "PostgreSQL builds a partitioned table's index concurrently only"
     " partition by partition: a loop, which reads the catalog alone",
+    "billing.0013_usage_day_of_before": "fills a day in a transaction of its own, with a lock that lasts as long",
     "identity.0015_names_of_keys_are_searched": "an extension that need not be there, then an index, concurrently",
 }
 

@@ -5,7 +5,7 @@ The state machine compares the tables with it after every step. Money is nano-EU
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from billing.pricing import METERS
@@ -136,6 +136,7 @@ class Books:
     holds: dict[str, Hold] = field(default_factory=dict)
     records: dict[str, Row] = field(default_factory=dict)
     hours: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
+    days: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
     idempotency: dict[tuple[int, str], tuple[str, datetime]] = field(default_factory=dict)
 
     def admit(self, rows: list[Row], incarnation: Any, now: datetime) -> list[Answer]:
@@ -253,9 +254,10 @@ class Books:
         self.records[row["request_id"]] = record
         hour = hold.admitted_at.replace(minute=0, second=0, microsecond=0)
         told = {"requests": 1, "failed_requests": int(row["http_status"] >= 400)} | record
-        group = (hour, hold.key.tenant.id, hold.key.project, hold.key.id, hold.row["model_id"], hold.row["mode"])
-        before = self.hours.get(group, [0] * len(HOURS))
-        self.hours[group] = [sum_ + told[name] for sum_, name in zip(before, HOURS, strict=True)]
+        what = (hold.row["model_id"], hold.row["mode"])
+        _add(self.hours, (hour, hold.key.tenant.id, hold.key.project, hold.key.id, *what), told)
+        day = hold.admitted_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        _add(self.days, (day, hold.key.tenant.id, hold.key.project, *what), told)
 
     def set_limit(self, budget: Budget, limit: int, now: datetime) -> None:
         """A budget's limit; the open period's cap sinks to it, no lower than what is spent or held."""
@@ -363,6 +365,11 @@ def _give_back(window: Window, hold: Hold, row: Row) -> None:
     elif what == "output_tokens" and window.starts_at <= hold.admitted_at:
         back = max(hold.row["output_tokens"] - output, 0)
     window.used = max(window.used - back, 0)
+
+
+def _add(sums: dict[tuple[Any, ...], list[int]], group: tuple[Any, ...], told: Row) -> None:
+    before = sums.get(group, [0] * len(HOURS))
+    sums[group] = [sum_ + told[name] for sum_, name in zip(before, HOURS, strict=True)]
 
 
 def _record(hold: Hold, row: Row, now: datetime) -> Row:

@@ -65,7 +65,7 @@ class World:
                     f" where y.id = x.{column}_id and y.tenant_id = any(%s)",
                     [self._ids],
                 )
-            for table in ("budget", "limit", "hold", "usage_hour"):
+            for table in ("budget", "limit", "hold", "usage_hour", "usage_day"):
                 self.owner.execute(f"delete from billing_{table} where tenant_id = any(%s)", [self._ids])
             keys = [key.id for key in self.keys]
             self.owner.execute("delete from billing_idempotency_key where key_id = any(%s)", [keys])
@@ -197,6 +197,7 @@ class World:
             "holds": _sorted(holds),
             "records": _sorted([row | {"request_id": str(row["request_id"])} for row in records]),
             "hours": _sorted(self._rows("select * from billing_usage_hour where tenant_id = any(%s)")),
+            "days": _sorted(self._rows("select * from billing_usage_day where tenant_id = any(%s)")),
             "idempotency": _sorted(
                 [
                     row | {"request_id": str(row["request_id"])}
@@ -247,6 +248,13 @@ def tables_of(books: Books) -> Row:
                 dict(zip(("hour", "tenant_id", "project_id", "key_id", "model_id", "mode"), group, strict=True))
                 | dict(zip(HOURS, sums, strict=True))
                 for group, sums in books.hours.items()
+            ]
+        ),
+        "days": _sorted(
+            [
+                dict(zip(("day", "tenant_id", "project_id", "model_id", "mode"), group, strict=True))
+                | dict(zip(HOURS, sums, strict=True))
+                for group, sums in books.days.items()
             ]
         ),
         "idempotency": _sorted(

@@ -97,6 +97,7 @@ def test_I7_nobody_but_the_ledgers_functions_writes_its_tables(url: str, record_
         "billing_limit_window",
         "billing_incarnation",
         "billing_usage_hour",
+        "billing_usage_day",
         "billing_refusal",
         "billing_refusal_count",
         "billing_idempotency_key",

@@ -40,6 +40,7 @@ _MOVE = """
         lpad(to_hex((extract(epoch from admitted_at) * 1000)::bigint), 12, '0') from 1)::uuid;
     insert into billing_usage_record select * from moved;
     update billing_usage_hour set hour = hour - {shift} where tenant_id = {tenant};
+    update billing_usage_day set day = day - {shift} where tenant_id = {tenant};
     update billing_budget set created_at = created_at - {shift} where tenant_id = {tenant};
     update billing_budget_period set starts_at = starts_at - {shift}, ends_at = ends_at - {shift}
         where budget_id in (select id from billing_budget where tenant_id = {tenant});

@@ -59,7 +59,7 @@ def test_a_project_shows_its_own_money_budgets_and_live_keys(gateway: LedgerGate
     key = house.key(project=second)
     house.budget(Holder.PROJECT, second.pk, 10**9)
     gateway.complete(house, key.row)
-    found = figures_of_projects(house.tenant.pk, [house.project.pk, second.pk, others.project.pk])
+    found = figures_of_projects(house.tenant, [house.project.pk, second.pk, others.project.pk], now=timezone.now())
     assert set(found) == {house.project.pk, second.pk}
     mine = found[second.pk]
     assert (mine.spent_nano_eur, mine.keys) == (45_000, 1)

@@ -26,9 +26,9 @@ def history(house: House, owner_database_url: str) -> Iterator[History]:
 
 
 def table(house: House, by: Grouping, measure: Measure = Measure.COST, reader: Reader | None = None) -> UsageTable:
-    since, until = NOW - timedelta(days=10), NOW + timedelta(hours=1)
+    first, last = (NOW - timedelta(days=10)).date(), NOW.date()
     reader = reader or Reader(house.tenant.pk)
-    return usage_table(reader, by=by, measure=measure, since=since, until=until, time_zone="UTC")
+    return usage_table(reader, by=by, measure=measure, first=first, last=last, time_zone="UTC")
 
 
 def test_the_largest_come_first_and_the_others_together(

@@ -136,6 +136,21 @@ def test_a_wrong_rollup_is_found_and_only_that(scene: Scene, postgres: OwnPostgr
     assert found == [(f"rollup's {column.removesuffix('_nano_eur')}", str(right), str(right + 1))]
 
 
+@pytest.mark.parametrize("column", ["requests", "reasoning_quantity", "cost_nano_eur", "uncharged_nano_eur"])
+def test_a_wrong_sum_of_a_day_is_found_and_only_that(scene: Scene, postgres: OwnPostgres, column: str) -> None:
+    statement = f"update billing_usage_day set {column} = {column} + 1 where project_id = %(project)s"
+    found = found_after(postgres, statement, project=scene.house.project.pk)
+    right = getattr(UsageHour.objects.get(key_id=scene.key.row.pk), column)
+    assert found == [(f"day's {column.removesuffix('_nano_eur')}", str(right), str(right + 1))]
+
+
+def test_a_missing_sum_of_a_day_is_found(scene: Scene, postgres: OwnPostgres) -> None:
+    found = found_after(
+        postgres, "delete from billing_usage_day where project_id = %(project)s", project=scene.house.project.pk
+    )
+    assert ("day's requests", "1", "0") in found
+
+
 def test_a_rollup_of_nothing_and_a_missing_one_are_found(scene: Scene, postgres: OwnPostgres) -> None:
     elsewhere = "update billing_usage_hour set key_id = 0 where key_id = %(key)s"
     found = found_after(postgres, elsewhere, key=scene.key.row.pk)

@@ -36,6 +36,20 @@ _ROLLUPS = """
         from billing_usage_hour group by 1, 2, 3
     ) u using (hour, key_id, model_id) where r.told is distinct from u.told
 """
+# The sums of a day are those of its hours, which are compared with the records above.
+_DAYS = """
+    select coalesce(h.day, d.day), coalesce(h.project_id, d.project_id), h.told, d.told from (
+        select date_trunc('day', hour, 'UTC') as day, project_id, model_id, jsonb_build_array(sum(requests),
+            sum(failed_requests), sum(input_quantity), sum(cached_quantity), sum(output_quantity),
+            sum(reasoning_quantity), sum(cost_nano_eur), sum(uncharged_nano_eur)) as told
+        from billing_usage_hour group by 1, 2, 3
+    ) h full join (
+        select day, project_id, model_id, jsonb_build_array(sum(requests), sum(failed_requests), sum(input_quantity),
+            sum(cached_quantity), sum(output_quantity), sum(reasoning_quantity), sum(cost_nano_eur),
+            sum(uncharged_nano_eur)) as told
+        from billing_usage_day group by 1, 2, 3
+    ) d using (day, project_id, model_id) where h.told is distinct from d.told
+"""
 _AT_ONCE = """
     select l.id, w.used, (select count(*) from billing_hold h where l.id = any(h.limit_ids))
     from billing_limit_window w join billing_limit l on l.id = w.limit_id where l.what = 'concurrent'
@@ -81,6 +95,8 @@ def _budgets(connection: psycopg.Connection[Any]) -> Iterator[Violation]:
 def _rollups(connection: psycopg.Connection[Any]) -> Iterator[Violation]:
     for hour, key, records, rollup in connection.execute(_ROLLUPS):
         yield Violation("rollup", f"{hour} key {key}: the records say {records}, the rollup {rollup}")
+    for day, project, hours, rollup in connection.execute(_DAYS):
+        yield Violation("rollup", f"{day} project {project}: its hours say {hours}, the sums of the day {rollup}")
 
 
 def _requests_at_once(connection: psycopg.Connection[Any]) -> Iterator[Violation]:

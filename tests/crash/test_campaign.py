@@ -87,6 +87,8 @@ def test_a_few_rounds_hit_their_points_and_find_nothing(held: Held) -> None:
         ("rollup", "update billing_usage_hour set output_quantity = output_quantity - 1"),
         ("rollup", "update billing_usage_hour set cost_nano_eur = cost_nano_eur + 1"),
         ("rollup", "delete from billing_usage_hour"),
+        ("rollup", "update billing_usage_day set requests = requests + 1"),
+        ("rollup", "delete from billing_usage_day"),
         ("limit", "update billing_limit_window set used = used + 1"),
     ],
 )

@@ -30,6 +30,15 @@ _HOUR = """
         input_quantity = u.input_quantity + 100, output_quantity = u.output_quantity + 50,
         cost_nano_eur = u.cost_nano_eur + excluded.cost_nano_eur
 """
+_DAY = """
+    insert into billing_usage_day as u
+    values (date_trunc('day', %(at)s, 'UTC'), %(tenant)s, %(project)s, %(model)s, 'standard', 1,
+        (%(http_status)s >= 400)::int, 100, 0, 50, 0, 0, 0, 0, %(cost)s, 0)
+    on conflict (tenant_id, day, project_id, model_id, mode) do update set
+        requests = u.requests + 1, failed_requests = u.failed_requests + excluded.failed_requests,
+        input_quantity = u.input_quantity + 100, output_quantity = u.output_quantity + 50,
+        cost_nano_eur = u.cost_nano_eur + excluded.cost_nano_eur
+"""
 _REFUSAL = """
     insert into billing_refusal values (%(id)s, %(tenant)s, %(project)s, %(key)s, %(at)s, %(code)s, '', %(name)s)
 """
@@ -66,6 +75,7 @@ class History:
         values |= {"http_status": http_status, "ttft": ttft, "prices": self.house.price_version.pk}
         self.owner.execute(_RECORD, values)
         self.owner.execute(_HOUR, values)
+        self.owner.execute(_DAY, values)
         return made
 
     def refusal(self, key: ApiKey, at: datetime, code: str = "rate_limit_exceeded", *, is_listed: bool = True) -> UUID:
