@@ -47,6 +47,35 @@ def members_of(caller: Caller) -> list[Member]:
     return sorted(map(_described, _memberships(caller)), key=lambda row: (str(row.person).casefold(), row.person.pk))
 
 
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    """Some of those that fit, by name. `fitting` and `total` count; `next` is the place to go on, None at the end."""
+
+    members: list[Member]
+    fitting: int
+    total: int
+    next: int | None
+
+
+def members_page(caller: Caller, *, text: str = "", role: str = "", start: int = 0, size: int) -> MemberPage:
+    """Members with the text in their name or address, and the role, from the place `start` on. Raises `Forbidden`.
+
+    Three queries. Keys are counted of the members on the page only: hundreds of members may have all of a tenant's.
+    """
+    caller.require(Permission.MEMBER_READ)
+    known = list(Membership.objects.filter(tenant=caller.tenant).select_related("person"))
+    known.sort(key=lambda one: (str(one.person).casefold(), one.person.pk))
+    fitting = [one.pk for one in known if _fits(one, text, role)]
+    shown = {one.pk: _described(one) for one in _memberships(caller).filter(pk__in=fitting[start : start + size])}
+    members = [shown[pk] for pk in fitting[start : start + size] if pk in shown]
+    return MemberPage(members, len(fitting), len(known), start + size if len(fitting) > start + size else None)
+
+
+def _fits(membership: Membership, text: str, role: str) -> bool:
+    is_named = not text or text.casefold() in f"{membership.person.name} {membership.person.email}".casefold()
+    return is_named and (not role or membership.role == role)
+
+
 def members_named(caller: Caller, text: str, *, size: int) -> list[Person]:
     """At most `size` members with the text in their name or address, by name. Raises `Forbidden`."""
     caller.require(Permission.MEMBER_READ)

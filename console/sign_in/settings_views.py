@@ -113,7 +113,8 @@ def switch_provider_off(request: HttpRequest, caller: Caller) -> HttpResponse:
 @tenant_page(Permission.MEMBER_UPDATE)
 def add_group_rule(request: HttpRequest, caller: Caller) -> HttpResponse:
     """What members of a group are from their next sign-in on."""
-    form = GroupRuleForm(caller, _usable_providers(caller), request.POST)
+    usable = _usable(providers.provider_of(caller.tenant), providers.shared_version())
+    form = GroupRuleForm(caller, usable, request.POST)
     if not form.is_valid():
         return _shown(request, caller, rule_form=form)
     given = form.cleaned_data
@@ -180,20 +181,20 @@ def _shown(
     scim_form: ScimTokenForm | None = None,
     scim_text: str | None = None,
 ) -> HttpResponse:
-    own = providers.provider_of(caller.tenant)
+    own, shared = providers.provider_of(caller.tenant), providers.shared_version()
     waiting = providers.version_in_preparation(own) if own else None
     shown = {
         "active": providers.active_version(own) if own else None,
         "waiting": waiting,
         "is_mine": waiting is not None and providers.may_try(waiting, caller.person),
-        "shared": providers.shared_version(),
+        "shared": shared,
         "trial": _trial(request, waiting),
         "findings": findings,
         "domains": email_domains.domains_of(caller.tenant),
         "rules": [
             (rule, Role(rule.role).label) for rule in group_rules.rules_of(caller.tenant).prefetch_related("projects")
         ],
-        "rule_form": rule_form or GroupRuleForm(caller, _usable_providers(caller)),
+        "rule_form": rule_form or GroupRuleForm(caller, _usable(own, shared)),
         "addresses": _addresses(caller),
         "scim_address": f"{django_settings.PUBLIC_URL}{resolve_url('scim-root', slug=caller.tenant.slug)}",
         "scim_tokens": scim_tokens.tokens_of(caller),
@@ -242,10 +243,9 @@ def _version(caller: Caller) -> ProviderVersion:
     return version
 
 
-def _usable_providers(caller: Caller) -> list[IdentityProvider]:
+def _usable(own: IdentityProvider | None, shared: ProviderVersion | None) -> list[IdentityProvider]:
     """Whose groups rules can be about: the own provider's, and the shared one's."""
-    shared = providers.shared_version()
-    found = [providers.provider_of(caller.tenant), shared.provider if shared else None]
+    found = [own, shared.provider if shared else None]
     return [one for one in found if one is not None]
 
 

@@ -100,6 +100,7 @@ class ApiKey(models.Model):
                 name="api_key_by_responsible",
                 condition=models.Q(owner=None, revoked_at=None, kind="api"),
             ),
+            models.Index(fields=["project"], name="api_key_live_by_project", condition=models.Q(revoked_at=None)),
         ]
 
     def __str__(self) -> str:

@@ -79,6 +79,22 @@ def test_an_administrator_is_not_offered_what_only_an_owner_gives() -> None:
     assert at(cast, "member-remove", pseudonym=cast.alice.pseudonym) not in shown
 
 
+def test_many_members_come_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.views.members._MEMBERS_SHOWN", 2)
+    cast = make_cast()
+    people = [make_person(f"zoe-{number}", cast.tenant, Role.DEVELOPER) for number in range(4)]
+    alice, address, seen = signed_in(cast.alice), at(cast, "members"), []
+    total = Membership.objects.filter(tenant=cast.tenant).count()
+    for start in range(0, total, 2):
+        shown = page(alice.get(address, {"after": start}))
+        assert f"{total} members" in shown
+        assert (f"after={start + 2}" in shown) == (start + 2 < total)
+        seen += [one.email for one in (*people, cast.alice, cast.bob) if str(one.pseudonym) in shown]
+    assert {one.email for one in people} <= set(seen)
+    assert len(seen) == len(set(seen))
+    assert f"4 of {total} members" in page(alice.get(address, {"q": "zoe-", "after": "nonsense"}))
+
+
 def test_an_auditor_reads_and_is_offered_nothing() -> None:
     cast = make_cast()
     ada = signed_in(make_person("ada", cast.tenant, Role.AUDITOR))

@@ -13,6 +13,7 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from billing.models import Scope as Holder
+from billing.verification import verify
 from console.supervisor.listening import listen_on_path
 from console.supervisor.processes import ROOT
 from identity.scopes import Scope
@@ -119,9 +120,11 @@ def start_django(listener: socket.socket, postgres: OwnPostgres) -> "subprocess.
 
 def test_the_steps_since_yesterday_are_applied_and_nobody_notices(place: Place) -> None:
     with place.load() as load:
+        load.wait_for_more(20)
         place.postgres.migrate()
         load.wait_for_more(50)
     place.assert_nobody_failed(load, "migrated from yesterday")
+    assert verify() == []  # sums that a migration brought up to date, too
     assert max(told.waited for told in load.told) < LOCK_WAIT_S + 8
 
 
