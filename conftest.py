@@ -22,6 +22,8 @@ from tests.support.servers import servers  # it makes the environment that Djang
 
 django.setup()
 
+from django.utils import translation  # noqa: E402
+
 from console import texts  # noqa: E402  # it needs Django
 
 texts.compile_all()
@@ -48,6 +50,13 @@ def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
     with django_db_blocker.unblock():
         yield
         connections.close_all()
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """A page leaves its reader's language to the thread, and the next test would be refused in it."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from billing.models import Budget
 from billing.places import Holder, Place, Source, place_of
@@ -153,14 +154,16 @@ def _set_limit(budget: Budget, limit_nano_eur: int) -> None:
 
 def _check(period: str, limit_nano_eur: int) -> None:
     if period not in Budget.Period.values:
-        raise Invalid("period", f"One of {', '.join(Budget.Period.values)}.")
+        raise Invalid("period", _("One of %(choices)s.") % {"choices": ", ".join(Budget.Period.values)})
     if type(limit_nano_eur) is not int or not 0 <= limit_nano_eur <= HIGHEST_LIMIT:
-        raise Invalid("limit_nano_eur", f"A whole number of nano-EUR from 0 to {HIGHEST_LIMIT}.")
+        raise Invalid(
+            "limit_nano_eur", _("A whole number of nano-EUR from 0 to %(highest)s.") % {"highest": HIGHEST_LIMIT}
+        )
 
 
 def _checked_alerts(percents: Sequence[int]) -> list[int]:
     if len(percents) > ALERTS_MAX or any(type(one) is not int or not 1 <= one <= 100 for one in percents):
-        raise Invalid("alert_percents", f"At most {ALERTS_MAX} whole numbers from 1 to 100.")
+        raise Invalid("alert_percents", _("At most %(count)s whole numbers from 1 to 100.") % {"count": ALERTS_MAX})
     return sorted(set(percents))
 
 
@@ -172,4 +175,4 @@ def _told(budget: Budget) -> dict[str, Any]:
 
 def _refuse_contracts(budget: Budget) -> None:
     if budget.source != Source.SET:
-        raise Invalid("budget", "It comes with the contract and changes with it.")
+        raise Invalid("budget", _("It comes with the contract and changes with it."))

@@ -4,6 +4,7 @@ What a tier brings (source "tier") and what somebody set (source "set") stand si
 """
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from billing.models import Limit
 from billing.places import Holder, Place, Source, place_of
@@ -40,7 +41,7 @@ def set_limit(*, on: Holder, what: str, window: str, amount: int, actor: audit.A
 def remove_limit(*, limit: Limit, actor: audit.Actor) -> None:
     """End a limit that somebody set. Raises Invalid for one that the contract brings."""
     if limit.source != Source.SET:
-        raise Invalid("limit", "It comes with the contract and ends with it.")
+        raise Invalid("limit", _("It comes with the contract and ends with it."))
     with transaction.atomic():
         Limit.objects.filter(pk=limit.pk).update(is_active=False)
         place = Place.of_row(limit)
@@ -80,8 +81,8 @@ def put_limit(place: Place, *, what: str, window: str, amount: int, source: Sour
 def check_limit(*, what: str, window: str, amount: int) -> None:
     """Raises Invalid for a limit that makes no sense."""
     if what not in Limit.What.values:
-        raise Invalid("what", f"One of {', '.join(Limit.What.values)}.")
+        raise Invalid("what", _("One of %(choices)s.") % {"choices": ", ".join(Limit.What.values)})
     if window not in Limit.Window.values or (what == Limit.What.CONCURRENT) != (window == Limit.Window.NONE):
-        raise Invalid("window", "A minute, hour, day or month; none, and only none, for requests at once.")
+        raise Invalid("window", _("A minute, hour, day or month; none, and only none, for requests at once."))
     if type(amount) is not int or not 0 <= amount <= HIGHEST_AMOUNT:
-        raise Invalid("amount", f"A whole number from 0 to {HIGHEST_AMOUNT}.")
+        raise Invalid("amount", _("A whole number from 0 to %(highest)s.") % {"highest": HIGHEST_AMOUNT})

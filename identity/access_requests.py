@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -55,12 +56,12 @@ def ask(*, person: Person, tenant: Tenant, message: str = "") -> AccessRequest:
     if tenant_to_ask(person, tenant.slug) != tenant:
         raise NotFound("tenant")
     if Membership.objects.filter(person=person, tenant=tenant).exists():
-        raise Conflict("you are a member already")
+        raise Conflict(_("you are a member already"))
     message = clean_name(" ".join(message.split()), "message", MESSAGE_LENGTH_MAX) if message.strip() else ""
     with transaction.atomic():
         mine = AccessRequest.objects.filter(person=person, outcome=_OUTCOME.OPEN)
         if mine.count() >= OPEN_OF_A_PERSON_MAX:
-            raise Conflict("you have asked in several places; wait for an answer")
+            raise Conflict(_("you have asked in several places; wait for an answer"))
         try:
             with transaction.atomic():
                 request = AccessRequest.objects.create(person=person, tenant=tenant, message=message)

@@ -6,6 +6,7 @@ from zoneinfo import available_timezones
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.erasure import export_person
@@ -18,11 +19,11 @@ from identity.wording import clean_name
 def change_account(person: Person, *, name: str, language: str, theme: str, time_zone: str) -> None:
     """How the person is called and how pages look. `time_zone` empty: that of each organisation. Raises `Invalid`."""
     if language not in dict(settings.LANGUAGES):
-        raise Invalid("language", "is none that the pages exist in")
+        raise Invalid("language", _("is none that the pages exist in"))
     if theme not in Theme.values:
-        raise Invalid("theme", "is none of light, dark, system")
+        raise Invalid("theme", _("is none of light, dark, system"))
     if time_zone and time_zone not in available_timezones():
-        raise Invalid("time_zone", 'must be a time zone such as "Europe/Paris"')
+        raise Invalid("time_zone", _('must be a time zone such as "Europe/Paris"'))
     values = {"name": clean_name(name), "language": language, "theme": theme, "time_zone": time_zone}
     with transaction.atomic():
         Person.objects.select_for_update(no_key=True).get(pk=person.pk)

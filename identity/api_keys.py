@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit, key_format
 from identity.access import Caller
@@ -196,7 +197,7 @@ def locked_key(key: ApiKey) -> ApiKey:
 def require_may_answer_for(person: Person, project: Project) -> None:
     """Raises `Invalid` where the person is no active member who may know of the project."""
     if not _may_answer_for(person, project):
-        raise Invalid("responsible", "must be a member who works on this project")
+        raise Invalid("responsible", _("must be a member who works on this project"))
 
 
 def pseudonym_of(person: Person | None) -> str | None:
@@ -227,9 +228,11 @@ def _is_secret(secret: bytes, pepper_id: int | None, stored: bytes | memoryview 
 def require_room(project: Project) -> None:
     """Counted without a lock: two at once may both be the last, which harms nobody."""
     if not Project.objects.filter(pk=project.pk, status=Project.Status.ACTIVE).exists():
-        raise Conflict("the project is archived")
+        raise Conflict(_("the project is archived"))
     if project.api_keys.filter(revoked_at=None, kind=ApiKey.Kind.API).count() >= LIVE_KEYS_OF_A_PROJECT_MAX:
-        raise Conflict(f"a project has at most {LIVE_KEYS_OF_A_PROJECT_MAX} keys that are not revoked")
+        raise Conflict(
+            _("a project has at most %(count)s keys that are not revoked") % {"count": LIVE_KEYS_OF_A_PROJECT_MAX}
+        )
 
 
 def _lock_membership(person: Person, tenant: Tenant) -> None:

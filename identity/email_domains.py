@@ -4,6 +4,7 @@ import re
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.errors import Conflict, Invalid
@@ -19,11 +20,11 @@ def confirm_domain(tenant: Tenant, domain: str, *, actor: audit.Actor, by: Perso
     """
     domain = domain.strip().lower()
     if not _DOMAIN.fullmatch(domain):
-        raise Invalid("domain", "must be a domain such as example.org")
+        raise Invalid("domain", _("must be a domain such as example.org"))
     with transaction.atomic():
         found, made = EmailDomain.objects.get_or_create(domain=domain, defaults={"tenant": tenant, "confirmed_by": by})
         if found.tenant_id != tenant.pk:
-            raise Conflict("another organisation has the domain")
+            raise Conflict(_("another organisation has the domain"))
         if made:
             audit.record(
                 tenant=tenant, actor=actor, action="email_domain.confirmed", target=found, detail={"domain": domain}

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import ForeignObjectRel, Q
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import memberships_of
@@ -36,7 +36,7 @@ def export_person(person: Person) -> dict[str, Any]:
     Raises `Forbidden` for who came through a tenant's own provider and belongs elsewhere too: the tenant may be asking.
     """
     if memberships_of(person).count() < Membership.objects.filter(person=person).count():
-        raise Forbidden("sign in through the shared provider for this")
+        raise Forbidden(_("sign in through the shared provider for this"))
     memberships = Membership.objects.filter(person=person).select_related("tenant").prefetch_related("projects")
     keys = ApiKey.objects.filter(owner=person).select_related("tenant").order_by("pk")
     return {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -56,14 +57,14 @@ def add_rule(
     group = clean_name(group, "group", 255)
     with transaction.atomic():
         if GroupRule.objects.filter(tenant=by.tenant).count() >= RULES_MAX:
-            raise Conflict(f"there are {RULES_MAX} rules already")
+            raise Conflict(_("there are %(count)s rules already") % {"count": RULES_MAX})
         try:
             with transaction.atomic():
                 rule = GroupRule.objects.create(
                     provider=provider, group=group, tenant=by.tenant, role=role, in_all_projects=projects is None
                 )
         except IntegrityError:
-            raise Conflict("there is a rule for this group already") from None
+            raise Conflict(_("there is a rule for this group already")) from None
         rule.projects.set(projects or [])
         detail = {"group": group, "role": role.value, "projects": _ids(projects), "provider": provider.handle}
         audit.record(tenant=by.tenant, actor=by.actor, action="group_rule.added", target=rule, detail=detail)

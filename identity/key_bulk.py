@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -45,7 +46,7 @@ def move_keys(keys: Sequence[ApiKey], *, by: Caller, project: Project) -> int:
 def _each(keys: Sequence[ApiKey], change: Callable[[ApiKey], bool]) -> int:
     """In the order of their ids: two who change the same keys queue, and none waits for the other in turn."""
     if len(keys) > KEYS_MAX:
-        raise Invalid("keys", f"must be at most {KEYS_MAX} keys at once")
+        raise Invalid("keys", _("must be at most %(count)s keys at once") % {"count": KEYS_MAX})
     with transaction.atomic():
         return sum([_named(key, change) for key in sorted(keys, key=lambda key: key.pk)])
 
@@ -55,9 +56,11 @@ def _named(key: ApiKey, change: Callable[[ApiKey], bool]) -> bool:
     try:
         return change(key)
     except Conflict as refused:
-        raise Conflict(f"{key.name}: {refused}") from refused
+        raise Conflict(_("%(key)s: %(refusal)s") % {"key": key.name, "refusal": refused}) from refused
     except Invalid as refused:
-        raise Invalid(refused.field, f"{key.name}: {refused.message}") from refused
+        raise Invalid(
+            refused.field, _("%(key)s: %(refusal)s") % {"key": key.name, "refusal": refused.message}
+        ) from refused
 
 
 def _move(key: ApiKey, project: Project, by: Caller) -> bool:
@@ -65,7 +68,7 @@ def _move(key: ApiKey, project: Project, by: Caller) -> bool:
     if row.project_id == project.pk:
         return False
     if row.revoked_at is not None:
-        raise Conflict("the key is revoked")
+        raise Conflict(_("the key is revoked"))
     require_may_give(by, project, policy_of(row), row.owner)
     require_room(project)
     person = row.owner or row.responsible

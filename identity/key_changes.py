@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -35,7 +36,7 @@ def change_api_key(
     with transaction.atomic():
         row = locked_key(key)
         if row.revoked_at is not None:
-            raise Conflict("the key is revoked")
+            raise Conflict(_("the key is revoked"))
         before = _shown(row)
         if name is not None:
             row.name = clean_name(name)
@@ -68,7 +69,7 @@ def _change_responsible(row: ApiKey, person: Person | None) -> None:
     if person == row.responsible:
         return
     if row.owner_id is not None:
-        raise Invalid("responsible", "must be empty: a person's key is answered for by its owner")
+        raise Invalid("responsible", _("must be empty: a person's key is answered for by its owner"))
     if person is not None:
         require_may_answer_for(person, row.project)
     row.responsible = person

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller, keys_for
@@ -45,7 +46,7 @@ def member_to_answer(caller: Caller, pseudonym: UUID) -> Person:
     member = Membership.objects.filter(tenant=caller.tenant, person__pseudonym=pseudonym).select_related("person")
     found = member.first()
     if found is None:
-        raise Invalid("responsible", "must be a member of the organisation")
+        raise Invalid("responsible", _("must be a member of the organisation"))
     return found.person
 
 

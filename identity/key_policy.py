@@ -9,6 +9,8 @@ from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.utils.translation import gettext as _
+
 from identity.access import Caller, scopes_of
 from identity.client_address import Network
 from identity.errors import Forbidden, Invalid, NotFound
@@ -39,9 +41,9 @@ class KeyPolicy:
     def cleaned(self, now: datetime) -> "KeyPolicy":
         """The same policy in its one form. Raises `Invalid`."""
         if not self.scopes:
-            raise Invalid("scopes", "must have at least one scope")
+            raise Invalid("scopes", _("must have at least one scope"))
         if self.expires_at and self.expires_at <= now:
-            raise Invalid("expires_at", "must be in the future")
+            raise Invalid("expires_at", _("must be in the future"))
         return KeyPolicy(
             scopes=self.scopes,
             allowed_models=cleaned_models(self.allowed_models),
@@ -110,9 +112,11 @@ def cleaned_models(models: Iterable[str]) -> tuple[str, ...]:
     """Ids of models in their one form. Raises `Invalid`."""
     names = tuple(dict.fromkeys(model.strip() for model in models))
     if len(names) > MODELS_MAX or not all(_may_be_a_model_id(name) for name in names):
-        raise Invalid("allowed_models", f"must be at most {MODELS_MAX} model ids")
+        raise Invalid("allowed_models", _("must be at most %(count)s model ids") % {"count": MODELS_MAX})
     if sum(map(len, names)) > MODELS_CHARACTERS_MAX:
-        raise Invalid("allowed_models", f"must have at most {MODELS_CHARACTERS_MAX} characters together")
+        raise Invalid(
+            "allowed_models", _("must have at most %(count)s characters together") % {"count": MODELS_CHARACTERS_MAX}
+        )
     return names
 
 
@@ -125,16 +129,18 @@ def cleaned_ranges(ranges: Iterable[str]) -> tuple[str, ...]:
     try:
         cleaned = tuple(dict.fromkeys(str(ip_network(text.strip())) for text in ranges))
     except ValueError:
-        raise Invalid("ip_ranges", 'must be addresses or networks such as "192.0.2.0/24" or "2001:db8::/32"') from None
+        raise Invalid(
+            "ip_ranges", _('must be addresses or networks such as "192.0.2.0/24" or "2001:db8::/32"')
+        ) from None
     if len(cleaned) > IP_RANGES_MAX:
-        raise Invalid("ip_ranges", f"must be at most {IP_RANGES_MAX} networks")
+        raise Invalid("ip_ranges", _("must be at most %(count)s networks") % {"count": IP_RANGES_MAX})
     return cleaned
 
 
 def _cleaned_origins(origins: Iterable[str]) -> tuple[str, ...]:
     cleaned = tuple(dict.fromkeys(_cleaned_origin(origin.strip()) for origin in origins))
     if len(cleaned) > ORIGINS_MAX:
-        raise Invalid("origins", f"must be at most {ORIGINS_MAX} origins")
+        raise Invalid("origins", _("must be at most %(count)s origins") % {"count": ORIGINS_MAX})
     return cleaned
 
 
@@ -149,7 +155,7 @@ def _cleaned_origin(origin: str) -> str:
     plain = origin.isascii() and origin.isprintable() and " " not in origin and "*" not in origin
     rest = parts.path or parts.query or parts.fragment or parts.username or parts.password
     if parts.scheme not in _DEFAULT_PORTS or not host or rest or not plain or len(origin) > 255:
-        raise Invalid("origins", 'must be origins such as "https://app.example.org", without a path')
+        raise Invalid("origins", _('must be origins such as "https://app.example.org", without a path'))
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS[parts.scheme] else "")
 

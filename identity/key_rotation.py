@@ -14,6 +14,7 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit, key_format
 from identity.access import Caller
@@ -55,7 +56,7 @@ def rotate_api_key(key: ApiKey, *, by: Caller, grace: timedelta = GRACE_DEFAULT,
     """
     by.require(Permission.KEY_ROTATE)
     if not timedelta() <= grace <= GRACE_MAX:
-        raise Invalid("grace", f"must be from 0 to {GRACE_MAX.days} days")
+        raise Invalid("grace", _("must be from 0 to %(count)s days") % {"count": GRACE_MAX.days})
     asked_as = hashlib.sha256(request.encode()).hexdigest() if request else ""
     with transaction.atomic():
         row = locked_key(key)
@@ -115,13 +116,13 @@ def _tell(row: ApiKey, by: Caller) -> None:
 def _require_may_go_on(row: ApiKey) -> None:
     now = timezone.now()
     if row.revoked_at is not None:
-        raise Conflict("the key is revoked")
+        raise Conflict(_("the key is revoked"))
     if row.expires_at is not None and row.expires_at <= now:
-        raise Conflict("the key has expired")
+        raise Conflict(_("the key has expired"))
     try:
         rules_of(row.tenant).require_within(policy_of(row), since=now, is_personal=row.owner_id is not None)
     except Invalid as error:
-        raise Conflict(f"change the key first: {error}") from None
+        raise Conflict(_("change the key first: %(problem)s") % {"problem": error.message}) from None
 
 
 def _is_repeat(row: ApiKey, by: Caller, asked_as: str) -> bool:

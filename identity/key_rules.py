@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -38,10 +39,10 @@ class KeyRules:
         for field in ("longest_life_days", "default_life_days"):
             days = getattr(self, field)
             if days is not None and not 1 <= days <= LIFE_DAYS_MAX:
-                raise Invalid(field, f"must be from 1 to {LIFE_DAYS_MAX} days, or none")
+                raise Invalid(field, _("must be from 1 to %(count)s days, or none") % {"count": LIFE_DAYS_MAX})
         longest, default = self.longest_life_days, self.default_life_days
         if longest is not None and default is not None and default > longest:
-            raise Invalid("default_life_days", "must not be more than the longest life")
+            raise Invalid("default_life_days", _("must not be more than the longest life"))
         return replace(self, ip_ranges=cleaned_ranges(self.ip_ranges))
 
     def latest_end(self, since: datetime) -> datetime | None:
@@ -67,14 +68,16 @@ class KeyRules:
     def require_within(self, policy: KeyPolicy, *, since: datetime, is_personal: bool) -> None:
         """Raises `Invalid`, naming the field, where a key with this policy and a secret made at `since` may not be."""
         if is_personal and not self.personal_keys:
-            raise Invalid("owner", "must be empty: the key policy of your organisation allows no personal keys")
+            raise Invalid("owner", _("must be empty: the key policy of your organisation allows no personal keys"))
         latest = self.latest_end(since)
         if latest is not None and (policy.expires_at is None or policy.expires_at > latest):
             days = self.longest_life_days
-            message = f"must be at most {days} days after the secret was made, by the key policy of your organisation"
-            raise Invalid("expires_at", message)
+            message = _(
+                "must be at most %(days)s days after the secret was made, by the key policy of your organisation"
+            )
+            raise Invalid("expires_at", message % {"days": days})
         if self.ip_ranges and not (policy.ip_ranges and ranges_lie_within(policy.ip_ranges, self.ip_ranges)):
-            raise Invalid("ip_ranges", "must lie within those of the key policy of your organisation")
+            raise Invalid("ip_ranges", _("must lie within those of the key policy of your organisation"))
 
 
 def rules_of(tenant: Tenant) -> KeyRules:

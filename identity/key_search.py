@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Greatest
+from django.utils.translation import gettext as _
 
 from identity.access import Caller, keys_for
 from identity.errors import Invalid
@@ -193,10 +194,10 @@ def _time(microseconds: int) -> datetime:
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
     except OverflowError:
-        raise Invalid("after", "must be what a page before gave") from None
+        raise Invalid("after", _("must be what a page before gave")) from None
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise Invalid("after", "must be what a page before gave")
+        raise Invalid("after", _("must be what a page before gave"))
     return int(text)

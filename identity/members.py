@@ -116,7 +116,7 @@ def require_may_give(by: Caller, role: Role, projects: Sequence[Project] | None)
     if by.is_system:
         return
     if role == Role.OWNER and by.role != Role.OWNER:
-        raise Forbidden("only an owner makes or unmakes owners")
+        raise Forbidden(_("only an owner makes or unmakes owners"))
     if by.key is None:
         return
     given = permissions_of_role(role, in_all_projects=projects is None)

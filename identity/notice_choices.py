@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from identity.errors import Invalid
 from identity.models import Channel, Membership, NoticeChoice, Person, Role
@@ -53,7 +54,7 @@ def choose(person: Person, wanted: Mapping[tuple[str, Channel], bool]) -> None:
     roles = _roles_of(person)
     for name, channel in wanted:
         if name not in KINDS or channel not in CHOSEN_CHANNELS:
-            raise Invalid("kind", "is none that can be chosen")
+            raise Invalid("kind", _("is none that can be chosen"))
     with transaction.atomic():
         for (name, channel), is_on in wanted.items():
             mine = NoticeChoice.objects.filter(person=person, kind=name, channel=channel)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import notices_for
@@ -131,10 +132,10 @@ def answer_notice(person: Person, notice_id: int, *, is_yes: bool, comment: str 
     notice = notice_for(person, notice_id)
     kind = KINDS.get(notice.kind)
     if kind is None or not kind.asks or notice.tenant is None:
-        raise Conflict("this notice asks nothing")
+        raise Conflict(_("this notice asks nothing"))
     comment = clean_text(comment, "comment", COMMENT_LENGTH_MAX)
     with transaction.atomic():
-        answer, _ = NoticeAnswer.objects.update_or_create(
+        answer, _made = NoticeAnswer.objects.update_or_create(
             notice=notice, person=person, defaults={"is_yes": is_yes, "comment": comment}
         )
         told = {"organisation": notice.tenant.name, "model": notice.context.get("model", ""), "comment": comment}

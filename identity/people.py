@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access_news import tell_access_changed
@@ -26,7 +27,7 @@ def create_person(
     """
     email = clean_email(email)
     if language not in dict(settings.LANGUAGES):
-        raise Invalid("language", "is none that the pages exist in")
+        raise Invalid("language", _("is none that the pages exist in"))
     person = Person(
         email=email, name=clean_name(name) if name.strip() else "", language=language, is_operator=is_operator
     )
@@ -36,7 +37,7 @@ def create_person(
             with transaction.atomic():
                 person.save(force_insert=True)
         except IntegrityError:
-            raise Conflict("the e-mail address is taken") from None
+            raise Conflict(_("the e-mail address is taken")) from None
         if is_operator:
             OperatorAppointment.objects.create(person=person, role=OperatorRole.PLATFORM)
         detail = {"is_operator": is_operator}
@@ -62,7 +63,7 @@ def clean_email(email: str) -> str:
     try:
         validate_email(email)
     except ValidationError:
-        raise Invalid("email", "must be an e-mail address") from None
+        raise Invalid("email", _("must be an e-mail address")) from None
     if len(email) > EMAIL_LENGTH_MAX:
-        raise Invalid("email", f"must have at most {EMAIL_LENGTH_MAX} characters")
+        raise Invalid("email", _("must have at most %(count)s characters") % {"count": EMAIL_LENGTH_MAX})
     return email

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit, key_format
 from identity.access import Caller
@@ -34,7 +35,7 @@ def playground_secret(caller: Caller, project: Project) -> str:
     if person is None:
         raise Forbidden(Permission.INFERENCE_CALL.value)
     if project.status != Project.Status.ACTIVE:
-        raise Conflict("the project is archived")
+        raise Conflict(_("the project is archived"))
     with transaction.atomic():
         _lock_member(person, caller)
         key = _key_of(person, project)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.errors import Conflict, Invalid
@@ -41,7 +42,7 @@ def create_project(
                     allowed_models=list(models),
                 )
         except IntegrityError:
-            raise Conflict("the tenant has a project of this name") from None
+            raise Conflict(_("the tenant has a project of this name")) from None
         audit.record(tenant=tenant, actor=actor, action="project.created", target=project, detail=_described(project))
     return project
 
@@ -118,7 +119,7 @@ def _clean_cost_centre(text: str) -> str:
 
 def _check_responsible(tenant: Tenant, person: Person | None) -> None:
     if person is not None and not Membership.objects.filter(tenant=tenant, person=person).exists():
-        raise Invalid("responsible", "must be a member of the organisation")
+        raise Invalid("responsible", _("must be a member of the organisation"))
 
 
 def _save(row: Project) -> None:
@@ -126,7 +127,7 @@ def _save(row: Project) -> None:
         with transaction.atomic():
             row.save(update_fields=["name", "cost_centre", "responsible", "allowed_models"])
     except IntegrityError:
-        raise Conflict("the tenant has a project of this name") from None
+        raise Conflict(_("the tenant has a project of this name")) from None
 
 
 def _described(project: Project) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.conf import settings as django_settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
 from identity import audit, secret_box
 from identity.access import Caller
@@ -47,7 +48,7 @@ class ProviderSettings:
         """The same in its one form. Raises `Invalid`."""
         _require_issuer(self.issuer.strip())
         if not _CLAIM.fullmatch(self.groups_claim.strip()):
-            raise Invalid("groups_claim", "must be the name of a claim, such as groups")
+            raise Invalid("groups_claim", _("must be the name of a claim, such as groups"))
         return replace(
             self,
             issuer=self.issuer.strip(),
@@ -94,12 +95,12 @@ def mark_tried(version: ProviderVersion, *, person: Person, now: datetime) -> No
     Raises `Conflict` for anybody else, and for settings that are not in preparation any more.
     """
     if not may_try(version, person):
-        raise Conflict("only who prepared these settings can try them")
+        raise Conflict(_("only who prepared these settings can try them"))
     with transaction.atomic():
         waiting = ProviderVersion.objects.filter(pk=version.pk, state__in=IN_PREPARATION)
         theirs = waiting.filter(Q(changed_by=None) | Q(changed_by=person))
         if not theirs.update(state=_STATE.TRIED, tried_at=now, changed_by=person):
-            raise Conflict("these settings are not in preparation any more")
+            raise Conflict(_("these settings are not in preparation any more"))
         _record(version.provider, audit.Actor.person(person), "identity_provider.tried", {"version": version.pk})
     version.refresh_from_db()
 
@@ -118,7 +119,7 @@ def activate(version: ProviderVersion, *, by: Caller, now: datetime) -> None:
         _lock(version.provider)
         fresh = ProviderVersion.objects.get(pk=version.pk)
         if fresh.state != _STATE.TRIED or by.person is None or fresh.changed_by_id != by.person.pk:
-            raise Conflict("sign in with these settings first: who prepared them puts them to use")
+            raise Conflict(_("sign in with these settings first: who prepared them puts them to use"))
         _replace_active(fresh, now)
         detail = {"version": fresh.pk, "issuer": fresh.issuer, "client_id": fresh.client_id}
         _record(version.provider, by.actor, "identity_provider.activated", detail)
@@ -133,7 +134,7 @@ def withdraw(version: ProviderVersion, *, by: Caller, now: datetime) -> None:
     with transaction.atomic():
         waiting = ProviderVersion.objects.filter(pk=version.pk, state__in=IN_PREPARATION)
         if not waiting.update(state=_STATE.OFF, ended_at=now):
-            raise Conflict("these settings are not in preparation any more")
+            raise Conflict(_("these settings are not in preparation any more"))
         _record(version.provider, by.actor, "identity_provider.withdrawn", {"version": version.pk})
 
 
@@ -148,7 +149,7 @@ def switch_off(provider: IdentityProvider, *, by: Caller, now: datetime) -> None
     with transaction.atomic():
         _lock(provider)
         if not provider.versions.filter(state=_STATE.ACTIVE).update(state=_STATE.OFF, ended_at=now):
-            raise Conflict("the provider is not in use")
+            raise Conflict(_("the provider is not in use"))
         ended = end_all_through(provider, reason="provider_off", now=now)
         _record(provider, by.actor, "identity_provider.switched_off", {"sessions_ended": ended})
 
@@ -272,7 +273,7 @@ def _lock(provider: IdentityProvider) -> None:
 def _new_version(provider: IdentityProvider, settings: ProviderSettings, person: Person | None) -> ProviderVersion:
     active = active_version(provider)
     if not settings.client_secret and (active is None or active.issuer != settings.issuer):
-        raise Invalid("client_secret", "must be given")  # also so that nobody sends a kept one elsewhere
+        raise Invalid("client_secret", _("must be given"))  # also so that nobody sends a kept one elsewhere
     sealed = bytes(active.sealed_secret) if active else b""
     if settings.client_secret:
         sealed = secret_box.seal(settings.client_secret.encode(), secret_context(provider.pk))
@@ -317,11 +318,11 @@ def _require_issuer(issuer: str) -> None:
         parts, fine = urlsplit(""), False
     schemes = ("https", "http") if parts.hostname in django_settings.PRIVATE_PROVIDER_HOSTS else ("https",)
     if not fine or parts.scheme not in schemes or len(issuer) > 255 or not issuer.isascii() or not issuer.isprintable():
-        raise Invalid("issuer", 'must be an address such as "https://login.example.org"')
+        raise Invalid("issuer", _('must be an address such as "https://login.example.org"'))
 
 
 def _words(field: str, words: tuple[str, ...], length_max: int) -> tuple[str, ...]:
     cleaned = tuple(dict.fromkeys(clean_name(word, field, length_max) for word in words if word.strip()))
     if len(cleaned) > REQUIRED_MAX:
-        raise Invalid(field, f"must be at most {REQUIRED_MAX}")
+        raise Invalid(field, _("must be at most %(count)s") % {"count": REQUIRED_MAX})
     return cleaned

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -35,7 +36,7 @@ def make_token(*, by: Caller, name: str) -> tuple[ScimToken, str]:
     with transaction.atomic():
         Tenant.objects.select_for_update(no_key=True).get(pk=by.tenant.pk)  # one after the other, for the count
         if ScimToken.objects.filter(tenant=by.tenant, revoked_at=None).count() >= TOKENS_MAX:
-            raise Conflict(f"an organisation has at most {TOKENS_MAX} tokens")
+            raise Conflict(_("an organisation has at most %(count)s provisioning tokens") % {"count": TOKENS_MAX})
         token = ScimToken.objects.create(
             tenant=by.tenant,
             name=name,

@@ -5,6 +5,7 @@ from zoneinfo import available_timezones
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
@@ -119,4 +120,4 @@ def _check_slug(slug: str) -> None:
 
 def _check_time_zone(time_zone: str) -> None:
     if time_zone not in available_timezones():
-        raise Invalid("time_zone", 'must be a time zone such as "Europe/Paris"')
+        raise Invalid("time_zone", _('must be a time zone such as "Europe/Paris"'))

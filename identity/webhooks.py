@@ -8,6 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller, webhook_for
@@ -41,7 +42,7 @@ def add_webhook(*, by: Caller, name: str, url: str, kinds: Iterable[str] = ()) -
     with transaction.atomic():
         Tenant.objects.select_for_update(no_key=True).get(pk=by.tenant.pk)  # one after the other, for the count
         if Webhook.objects.filter(tenant=by.tenant).count() >= WEBHOOKS_MAX:
-            raise Conflict(f"an organisation has at most {WEBHOOKS_MAX} webhooks")
+            raise Conflict(_("an organisation has at most %(count)s webhooks") % {"count": WEBHOOKS_MAX})
         webhook.save(force_insert=True)
         _record(by, webhook, "added", kinds=webhook.kinds)
     return webhook, secret_text(secret)
@@ -89,7 +90,7 @@ def try_webhook(*, by: Caller, public_id: UUID) -> NoticeDelivery:
     """
     webhook = webhook_for(by, public_id, Permission.WEBHOOK_UPDATE)
     if webhook.status != Webhook.Status.ACTIVE:
-        raise Conflict("the webhook is off")
+        raise Conflict(_("the webhook is off"))
     with transaction.atomic():
         kind = KINDS["webhook.tested"]
         test = Notice.objects.create(tenant=by.tenant, kind=kind.name, level=kind.level, context={"name": webhook.name})
@@ -111,7 +112,7 @@ def send_again(*, by: Caller, public_id: UUID, delivery_id: UUID) -> NoticeDeliv
     """
     webhook = webhook_for(by, public_id, Permission.WEBHOOK_UPDATE)
     if webhook.status != Webhook.Status.ACTIVE:
-        raise Conflict("the webhook is off")
+        raise Conflict(_("the webhook is off"))
     with transaction.atomic():
         delivery = NoticeDelivery.objects.select_for_update().filter(webhook=webhook, public_id=delivery_id).first()
         if delivery is None:
@@ -133,21 +134,21 @@ def _clean_url(url: str) -> str:
     url = url.strip()
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _port = parts.port
     except ValueError:
-        raise Invalid("url", "must look like https://host/path") from None
+        raise Invalid("url", _("must look like https://host/path")) from None
     schemes = ("https", "http") if settings.WEBHOOKS_MAY_BE_PRIVATE else ("https",)
     if parts.scheme not in schemes or not parts.hostname or not url.isascii() or not url.isprintable() or " " in url:
-        raise Invalid("url", "must look like https://host/path")
+        raise Invalid("url", _("must look like https://host/path"))
     if parts.username is not None or parts.password is not None or len(url) > URL_LENGTH_MAX:
-        raise Invalid("url", f"must have no credentials and at most {URL_LENGTH_MAX} characters")
+        raise Invalid("url", _("must have no credentials and at most %(count)s characters") % {"count": URL_LENGTH_MAX})
     return url
 
 
 def _clean_kinds(kinds: Iterable[str]) -> list[str]:
     wanted = sorted(set(kinds))
     if any(kind not in KINDS for kind in wanted):
-        raise Invalid("kinds", "names a kind of notice that there is not")
+        raise Invalid("kinds", _("names a kind of notice that there is not"))
     return wanted
 
 

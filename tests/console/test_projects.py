@@ -140,3 +140,11 @@ def test_M1_models_are_found_by_what_they_are_and_an_alias_leads_to_its_model(ho
         house, f"models/{house.model.name}"
     )
     assert client.get(at(house, "models/none")).status_code == 404
+
+
+def test_what_a_verb_refuses_is_said_in_the_readers_language(house: House, alice: Person, client: Client) -> None:
+    Person.objects.filter(pk=alice.pk).update(language="fr")
+    shown = page(
+        client.post(at(house, "projects/new"), {"name": house.project.name, "cost_centre": "", "responsible": ""})
+    )
+    assert "L&#x27;organisation a déjà un projet de ce nom." in shown

@@ -111,7 +111,7 @@ def test_where_personal_keys_are_not_allowed_none_is_made_or_rotated() -> None:
     ruled(cast, personal_keys=False)
     with pytest.raises(Invalid, match="owner"):
         minted(bob, cast.project, inference(), cast.bob)
-    with pytest.raises(Conflict, match="owner"):
+    with pytest.raises(Conflict, match="no personal keys"):
         rotate_api_key(his, by=bob)
 
 
