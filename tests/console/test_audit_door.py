@@ -57,7 +57,7 @@ def test_X4_what_a_known_person_or_key_is_refused_is_told_and_a_stranger_writes_
     assert signed_in(cast.charlie).get(f"{address}/nowhere").status_code == 404
     assert AuditEvent.objects.filter(tenant=cast.tenant).count() == links
     [tried] = AuditEvent.objects.filter(tenant=None, actor=str(cast.charlie.pseudonym), action="access.refused")
-    assert (tried.detail["status"], tried.detail["asked"], tried.door) == (404, {}, "page")
+    assert (tried.detail["status"], tried.detail["asked"], tried.door) == (404, {"slug": cast.tenant.slug}, "page")
     assert signed_in(cast.bob).get(address).status_code == 403
     api = Client(HTTP_HOST="localhost", HTTP_AUTHORIZATION=f"Bearer {text}")
     assert api.get("/api/keys").status_code == 403
