@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -19,6 +19,7 @@ from billing.clock import database_now
 from billing.models import MeterPrice, PriceVersion, RateCard
 from billing.models.prices import Mode
 from billing.money import NotAnAmount, parse_eur
+from billing.price_notices import tell_of_prices
 from billing.pricing import METERS, Prices
 from identity import audit
 from identity.errors import Conflict, Invalid
@@ -55,8 +56,28 @@ def add_price_version(
 ) -> PriceVersion:
     """Prices of a model by meter, in force from `valid_from` (None: now) until the next version's start.
 
-    Raises Invalid for prices that make no sense, Conflict for a start that would change the past.
+    Organisations whose price changes are told. Raises Invalid for prices that make no sense, Conflict for a start that
+    would change the past.
     """
+    with transaction.atomic():
+        added = _add_version(rate_card, model, prices, valid_from, mode, actor)
+        tell_of_prices([added.version] if added.is_change else [])
+    return added.version
+
+
+class _Added(NamedTuple):
+    version: PriceVersion
+    is_change: bool  # the model had a price before
+
+
+def _add_version(
+    rate_card: RateCard,
+    model: LanguageModel,
+    prices: Mapping[str, int],
+    valid_from: datetime | None,
+    mode: str,
+    actor: audit.Actor,
+) -> _Added:
     _check_prices(prices)
     _check_mode(mode)
     with transaction.atomic():
@@ -64,7 +85,8 @@ def add_price_version(
         now = database_now()
         starts = valid_from or now
         earlier = PriceVersion.objects.filter(rate_card=rate_card, model=model, mode=mode)
-        if starts < now and earlier.exists():
+        is_change = earlier.exists()
+        if starts < now and is_change:
             raise Conflict("Prices that are or were in force do not change: let the new ones start now or later.")
         if earlier.filter(valid_from=starts).exists():
             raise Conflict("Prices that start at that instant exist already.")
@@ -75,7 +97,7 @@ def add_price_version(
         detail = {"rate_card": rate_card.name, "model": model.name, "mode": mode, "prices": dict(prices)}
         detail["valid_from"] = starts.isoformat()
         audit.record(actor=actor, action="price_version.added", target=version, detail=detail)
-    return version
+    return _Added(version, is_change)
 
 
 def price_in_force(
@@ -119,21 +141,14 @@ def load_prices(path: Path = REFERENCE_PRICES, *, actor: audit.Actor) -> list[Pr
             for model in LanguageModel.objects.filter(kind__in=listed.prices).order_by("name"):
                 prices = listed.prices[model.kind]
                 if model.pk not in known:
-                    version = add_price_version(
-                        rate_card=card,
-                        model=model,
-                        prices=prices,
-                        valid_from=listed.valid_from,
-                        mode=listed.mode,
-                        actor=actor,
-                    )
-                    added.append(version)
+                    added.append(_add_version(card, model, prices, listed.valid_from, listed.mode, actor))
                 elif known[model.pk] != prices:
                     raise Conflict(
                         f"{model.name}: the prices since {listed.valid_from:%Y-%m-%d} differ from the file's."
                         " Prices do not change: add a version that starts later."
                     )
-    return added
+        tell_of_prices(one.version for one in added if one.is_change)
+    return [one.version for one in added]
 
 
 def _known_prices(card: RateCard, mode: str, valid_from: datetime) -> dict[int, dict[str, int]]:

@@ -120,7 +120,7 @@ def _accept(invitation: Invitation, person: Person, now: datetime) -> Membership
     system = Caller.system("invitation", invitation.tenant)
     membership = add_member(by=system, person=person, role=Role(invitation.role), projects=projects)
     told = {"name": str(person), "role": invitation.role}
-    notify(invitation.tenant, "member.added", context=told)
+    notify(invitation.tenant, "member.added", context=told, not_to=person)
     _record(audit.Actor.person(person), "invitation.accepted", invitation, projects)
     return membership
 

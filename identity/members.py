@@ -52,7 +52,7 @@ def add_member(
         except IntegrityError:
             raise Conflict(_("the person is a member already")) from None
         membership.projects.set(projects or [])
-        _tell(by, "member.added", {"name": str(person), "role": role.value})
+        _tell(by, "member.added", {"name": str(person), "role": role.value}, not_to=person)
         detail = described(role, projects) | {"source": source.value}
         audit.record(tenant=by.tenant, actor=by.actor, action="member.added", target=person, detail=detail)
     return membership
@@ -150,10 +150,10 @@ def described(role: Role, projects: Sequence[Project] | None) -> dict[str, Any]:
     return {"role": role.value, "projects": ids}
 
 
-def _tell(by: Caller, kind: str, context: dict[str, str]) -> None:
+def _tell(by: Caller, kind: str, context: dict[str, str], not_to: Person | None = None) -> None:
     """Who oversees the tenant hears what somebody did; what the identity provider does by itself is no news."""
     if not by.is_system:
-        notify(by.tenant, kind, context=context)
+        notify(by.tenant, kind, context=context, not_to=not_to)
 
 
 def _locked_membership(by: Caller, person: Person) -> Membership:

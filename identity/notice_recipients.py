@@ -26,11 +26,12 @@ State = NoticeDelivery.State
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """Whom a notice is meant for: those with its roles, and people by name."""
+    """Whom a notice is meant for: those with its roles, and people by name; never `not_to`, whom it is about."""
 
     by_role: bool
     people: list[Person]
     project: Project | None = None
+    not_to: Person | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class _Recipient:
 
 def address_to(notice: Notice, kind: NoticeKind, addressed: Addressed) -> None:
     """Write a delivery for every recipient and channel."""
-    recipients = list(_recipients(notice, addressed))
+    recipients = [each for each in _recipients(notice, addressed) if each.person != addressed.not_to]
     choices = _choices(kind, [recipient.person for recipient in recipients])
     now = timezone.now()
     rows = [row for each in recipients for row in _to_person(notice, kind, each, choices, now)]

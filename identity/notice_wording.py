@@ -90,6 +90,8 @@ def _shown(name: str, value: Any, language: str, zone: ZoneInfo) -> Any:
         count.locale = _locale(language)
         return count
     try:
+        if name == "replacement" and not value:
+            return _("another model")
         if name == "role":
             return Role(value).label
         if name == "at" or name.endswith("_at"):

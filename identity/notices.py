@@ -43,6 +43,7 @@ def notify(
     roles: Iterable[Role] | None = None,
     people: Iterable[Person] = (),
     project: Project | None = None,
+    not_to: Person | None = None,
     level: Notice.Level | None = None,
     once_key: str = "",
 ) -> Notice:
@@ -51,6 +52,7 @@ def notify(
     kind: of `identity/notice_kinds`; context: figures and names for its wording, nothing secret
     roles: instead of the kind's; people: these, and by role only where `roles` are given too
     project: what it is about; members of other projects are not told by role
+    not_to: whom it is about, and to whom it says nothing new
     level: instead of the kind's
     once_key: says what the notice is about ("budget:7:2026-11:80"): a second one with the same key is the first one
     again
@@ -70,7 +72,7 @@ def notify(
     with transaction.atomic():
         notice, is_new = _made_once(tenant, once_key, values)
         if is_new:
-            address_to(notice, known, Addressed(by_role=by_role, people=people, project=project))
+            address_to(notice, known, Addressed(by_role=by_role, people=people, project=project, not_to=not_to))
     return notice
 
 

@@ -18,7 +18,9 @@ from django.utils.translation import gettext as _
 from identity import audit, secret_box
 from identity.access import Caller
 from identity.errors import Conflict, Invalid, NotFound
+from identity.members import name_of
 from identity.models import IdentityProvider, Person, ProviderVersion, Tenant
+from identity.notices import notify
 from identity.permissions import Permission
 from identity.sign_ins import end_all_through
 from identity.wording import clean_name
@@ -122,6 +124,7 @@ def activate(version: ProviderVersion, *, by: Caller, now: datetime) -> None:
             raise Conflict(_("sign in with these settings first: who prepared them puts them to use"))
         _replace_active(fresh, now)
         detail = {"version": fresh.pk, "issuer": fresh.issuer, "client_id": fresh.client_id}
+        _tell(by, fresh.issuer)
         _record(version.provider, by.actor, "identity_provider.activated", detail)
     version.refresh_from_db()
 
@@ -151,6 +154,8 @@ def switch_off(provider: IdentityProvider, *, by: Caller, now: datetime) -> None
         if not provider.versions.filter(state=_STATE.ACTIVE).update(state=_STATE.OFF, ended_at=now):
             raise Conflict(_("the provider is not in use"))
         ended = end_all_through(provider, reason="provider_off", now=now)
+        shared = shared_version()
+        _tell(by, shared.issuer if shared else "–")
         _record(provider, by.actor, "identity_provider.switched_off", {"sessions_ended": ended})
 
 
@@ -298,6 +303,11 @@ def _replace_active(version: ProviderVersion, now: datetime) -> None:
 def _is_the_same(version: ProviderVersion, settings: ProviderSettings) -> bool:
     kept = not settings.client_secret or client_secret(version) == settings.client_secret
     return kept and settings_of(version) == replace(settings, client_secret="")
+
+
+def _tell(by: Caller, issuer: str) -> None:
+    """Who administers the organisation hears at once through whom its people sign in from now on."""
+    notify(by.tenant, "provider.changed", context={"by": name_of(by), "issuer": issuer})
 
 
 def _record(provider: IdentityProvider, actor: audit.Actor, action: str, detail: dict[str, Any]) -> None:

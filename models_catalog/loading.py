@@ -18,6 +18,7 @@ from django.db import transaction
 from django.forms.models import model_to_dict
 
 from identity import audit
+from models_catalog.endings import tell_of_ends
 from models_catalog.lifecycle import NOTICE_MONTHS, STABLE_MONTHS, months_later
 from models_catalog.models import LanguageModel, ModelAlias
 
@@ -61,6 +62,7 @@ def load_catalog(path: Path, *, actor: audit.Actor) -> Loaded:
     loaded = Loaded()
     with transaction.atomic():
         rows = {row.name: row for row in LanguageModel.objects.select_for_update().order_by("pk")}
+        ends = {row.name: row.retired_on for row in rows.values()}
         _refuse_taken_names(entries, rows)
         differing = [entry for entry in entries if _differs(entry, rows.get(entry.row.name))]
         for entry in differing:
@@ -71,6 +73,8 @@ def load_catalog(path: Path, *, actor: audit.Actor) -> Loaded:
             entry.row.save()
             rows[entry.row.name] = entry.row
         _link(differing, rows)
+        given_ends = [entry.row for entry in differing if entry.row.retired_on != ends.get(entry.row.name)]
+        tell_of_ends([row for row in given_ends if row.name in ends], actor=actor)
         if differing:
             detail = _told(created=loaded.created, changed=loaded.changed)
             audit.record(actor=actor, action="catalog.loaded", target=audit.Target("catalog", path.name), detail=detail)

@@ -1,0 +1,28 @@
+"""Telling those who pay that prices on their organisation's price list change."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from billing.models import Contract, PriceVersion
+from identity.models import Tenant
+from identity.notices import notify
+
+NAMED_MAX = 20  # models; of more, the page has the others
+
+
+def tell_of_prices(versions: Iterable[PriceVersion]) -> None:
+    """One notice an organisation, price list and instant, however many models it is about. In the change's transaction.
+
+    versions: those that take the place of earlier ones; a model's first price changes none
+    """
+    together: dict[tuple[int, datetime], list[PriceVersion]] = defaultdict(list)
+    for version in versions:
+        together[version.rate_card_id, version.valid_from].append(version)
+    for (rate_card_id, starts), changed in together.items():
+        names = sorted({version.model.name for version in changed})
+        told = ", ".join(names[:NAMED_MAX]) + (" …" if len(names) > NAMED_MAX else "")
+        context = {"count": len(names), "models": told, "from_at": starts.isoformat()}
+        payers = Contract.objects.filter(rate_card=rate_card_id, ends_at=None).values("tenant")
+        for tenant in Tenant.objects.filter(pk__in=payers, status=Tenant.Status.ACTIVE).order_by("pk"):
+            notify(tenant, "price.changed", context=context, once_key=f"price:{changed[0].pk}")
