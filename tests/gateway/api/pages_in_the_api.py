@@ -89,6 +89,7 @@ PAGES: dict[str, Told] = {
     "project-new": ("projects_create",),
     "project": ("projects_read", "budgets_list", "limits_list", "keys_list", "members_list"),
     "project-edit": ("projects_change",),
+    "project-models": ("projects_change",),
     "project-archive": ("projects_archive",),
     "project-budget": ("budgets_set",),
     "project-budget-end": ("budgets_end",),
