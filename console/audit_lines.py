@@ -79,6 +79,8 @@ def who_of(event: AuditEvent) -> str:
     name = _name(part_of(event, "actor"))
     if event.actor_kind == "key":
         return _("the key %(name)s") % {"name": _key(name, event.actor)}
+    if event.actor_kind == "operator_key":
+        return _("the operator's key %(name)s") % {"name": name or f"bfo_{event.actor}_…"}
     return name or _erased(event.actor)
 
 

@@ -25,7 +25,7 @@ from identity.errors import Conflict, Invalid, KeyRefused, NotFound, Refusal
 from identity.key_policy import KeyPolicy, described, require_may_give
 from identity.key_rules import rules_of
 from identity.keyring import current
-from identity.models import ApiKey, Membership, Person, Project, Tenant
+from identity.models import ApiKey, Membership, OperatorKey, Person, Project, Tenant
 from identity.permissions import Permission
 from identity.wording import clean_name
 
@@ -151,11 +151,15 @@ def refusal_of(key: ApiKey, *, client_ip: Address | None, origin: str | None, no
 
 
 def live_keys_by_pepper(now: datetime) -> dict[int, int]:
-    """Pepper number -> how many secrets that still work name it, those in their grace after a rotation too."""
+    """Pepper number -> how many secrets that still work name it, those in their grace after a rotation and
+    those of operator's keys too.
+    """
     live = ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
     counts = Counter(dict(live.values_list("pepper_id").annotate(Count("id"))))
     previous = live.filter(previous_ends_at__gt=now)
     counts.update(dict(previous.values_list("previous_pepper_id").annotate(Count("id"))))
+    of_operator = OperatorKey.objects.filter(revoked_at=None, expires_at__gt=now)
+    counts.update(dict(of_operator.values_list("pepper_id").annotate(Count("id"))))
     return dict(sorted(counts.items()))
 
 

@@ -32,7 +32,17 @@ from identity.audit_names import Names, Part, SaltedNames, merged, split
 from identity.audit_signing import line_of_checkpoint, public_keys, utc_text
 from identity.audit_verifier import FIRST_PREVIOUS_HASH, ChainVerifier, Flaw
 from identity.key_format import find_key
-from identity.models import ApiKey, AuditCheckpoint, AuditEvent, AuditHead, AuditName, Person, Project, Tenant
+from identity.models import (
+    ApiKey,
+    AuditCheckpoint,
+    AuditEvent,
+    AuditHead,
+    AuditName,
+    OperatorKey,
+    Person,
+    Project,
+    Tenant,
+)
 
 VERSION = 2
 # Bytes of JSON: the longest policy of a key fits (200 models, 64 networks, 32 origins); documents do not belong here.
@@ -48,13 +58,14 @@ _LOCK_HEAD = """
 
 
 class ActorKind(StrEnum):
-    """PERSON a member, OPERATOR one who runs the platform (both by pseudonym), KEY an API key (by look-up), SYSTEM a
-    part of the product (by name).
+    """PERSON a member, OPERATOR one who runs the platform (both by pseudonym), KEY an API key, OPERATOR_KEY a key of
+    the operator's (both by look-up), SYSTEM a part of the product (by name).
     """
 
     PERSON = "person"
     OPERATOR = "operator"
     KEY = "key"
+    OPERATOR_KEY = "operator_key"
     SYSTEM = "system"
 
 
@@ -83,6 +94,11 @@ class Actor:
     def key(cls, key: ApiKey) -> Self:
         """A program, through its API key."""
         return cls(ActorKind.KEY, key.lookup, _names_of_key(key))
+
+    @classmethod
+    def operator_key(cls, key: OperatorKey) -> Self:
+        """A program that runs the platform, through its key."""
+        return cls(ActorKind.OPERATOR_KEY, key.lookup, Names({"name": key.name}))
 
     @classmethod
     def system(cls, component: str) -> Self:
@@ -252,7 +268,7 @@ def target_of(target: models.Model | Target) -> Target:
     kind = type(target).__name__.lower()
     if isinstance(target, Person):
         return Target(kind, str(target.pseudonym))
-    return Target(kind, target.lookup if isinstance(target, ApiKey) else str(target.pk))
+    return Target(kind, target.lookup if isinstance(target, ApiKey | OperatorKey) else str(target.pk))
 
 
 def _parts(actor: Actor, target: models.Model | Target, private: dict[str, Any]) -> dict[Part, SaltedNames]:
@@ -272,7 +288,7 @@ def _names_of_target(target: models.Model | Target) -> Names:
             return _names_of_person(target)
         case ApiKey():
             return _names_of_key(target)
-        case Tenant() | Project():
+        case Tenant() | Project() | OperatorKey():
             return Names({"name": target.name})
         case Target() if target.shown:
             return Names({"name": target.shown})

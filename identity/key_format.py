@@ -7,6 +7,9 @@ crc     6 characters: CRC-32 of everything before its underscore, so that a typo
 The database has HMAC-SHA-256(pepper, "<lookup>_<secret>"). With 196 random bits a slow hash would protect nothing
 more; the pepper, which lies outside the database, makes sure that nobody can add a digest of their own there; and
 because the look-up is part of what is digested, a digest copied to another row fits no key.
+
+An operator's key differs in its prefix, `bfo_`, which is part of what is digested too: whoever could copy an API key's
+row among the operators' keys would still have made none.
 """
 
 import hmac
@@ -18,6 +21,7 @@ from typing import NamedTuple
 from identity.keyring import Keyring, parse_keyring
 
 PREFIX = "bfr_"
+OPERATOR_PREFIX = "bfo_"
 LOOKUP_LENGTH = 10
 SECRET_LENGTH = 33  # log2(62) * 33 = 196.5 bits; 192 are asked for
 CRC_LENGTH = 6  # 62**6 > 2**32
@@ -32,7 +36,8 @@ _SECRET_AT = _LOOKUP_AT + LOOKUP_LENGTH + 1
 _CRC_AT = _SECRET_AT + SECRET_LENGTH + 1
 KEY_LENGTH = _CRC_AT + CRC_LENGTH
 _LOOKUP = re.compile(f"[0-9A-Za-z]{{{LOOKUP_LENGTH}}}")
-_LIKELY_KEY = re.compile(rb"(?=(bfr_[0-9A-Za-z]{10}_[0-9A-Za-z]{33}_[0-9A-Za-z]{6}))")
+_LIKELY_KEY = re.compile(rb"(?=(bf[or]_[0-9A-Za-z]{10}_[0-9A-Za-z]{33}_[0-9A-Za-z]{6}))")
+_OPERATOR_KEY = re.compile(rb"bfo_([0-9A-Za-z]{10})_[0-9A-Za-z]{33}_[0-9A-Za-z]{6}")
 
 
 class ParsedKey(NamedTuple):
@@ -71,6 +76,22 @@ def parse_key(text: bytes | str) -> ParsedKey | None:
     return ParsedKey(lookup.decode(), body[_LOOKUP_AT:])
 
 
+def make_operator_key() -> tuple[str, str]:
+    """A new operator's key: its text, to be shown once, and its look-up."""
+    lookup = _random_text(LOOKUP_LENGTH)
+    body = f"{OPERATOR_PREFIX}{lookup}_{_random_text(SECRET_LENGTH)}"
+    return f"{body}_{_checksum(body.encode()).decode()}", lookup
+
+
+def parse_operator_key(text: bytes | str) -> ParsedKey | None:
+    """The parts of an operator's key, None where it cannot be one. Its `secret` begins with the prefix."""
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    match = _OPERATOR_KEY.fullmatch(data)
+    if match is None or data[_CRC_AT:] != _checksum(data[: _CRC_AT - 1]):
+        return None
+    return ParsedKey(match[1].decode(), data[: _CRC_AT - 1])
+
+
 def is_lookup(text: str) -> bool:
     """Whether it has the form of a look-up."""
     return _LOOKUP.fullmatch(text) is not None
@@ -87,8 +108,8 @@ def matches(secret: bytes, pepper: bytes, stored_digest: bytes) -> bool:
 
 
 def find_key(text: bytes) -> bool:
-    """Whether a whole key stands anywhere in the text: for what is kept or shown, where none may be."""
-    return any(parse_key(match[1]) for match in _LIKELY_KEY.finditer(text))
+    """Whether a whole key, an operator's too, stands in the text: for what is kept or shown, where none may be."""
+    return any(parse_key(match[1]) or parse_operator_key(match[1]) for match in _LIKELY_KEY.finditer(text))
 
 
 def peppers_from_environment(text: str) -> Keyring:

@@ -1,12 +1,76 @@
-"""Who runs the platform, and as what. Nobody is a member of a tenant and an operator: the two are two accounts."""
+"""Who runs the platform, and as what. Nobody is a member of a tenant and an operator: the two are two accounts.
+
+A verb about the platform takes `by: Operator`: a person, one of the operator's keys or a part of the product.
+"""
+
+from dataclasses import dataclass
+from typing import Self
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.errors import Conflict, Forbidden
-from identity.models import Membership, OperatorAppointment, OperatorRole, Person
-from identity.permissions import OperatorPermission, permissions_of_operator
+from identity.models import Membership, OperatorAppointment, OperatorKey, OperatorRole, Person
+from identity.permissions import OperatorPermission, permissions_of_operator, permissions_of_operator_scopes
+from identity.scopes import OperatorScope
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who asks for something on the platform, as `Caller` is who asks within a tenant.
+
+    key: the operator's key that asks; None for a person. A part of the product is neither and may do everything
+    """
+
+    actor: audit.Actor
+    permissions: frozenset[OperatorPermission]
+    person: Person | None = None
+    key: OperatorKey | None = None
+
+    @classmethod
+    def system(cls, component: str) -> Self:
+        """A part of the product that sets something up by itself, or a command at the operator's machine."""
+        return cls(audit.Actor.system(component), frozenset(OperatorPermission))
+
+    @property
+    def name(self) -> str:
+        """What to call whoever does it, on the operator's own pages."""
+        if self.person is not None:
+            return str(self.person)
+        return self.key.name if self.key else self.actor.name
+
+    @property
+    def scopes(self) -> frozenset[OperatorScope]:
+        """The scopes of the key that asks; none for a person, who has permissions only."""
+        return scopes_of_operator_key(self.key) if self.key else frozenset()
+
+    def may(self, permission: OperatorPermission) -> bool:
+        """Whether the operator has the permission."""
+        return permission in self.permissions
+
+    def require(self, permission: OperatorPermission) -> None:
+        """Raises `Forbidden` where the operator lacks the permission."""
+        if permission not in self.permissions:
+            raise Forbidden(permission.value)
+
+
+def operator_for_person(person: Person) -> Operator:
+    """The person as an operator; one with no permission at all where the person runs nothing."""
+    return Operator(audit.Actor.operator(person), permissions_for_operator(person), person=person)
+
+
+def operator_for_key(key: OperatorKey) -> Operator:
+    """The operator behind a key that `operator_keys.authenticate` let in."""
+    permissions = permissions_of_operator_scopes(scopes_of_operator_key(key))
+    return Operator(audit.Actor.operator_key(key), permissions, key=key)
+
+
+def scopes_of_operator_key(key: OperatorKey) -> frozenset[OperatorScope]:
+    """The scopes of a key, those included that another includes. One that this release does not know gives nothing."""
+    known = {scope.value for scope in OperatorScope}
+    own = {scope for scope in key.scopes if scope in known}
+    return frozenset(OperatorScope(scope) for scope in own | {scope.replace(":write", ":read") for scope in own})
 
 
 def permissions_for_operator(person: Person) -> frozenset[OperatorPermission]:

@@ -6,7 +6,7 @@
 from enum import StrEnum
 
 from identity.models import OperatorRole, Role
-from identity.scopes import Scope
+from identity.scopes import OperatorScope, Scope
 
 
 class Permission(StrEnum):
@@ -68,6 +68,7 @@ class OperatorPermission(StrEnum):
     TENANT_SUSPEND = "tenant:suspend"
     DOMAIN_CONFIRM = "domain:confirm"
     OPERATOR_APPOINT = "operator:appoint"
+    OPERATOR_KEY_UPDATE = "operator_key:update"
     KEY_BLOCK = "key:block"
     SUPPORT_OPEN = "support:open"
     PRICE_UPDATE = "price:update"
@@ -201,6 +202,25 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.BILLING_READ: frozenset({Permission.BILLING_READ}),
 }
 
+# Reading is the same for all of them: which of it, the scope itself says (`gateway/api/operator/view.py`).
+OPERATOR_SCOPE_PERMISSIONS: dict[OperatorScope, frozenset[OperatorPermission]] = {
+    scope: frozenset({OperatorPermission.PLATFORM_READ, *permissions})
+    for scope, permissions in {
+        OperatorScope.TENANTS_READ: (),
+        OperatorScope.TENANTS_WRITE: (OperatorPermission.TENANT_CREATE, OperatorPermission.TENANT_SUSPEND),
+        OperatorScope.TIERS_READ: (),
+        OperatorScope.TIERS_WRITE: (OperatorPermission.CONTRACT_UPDATE,),
+        OperatorScope.PRICES_READ: (),
+        OperatorScope.PRICES_WRITE: (OperatorPermission.PRICE_UPDATE,),
+        OperatorScope.MODELS_READ: (),
+        OperatorScope.MODELS_WRITE: (OperatorPermission.CATALOGUE_UPDATE,),
+        OperatorScope.POOLS_READ: (),
+        OperatorScope.POOLS_WRITE: (OperatorPermission.CAPACITY_UPDATE,),
+        OperatorScope.BILLING_READ: (),
+        OperatorScope.BILLING_WRITE: (OperatorPermission.CONTRACT_UPDATE, OperatorPermission.LEDGER_CORRECT),
+    }.items()
+}
+
 
 def permissions_of_role(role: Role, *, in_all_projects: bool) -> frozenset[Permission]:
     """What a member may do; one who is in some projects only has nothing that is about the whole tenant."""
@@ -217,6 +237,12 @@ def permissions_of_operator(roles: frozenset[OperatorRole]) -> frozenset[Operato
     """What somebody who runs the platform may do there."""
     none: frozenset[OperatorPermission] = frozenset()
     return none.union(*(OPERATOR_PERMISSIONS[role] for role in roles))
+
+
+def permissions_of_operator_scopes(scopes: frozenset[OperatorScope]) -> frozenset[OperatorPermission]:
+    """What an operator's key may do."""
+    none: frozenset[OperatorPermission] = frozenset()
+    return none.union(*(OPERATOR_SCOPE_PERMISSIONS[scope] for scope in scopes))
 
 
 def may_give(scope: Scope, permissions: frozenset[Permission]) -> bool:

@@ -34,3 +34,28 @@ class Scope(StrEnum):
     TENANT_MANAGE = "tenant:manage"
     IDENTITY_MANAGE = "identity:manage"
     BILLING_READ = "billing:read"
+
+
+class OperatorScope(StrEnum):
+    """A power that is given to an operator's key, over all tenants. `write` includes `read`.
+
+    TENANTS  make, change, suspend and reactivate tenants; invite the owner of one that has none
+    TIERS    tiers, and which one a tenant's contract is made from
+    PRICES   rate cards and prices
+    MODELS   the catalogue, who sees which model
+    POOLS    engines, pools and replicas
+    BILLING  contracts, corrections of the ledger, invoices
+    """
+
+    TENANTS_READ = "tenants:read"
+    TENANTS_WRITE = "tenants:write"
+    TIERS_READ = "tiers:read"
+    TIERS_WRITE = "tiers:write"
+    PRICES_READ = "prices:read"
+    PRICES_WRITE = "prices:write"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
+    POOLS_READ = "pools:read"
+    POOLS_WRITE = "pools:write"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"

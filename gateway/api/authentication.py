@@ -30,7 +30,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise KeyRefused(Refusal.MALFORMED)
         now, address = timezone.now(), address_of(request)
         try:
-            key = api_keys.authenticate(text.strip(), client_ip=address, origin=_foreign_origin(request), now=now)
+            key = api_keys.authenticate(text.strip(), client_ip=address, origin=foreign_origin(request), now=now)
         except KeyRefused as refused:
             if refused.key is not None:
                 note_refused(request, Actor.key(refused.key), refused.key.tenant)
@@ -55,7 +55,7 @@ def address_of(request: HttpRequest | Request) -> Address | None:
     return client_address(peer, [forwarded_for] if forwarded_for else [], settings.TRUSTED_PROXIES)
 
 
-def _foreign_origin(request: Request) -> str | None:
+def foreign_origin(request: Request) -> str | None:
     """The web page that asks, unless it is one of ours (the page of the documentation)."""
     origin = request.headers.get("Origin")
     own = f"{request.scheme}://{request.get_host()}"

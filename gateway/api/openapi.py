@@ -1,4 +1,5 @@
-"""One description of both APIs (OpenAPI 3): /api from its views, /v1 from `inference.yaml`, which is written by hand.
+"""One description of all APIs (OpenAPI 3): /api and /api/operator from their views, /v1 from `inference.yaml`, which is
+written by hand.
 
 The page that shows it needs nothing from elsewhere and no inline script: the content security policy stays as it is.
 """

@@ -27,6 +27,7 @@ from gateway.api.members import (
 )
 from gateway.api.notices import NoticesView, NoticeView
 from gateway.api.openapi import DocumentationView, SchemaView
+from gateway.api.operator.urls import urlpatterns as operator_patterns
 from gateway.api.organisation import OrganisationView
 from gateway.api.overview import OverviewView
 from gateway.api.projects import ArchiveProjectView, ProjectsView, ProjectView
@@ -124,6 +125,7 @@ urlpatterns = [
     path("estimate", EstimateView.as_view(), name="estimate"),
     path("models", ModelsView.as_view(), name="models"),
     path("models/<path:model_id>", ModelView.as_view(), name="model"),
+    *operator_patterns,
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", DocumentationView.as_view(), name="docs"),
     path("", NowhereView.as_view(), name="nowhere-root"),

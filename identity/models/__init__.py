@@ -20,6 +20,7 @@ from identity.models.notices import (
     NoticeReading,
     Webhook,
 )
+from identity.models.operator_keys import OperatorKey
 from identity.models.operators import OperatorAppointment, OperatorRole, SupportSession
 from identity.models.people import Membership, Person, Role, Theme
 from identity.models.providers import EmailDomain, GroupRule, IdentityProvider, ProviderVersion
@@ -61,6 +62,7 @@ __all__ = [
     "NoticeDelivery",
     "NoticeReading",
     "OperatorAppointment",
+    "OperatorKey",
     "OperatorRole",
     "Person",
     "Project",

@@ -11,6 +11,7 @@ class Tenant(models.Model):
 
     `policy_version` rises with every change of the tenant or of one of its projects (a database trigger sees to it):
     the ledger refuses an admission that was decided on an older one.
+    `external_id`: what the operator's own systems call it; empty where they do not know it.
     """
 
     class Status(models.TextChoices):
@@ -21,6 +22,9 @@ class Tenant(models.Model):
     name = models.CharField(max_length=200)
     time_zone = models.CharField(max_length=64, default="Europe/Paris")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    external_id = models.CharField(max_length=128, null=True, blank=True)  # noqa: DJ001  # unique where there is one
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    suspended_reason = models.CharField(max_length=200, blank=True, default="", db_default="")
     is_demo = models.BooleanField(default=False)
     policy_version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -29,7 +33,12 @@ class Tenant(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status__in=["active", "suspended"]), name="tenant_status_is_a_known_one"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["external_id"],
+                condition=models.Q(external_id__isnull=False),
+                name="tenant_external_id_is_unique",
+            ),
         ]
         # Gateways poll for what was changed since a version.
         indexes = [models.Index(fields=["policy_version"], name="tenant_by_policy_version")]

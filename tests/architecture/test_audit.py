@@ -85,6 +85,7 @@ UNTOLD: dict[str, str] = {
     "identity/notices.py: mark_read": "what somebody read is theirs",
     "identity/notices.py: notify": _DELIVERY,
     "identity/notices.py: notify_outsider": _DELIVERY,
+    "identity/operator_keys.py: authenticate_operator_key": "when a key was last used",
     "identity/projects.py: forget_responsible": "a part of `member.removed`, which tells",
     "identity/scim_tokens.py: token_of": "when a token was last used",
     "identity/sign_ins.py: mark_checked": "when a session was looked at; its begin and end are told",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from django.http import HttpResponse
@@ -15,13 +15,21 @@ from tests.support.people import make_cast
 from tests.support.scim import Directory, directory_of
 
 
+class Bearer(Protocol):
+    """Whatever kind of key: what a client sends of it."""
+
+    @property
+    def header(self) -> dict[str, str]:
+        """`Authorization`."""
+
+
 @dataclass(frozen=True)
 class Api:
     """Asks the API; `status` and the rest are for the test to look at."""
 
     client: Client
 
-    def get(self, address: str, key: HeldKey | None = None, **headers: str) -> Any:
+    def get(self, address: str, key: Bearer | None = None, **headers: str) -> Any:
         """GET."""
         return self.ask("GET", address, key, **headers)
 
@@ -29,7 +37,7 @@ class Api:
         """Have the key's use noted, which is done once a minute: what is asked next takes its own queries only."""
         assert self.get("/api/key", key).status_code == 200
 
-    def ask(self, method: str, address: str, key: HeldKey | None = None, data: Any = None, **headers: str) -> Any:
+    def ask(self, method: str, address: str, key: Bearer | None = None, data: Any = None, **headers: str) -> Any:
         """Any method; `data` is sent as JSON."""
         body: dict[str, Any] = {} if data is None else {"data": json.dumps(data), "content_type": "application/json"}
         sent = (key.header if key else {}) | {name.replace("_", "-"): value for name, value in headers.items()}
