@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from billing.overview import Overview
 from billing.standing import BudgetStanding
 from console.request_words import words_of_code
-from console.templatetags.console import plain_money
+from console.templatetags.console import plain_day, plain_money
 from identity.access import Caller
 from identity.concerns import COUNTED_MAX, Concerns
 from identity.permissions import Permission
@@ -113,7 +113,7 @@ def _models(facts: Facts) -> Iterator[Item]:
         if model.retired_on is not None and model.retired_on <= today + MODEL_ENDS_WITHIN:
             is_over = _is_over(model, today)
             words = _("{model} ended on {day}.") if is_over else _("{model} ends on {day}.")
-            title = words.format(model=model.name, day=model.retired_on.isoformat())
+            title = words.format(model=model.name, day=plain_day(model.retired_on))
             successor = model.successor.name if model.successor else ""
             note = _("{successor} follows it.").format(successor=successor) if successor else ""
             is_near = model.retired_on <= today + timedelta(days=14)
@@ -138,7 +138,7 @@ def _expiring_keys(facts: Facts) -> Iterator[Item]:
     count = facts.concerns.expiring_keys
     if count and facts.concerns.first_expires_at:
         title = ngettext("{count} key expires within 14 days.", "{count} keys expire within 14 days.", count)
-        day = facts.concerns.first_expires_at.date().isoformat()
+        day = plain_day(facts.concerns.first_expires_at)
         note = _("The first one on {day}.").format(day=day)
         address = facts.address("keys", {"state": "expiring"})
         yield Item(75, "yellow", "key", title.format(count=_up_to(count)), note, address, _("Keys"))

@@ -3,9 +3,10 @@
 Screens round half-even to cents, and show four digits below one cent; the exact amount is on hover.
 """
 
+from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_skeleton, format_timedelta
 from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent
 
 NANO = 10**9
@@ -64,3 +65,13 @@ def moment(when: object, language: str) -> str:
     """Such as "21 Nov 2026, 10:42:07", in the zone that `when` (an aware datetime) is in."""
     pattern = {"en": "d MMM y, HH:mm:ss"}.get(language, "d MMM y HH:mm:ss")
     return format_datetime(when, pattern, locale=language)  # type: ignore[arg-type]
+
+
+def day(when: date, language: str) -> str:
+    """Such as "21 Nov 2026"."""
+    return format_date(when, "d MMM y", locale=language)
+
+
+def month(when: date, language: str) -> str:
+    """Such as "November 2026"."""
+    return format_skeleton("yMMMM", when, locale=language)

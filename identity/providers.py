@@ -226,6 +226,13 @@ def shared_version() -> ProviderVersion | None:
     return _versions().filter(provider__audience=IdentityProvider.Audience.SHARED, state=_STATE.ACTIVE).first()
 
 
+def versions_shown_to(tenant: Tenant) -> list[ProviderVersion]:
+    """The newest settings in each state of the tenant's own provider, and those in use that all tenants share."""
+    shared = Q(provider__audience=IdentityProvider.Audience.SHARED, state=_STATE.ACTIVE)
+    found = _versions().select_related("changed_by").filter(Q(provider__tenant=tenant) | shared)
+    return list(found.order_by("provider_id", "state", "-id").distinct("provider_id", "state"))
+
+
 def has_tenants_provider() -> bool:
     """Whether any tenant signs in through a provider of its own."""
     return _versions().filter(provider__audience=IdentityProvider.Audience.TENANT, state=_STATE.ACTIVE).exists()

@@ -117,6 +117,7 @@ class GroupRuleForm(forms.Form):
 
     def __init__(self, caller: Caller, providers: list[IdentityProvider], *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.has_provider = bool(providers)
         provider: Any = self.fields["provider"]
         provider.queryset = IdentityProvider.objects.filter(pk__in=[one.pk for one in providers])
         if len(providers) == 1:

@@ -113,8 +113,7 @@ def switch_provider_off(request: HttpRequest, caller: Caller) -> HttpResponse:
 @tenant_page(Permission.MEMBER_UPDATE)
 def add_group_rule(request: HttpRequest, caller: Caller) -> HttpResponse:
     """What members of a group are from their next sign-in on."""
-    usable = _usable(providers.provider_of(caller.tenant), providers.shared_version())
-    form = GroupRuleForm(caller, usable, request.POST)
+    form = GroupRuleForm(caller, _providers_of(providers.versions_shown_to(caller.tenant)), request.POST)
     if not form.is_valid():
         return _shown(request, caller, rule_form=form)
     given = form.cleaned_data
@@ -181,20 +180,21 @@ def _shown(
     scim_form: ScimTokenForm | None = None,
     scim_text: str | None = None,
 ) -> HttpResponse:
-    own, shared = providers.provider_of(caller.tenant), providers.shared_version()
-    waiting = providers.version_in_preparation(own) if own else None
+    versions = providers.versions_shown_to(caller.tenant)
+    own = {one.state: one for one in versions if one.provider.tenant_id is not None}
+    waiting = own.get(ProviderVersion.State.TRIED) or own.get(ProviderVersion.State.DRAFT)
     shown = {
-        "active": providers.active_version(own) if own else None,
+        "active": own.get(ProviderVersion.State.ACTIVE),
         "waiting": waiting,
         "is_mine": waiting is not None and providers.may_try(waiting, caller.person),
-        "shared": shared,
+        "shared": next((one for one in versions if one.provider.tenant_id is None), None),
         "trial": _trial(request, waiting),
         "findings": findings,
         "domains": email_domains.domains_of(caller.tenant),
         "rules": [
             (rule, Role(rule.role).label) for rule in group_rules.rules_of(caller.tenant).prefetch_related("projects")
         ],
-        "rule_form": rule_form or GroupRuleForm(caller, _usable(own, shared)),
+        "rule_form": rule_form or GroupRuleForm(caller, _providers_of(versions)),
         "addresses": _addresses(caller),
         "scim_address": f"{django_settings.PUBLIC_URL}{resolve_url('scim-root', slug=caller.tenant.slug)}",
         "scim_tokens": scim_tokens.tokens_of(caller),
@@ -243,10 +243,10 @@ def _version(caller: Caller) -> ProviderVersion:
     return version
 
 
-def _usable(own: IdentityProvider | None, shared: ProviderVersion | None) -> list[IdentityProvider]:
-    """Whose groups rules can be about: the own provider's, and the shared one's."""
-    found = [own, shared.provider if shared else None]
-    return [one for one in found if one is not None]
+def _providers_of(versions: list[ProviderVersion]) -> list[IdentityProvider]:
+    """Whose groups rules can be about: the own provider's, then the shared one's."""
+    found = {one.provider_id: one.provider for one in versions}
+    return sorted(found.values(), key=lambda one: one.tenant_id is None)
 
 
 def _addresses(caller: Caller) -> list[dict[str, str | Promise]]:

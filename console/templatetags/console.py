@@ -64,7 +64,8 @@ def ago(when: datetime | None) -> SafeString:
     if when is None:
         return SafeString(gettext("never"))
     seconds = int((timezone.now() - when).total_seconds())
-    return _time(when, formats.ago(seconds, _language()), formats.moment(timezone.localtime(when), _language()))
+    shown = formats.ago(seconds, _language()) if seconds else gettext("just now")
+    return _time(when, shown, formats.moment(timezone.localtime(when), _language()))
 
 
 @register.filter
@@ -74,6 +75,27 @@ def moment(when: datetime | None) -> SafeString:
         return SafeString("–")
     text = formats.moment(timezone.localtime(when), _language())
     return _time(when, text, text)
+
+
+@register.filter
+def day(when: date | None) -> SafeString:
+    """The day alone, of an aware time in the reader's zone; a dash for None."""
+    if when is None:
+        return SafeString("–")
+    text = plain_day(when)
+    return _time(when, text, text)
+
+
+@register.filter
+def plain_day(when: date) -> str:
+    """The day as text alone, for sentences and attributes."""
+    return formats.day(timezone.localtime(when).date() if isinstance(when, datetime) else when, _language())
+
+
+@register.filter
+def month(when: date) -> str:
+    """Month and year, for headings and choices."""
+    return formats.month(when, _language())
 
 
 def _time(when: datetime | date, shown: str, exact: str) -> SafeString:

@@ -37,7 +37,7 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
         "rest": len(shown.lines) - len(dearest) if shown else 0,
         "budgets": budgets_on(tenant.pk, "tenant", tenant.pk),
         "limits": limits_on(tenant.pk, "tenant", tenant.pk),
-        "month": f"{day:%Y-%m}",
+        "month": day,
         "months": _months(_today()),
         "total_exact": exact_eur(shown.total_nano_eur) if shown else "",
     }
@@ -62,11 +62,11 @@ def _today() -> date:
 
 def _day(request: HttpRequest) -> date:
     """The first day of `?month=2026-11`; this month without it, or where it is none of the last year."""
-    text, months = request.GET.get("month", ""), _months(_today())
-    return date.fromisoformat(f"{text}-01") if text in months else _today().replace(day=1)
+    asked, months = request.GET.get("month", ""), _months(_today())
+    return next((day for day in months if f"{day:%Y-%m}" == asked), months[0])
 
 
-def _months(today: date) -> list[str]:
-    """The last twelve, this one first."""
+def _months(today: date) -> list[date]:
+    """The first days of the last twelve, this one first."""
     index = today.year * 12 + today.month - 1
-    return [f"{(index - back) // 12:04d}-{(index - back) % 12 + 1:02d}" for back in range(12)]
+    return [date((index - back) // 12, (index - back) % 12 + 1, 1) for back in range(12)]

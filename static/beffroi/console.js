@@ -83,6 +83,11 @@
     count: (v) => new Intl.NumberFormat(language, { notation: "compact" }).format(v),
     ms: (v) => `${new Intl.NumberFormat(language).format(Math.round(v))} ms`,
   };
+  // Days as the reader writes them: uPlot's own are American.
+  const dayOf = (zone) => {
+    const format = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { day: "numeric", month: "short", timeZone: zone });
+    return (time) => format.format(new Date(time * 1e3));
+  };
   const colours = () =>
     ["--chart-1", "--chart-2", "--chart-3", "--chart-4", "--chart-5", "--chart-6"].map((name) =>
       getComputedStyle(document.documentElement).getPropertyValue(name).trim());
@@ -105,7 +110,7 @@
       cursor: { drag: { x: false, y: false } },
       legend: { show: given.series.length > 1, live: false },
       scales: { x: { range: (_u, min, max) => [min - half, max + half] }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
-      axes: [axis, { ...axis, size: 70, values: (_u, ticks) => ticks.map(show) }],
+      axes: [{ ...axis, space: 60, incrs: [1, 2, 4, 7, 14, 28, 56].map((days) => days * 86400), values: (_u, ticks) => ticks.map(dayOf(given.zone)) }, { ...axis, size: 70, values: (_u, ticks) => ticks.map(show) }],
       series: [{}, ...given.series.map((one, i) => ({ label: one.label, fill: paint[i % paint.length], stroke: paint[i % paint.length], width: 0, paths: bars, points: { show: false } })).reverse()],
     };
     box.replaceChildren();

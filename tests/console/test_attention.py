@@ -10,6 +10,7 @@ from django.utils import timezone
 from billing.models import Scope
 from billing.overview import overview
 from billing.usage import reader_of_member
+from console import formats
 from console.attention import SHOWN_MAX, Facts, Item, attention, full_budgets
 from gateway.pools.models import Replica
 from gateway.pools.registry import register_pool, register_replica, set_state
@@ -109,7 +110,7 @@ def test_a_model_that_ends_names_its_successor_and_one_without_engine_comes_firs
     ends = (NOW + timedelta(days=30)).date()
     type(house.model).objects.filter(pk=house.model.pk).update(deprecated_on=NOW.date(), retired_on=ends)
     [ending] = items(alice, house)
-    assert (ending.title, ending.tone) == (f"{house.model.name} ends on {ends.isoformat()}.", "yellow")
+    assert (ending.title, ending.tone) == (f"{house.model.name} ends on {formats.day(ends, 'en')}.", "yellow")
 
 
 def test_refusals_that_double_lead_to_those_refusals(house: House, alice: Person, history: History) -> None:

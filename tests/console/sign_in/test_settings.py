@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from identity import email_domains, group_rules, providers
 from identity.access import caller_for_key
@@ -15,7 +17,7 @@ from identity.scopes import Scope
 from tests.console.sign_in.conftest import Door, goes_to, path_of
 from tests.support.console import page, signed_in
 from tests.support.ledger import unique
-from tests.support.people import TESTS, Cast, make_key
+from tests.support.people import TESTS, Cast, as_member, make_key
 from tests.support.rude_provider import CLIENT, SECRET, RudeProvider
 
 ENTERED = {"client_id": CLIENT, "client_secret": SECRET, "groups_claim": "groups"}
@@ -56,6 +58,23 @@ def version_of(cast: Cast) -> ProviderVersion:
     found = providers.version_in_preparation(own) or providers.active_version(own)
     assert found
     return found
+
+
+def test_the_page_takes_few_queries_however_much_it_shows(
+    cast: Cast, alice: Client, provider: RudeProvider, domain: str
+) -> None:
+    prepare(alice, cast, provider)
+    own = providers.provider_of(cast.tenant)
+    assert own
+    group_rules.add_rule(
+        by=as_member(cast.alice, cast.tenant), provider=own, group="staff", role=Role.DEVELOPER, projects=[cast.project]
+    )
+    with CaptureQueriesContext(connection) as queries:
+        shown = page(alice.get(here(cast)))
+    assert "In preparation" in shown
+    assert "staff" in shown
+    assert domain in shown
+    assert len(queries) <= 10, "\n".join(query["sql"].partition(" FROM ")[2][:120] for query in queries)
 
 
 def test_from_entering_it_to_using_it(cast: Cast, alice: Client, provider: RudeProvider, domain: str) -> None:
