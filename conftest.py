@@ -34,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let the processes of `-n` make their own servers: with this name there, they would read ours before."""
     if config.option.numprocesses:
         del os.environ["DJANGO_SETTINGS_MODULE"]
+def pytest_report_header() -> str:
+    """Where the pictures of pages are kept."""
+    from tests.support.browser import PICTURES
+
+    return f"pictures: {PICTURES}"
 
 
 @pytest.fixture(scope="session")

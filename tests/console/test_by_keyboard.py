@@ -1,19 +1,14 @@
-"""Each role walks through the console with the keyboard alone, in Chromium; pictures are kept where one asks for them.
+"""Each role walks through the console with the keyboard alone, in Chromium; a picture of every page is kept."""
 
-BEFFROI_PICTURES=folder keeps a picture of every page that a role opened.
-"""
-
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from pytest_django import DjangoDbBlocker
 
 from identity.models import Role
-from tests.support.browser import Browser, open_browser
+from tests.support.browser import Browser, keep_picture, open_browser
 from tests.support.console_world import ConsoleWorld, make_console_world
 from tests.support.people import make_person
 
@@ -62,13 +57,6 @@ def tab_to(page: Page, selector: str) -> None:
     pytest.fail(f"Tab never reaches {selector}")
 
 
-def keep_picture(page: Page, name: str) -> None:
-    folder = os.environ.get("BEFFROI_PICTURES")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
 @pytest.mark.parametrize("role", SEEN, ids=lambda role: role.value)
 def test_a_role_reaches_its_pages_by_keyboard_and_no_others(world: ConsoleWorld, browser: Browser, role: Role) -> None:
     person = make_person(role.value, world.cast.tenant, role)
@@ -83,7 +71,7 @@ def test_a_role_reaches_its_pages_by_keyboard_and_no_others(world: ConsoleWorld,
             page.wait_for_url(f"**{address}")
             expect(page.locator("nav[aria-label=Main] a[aria-current=page]")).to_have_text(name)
             expect(page.locator("main h1")).to_be_visible()
-            keep_picture(page, f"{role.value}-{number:02}-{name.lower()}")
+            keep_picture(page, f"pages-{role.value}-{number:02}-{name.lower()}")
 
 
 def test_the_skip_link_leads_past_the_navigation(world: ConsoleWorld, browser: Browser) -> None:

@@ -2,6 +2,9 @@
 
 Each window notes what went wrong in it: a violation of the content security policy, an error of a script, an answer of
 the server with a 5xx status. `close()` fails where something did.
+
+Pictures of pages are kept in `artefacts/`, which git ignores, or in the folder BEFFROI_PICTURES; each run of the tests
+prints where. A build machine may keep them.
 """
 
 import os
@@ -27,6 +30,7 @@ from tests.support.console import session_of
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 
 ROOT = Path(__file__).resolve().parents[2]
+PICTURES = Path(os.environ.get("BEFFROI_PICTURES") or ROOT / "artefacts")
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -88,14 +92,27 @@ class Browser:
         window.close()
 
 
+def keep_picture(page: Page, name: str) -> None:
+    """The whole page as it is now, as `name`.png."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """Chromium and our pages. Skips where there is no Chromium, unless a build machine promised one."""
+    """Chromium and our pages, from this process."""
+    with _serving() as address, open_browser_at(address) as browser:
+        yield browser
+
+
+@contextmanager
+def open_browser_at(address: str) -> Iterator[Browser]:
+    """Chromium and the pages of that address. Skips where there is no Chromium, unless a build machine promised one."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
         assert not os.environ.get("CI"), "no Chromium: .ci/run installs it"
         pytest.skip("no Chromium on this machine: apt install chromium")
-    with _serving() as address, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield Browser(chromium, address)
         chromium.close()
