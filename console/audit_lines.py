@@ -61,8 +61,7 @@ def changes_of(event: AuditEvent) -> list[Change]:
         before[name], after[name] = whole.pop(f"{name}_before"), whole.pop(name)
     names = dict.fromkeys([*before, *after])
     changes = [Change(_label(name), _text(before.get(name)), _text(after.get(name))) for name in names]
-    befores = {name: whole.pop(f"{name}_before") for name in list(whole) if f"{name}_before" in whole}
-    return changes + [Change(_label(name), _text(befores.get(name)), _text(whole[name])) for name in whole]
+    return changes + [Change(_label(name), None, _text(value)) for name, value in whole.items()]
 
 
 def part_of(event: AuditEvent, part: str) -> dict[str, Any] | None:
