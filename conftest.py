@@ -18,6 +18,7 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from console.supervisor import packages
+from tests.support.pictures import PICTURES
 from tests.support.servers import servers  # it makes the environment that Django's settings read
 
 django.setup()
@@ -34,10 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let the processes of `-n` make their own servers: with this name there, they would read ours before."""
     if config.option.numprocesses:
         del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
 def pytest_report_header() -> str:
     """Where the pictures of pages are kept."""
-    from tests.support.browser import PICTURES
-
     return f"pictures: {PICTURES}"
 
 

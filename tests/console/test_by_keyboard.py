@@ -8,9 +8,10 @@ from playwright.sync_api import Page, expect
 from pytest_django import DjangoDbBlocker
 
 from identity.models import Role
-from tests.support.browser import Browser, keep_picture, open_browser
+from tests.support.browser import Browser, open_browser
 from tests.support.console_world import ConsoleWorld, make_console_world
 from tests.support.people import make_person
+from tests.support.pictures import keep_picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(110)]
 MOST_STOPS = 80

@@ -14,8 +14,9 @@ from openai import AuthenticationError, OpenAI
 from playwright.sync_api import Page, expect
 
 from console.supervisor.processes import ROOT
-from tests.support.browser import Browser, keep_picture, open_browser_at
+from tests.support.browser import Browser, open_browser_at
 from tests.support.installation import GATEWAYS, Installation, wait_for
+from tests.support.pictures import keep_picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

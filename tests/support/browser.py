@@ -2,9 +2,6 @@
 
 Each window notes what went wrong in it: a violation of the content security policy, an error of a script, an answer of
 the server with a 5xx status. `close()` fails where something did.
-
-Pictures of pages are kept in `artefacts/`, which git ignores, or in the folder BEFFROI_PICTURES; each run of the tests
-prints where. A build machine may keep them.
 """
 
 import os
@@ -30,7 +27,6 @@ from tests.support.console import session_of
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES = Path(os.environ.get("BEFFROI_PICTURES") or ROOT / "artefacts")
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -90,12 +86,6 @@ class Browser:
         _listen(context, window.troubles)
         yield window
         window.close()
-
-
-def keep_picture(page: Page, name: str) -> None:
-    """The whole page as it is now, as `name`.png."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
 
 
 @contextmanager
