@@ -69,8 +69,8 @@ _SIZE = """
 
 @dataclass(frozen=True)
 class Seen:
-    """One way to ask for a page: milliseconds, the median and the least of the rounds after a first one, which others who
-    use the machine change least; `slow`: ms and query.
+    """One way to ask for a page: milliseconds, the median and the least of the rounds after a first one; `slow`: ms and
+    query. Others who use the machine change the least of them least.
     """
 
     address: str
@@ -89,7 +89,8 @@ class Seen:
     def line(self) -> str:
         """Of the table."""
         missed = " MISSED" if self.is_missed else ""
-        return f"| {self.address} | {self.status} | {self.ms:.0f}{missed} | {self.least_ms:.0f} | {self.queries} | {self.kilobytes:.0f} |"
+        times = f"{self.ms:.0f}{missed} | {self.least_ms:.0f}"
+        return f"| {self.address} | {self.status} | {times} | {self.queries} | {self.kilobytes:.0f} |"
 
 
 def world() -> dict[str, Any]:
