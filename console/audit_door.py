@@ -13,7 +13,8 @@ from identity.audit import Actor
 from identity.audit_context import Door, through
 from identity.audit_refusals import record_refusal
 from identity.errors import Forbidden
-from identity.models import Person, Tenant
+from identity.models import Person, ScimToken, Tenant
+from identity.scim_users import COMPONENT
 
 # The first that an address begins with; every other address is a page.
 _DOORS = (
@@ -79,6 +80,8 @@ def _who(request: HttpRequest, *, of_tenant: bool) -> tuple[Actor, Tenant | None
     caller = getattr(request, "auth", None) or getattr(request, "caller", None)
     if isinstance(caller, Caller):
         return caller.actor, caller.tenant
+    if isinstance(caller, ScimToken):
+        return Actor.system(COMPONENT), caller.tenant
     if of_tenant and isinstance(request.user, Person):
         return Actor.person(request.user), None
     return None

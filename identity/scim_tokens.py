@@ -82,5 +82,12 @@ def token_of(text: str, *, slug: str, now: datetime) -> ScimToken | None:
     return token
 
 
+def tenant_of_revoked(text: str, *, slug: str) -> Tenant | None:
+    """Whose revoked token this text is, for the audit of who goes on using it. None: nobody's that we know."""
+    revoked = ScimToken.objects.select_related("tenant").exclude(revoked_at=None)
+    token = revoked.filter(digest=_digest_of(text)).first()
+    return token.tenant if token is not None and token.tenant.slug == slug else None
+
+
 def _digest_of(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

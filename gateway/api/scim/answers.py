@@ -1,6 +1,7 @@
 """Errors and lists in SCIM's form (RFC 7644, 3.4.2 and 3.12)."""
 
 import logging
+import math
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -38,6 +39,10 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
             return refusal(400, str(error.detail), "invalidSyntax")
         case exceptions.NotAuthenticated():
             return refusal(401, "Send a token of this organisation's settings: Authorization: Bearer ...")
+        case exceptions.Throttled():
+            busy = refusal(429, "This token asks too often. Try again in a moment.")
+            busy["Retry-After"] = str(math.ceil(getattr(error, "wait", None) or 1))
+            return busy
         case exceptions.APIException():
             return refusal(error.status_code, str(error.detail))
         case OperationalError() | InterfaceError():

@@ -9,9 +9,10 @@ from typing import Any
 from django.db.models import QuerySet
 
 from gateway.api.scim.answers import ScimError
-from gateway.api.scim.resources import USER
+from gateway.api.scim.resources import USER, lowered, text_of
 from identity.models import ScimUser
 
+SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 COUNT_MAX = 200
 _COUNT = 100
 _ALWAYS = ("id", "schemas")
@@ -45,6 +46,21 @@ def page_of(parameters: dict[str, str]) -> tuple[int, int]:
     return start, min(COUNT_MAX, max(0, _number(parameters, "count", _COUNT)))
 
 
+def parameters_of(body: object) -> dict[str, str]:
+    """What a search asks in its body, as an address would say it. Raises `ScimError`."""
+    members = lowered(body)
+    if SEARCH not in _texts(members.get("schemas"), "schemas"):
+        raise ScimError("invalidSyntax", f"schemas must be {SEARCH}.")
+    found = {name: ",".join(_texts(members.get(name.lower()), name)) for name in ("attributes", "excludedAttributes")}
+    for name in ("startIndex", "count"):
+        value = members.get(name.lower())
+        if value is not None and type(value) is not int:
+            raise ScimError("invalidValue", f"{name} must be a whole number.")
+        found |= {name: str(value)} if value is not None else {}
+    filter_text = members.get("filter")
+    return found | ({"filter": text_of(filter_text, "filter")} if filter_text is not None else {})
+
+
 def selected(resource: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
     """The attributes that the client wants (`attributes`, `excludedAttributes`), whole ones; some always come."""
     wanted, excluded = (_names(parameters.get(name, "")) for name in ("attributes", "excludedAttributes"))
@@ -53,6 +69,13 @@ def selected(resource: dict[str, Any], parameters: dict[str, str]) -> dict[str, 
         for name, value in resource.items()
         if name in _ALWAYS or (name.lower() not in excluded and (not wanted or name.lower() in wanted))
     }
+
+
+def _texts(value: object, name: str) -> list[str]:
+    values = [] if value is None else value
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise ScimError("invalidValue", f"{name} must be a list of texts.")
+    return values
 
 
 def _names(text: str) -> set[str]:

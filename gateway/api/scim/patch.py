@@ -71,7 +71,9 @@ def _removed(user: DirectoryUser, path: str) -> DirectoryUser:
             return replace(user, external_id="")
         case "roles":
             return replace(user, roles=())
-        case "username" | "active" | "emails":
+        case "active":
+            return replace(user, is_active=True)  # as a user is made of whom nothing is said
+        case "username" | "emails":
             raise ScimError("mutability", f"{path} cannot be removed.")
     return user
 

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from gateway.api.scim.discovery import ResourceTypesView, SchemasView, ServiceProviderConfigView
-from gateway.api.scim.users import UsersView, UserView
+from gateway.api.scim.users import SearchView, UsersView, UserView
 from gateway.api.scim.view import NowhereView
 
 _ROOT = "v2/<slug:slug>"
@@ -14,6 +14,8 @@ urlpatterns = [
     path(f"{_ROOT}/ResourceTypes/<str:name>", ResourceTypesView.as_view(), name="scim-resource-type"),
     path(f"{_ROOT}/Schemas", SchemasView.as_view(), name="scim-schemas"),
     path(f"{_ROOT}/Schemas/<str:name>", SchemasView.as_view(), name="scim-schema"),
+    path(f"{_ROOT}/.search", SearchView.as_view(), name="scim-search"),
+    path(f"{_ROOT}/Users/.search", SearchView.as_view(), name="scim-users-search"),
     path(f"{_ROOT}/Users", UsersView.as_view(), name="scim-users"),
     path(f"{_ROOT}/Users/<uuid:pseudonym>", UserView.as_view(), name="scim-user"),
     path(_ROOT, NowhereView.as_view(), name="scim-root"),

@@ -7,11 +7,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gateway.api.scim.answers import listed
-from gateway.api.scim.filters import filtered, page_of, selected
+from gateway.api.scim.filters import filtered, page_of, parameters_of, selected
 from gateway.api.scim.patch import patched
 from gateway.api.scim.resources import location_of, resource_of, user_of_body
 from gateway.api.scim.view import ScimView
-from identity.models import ScimUser
+from identity.models import ScimToken, ScimUser
 from identity.scim_users import Change, change_user, create_user, delete_user, user_of, users_of
 
 
@@ -20,18 +20,22 @@ class UsersView(ScimView):
 
     def get(self, request: Request, slug: str) -> Response:
         """A page of them, filtered or not."""
-        users = filtered(
-            users_of(self.token(request).tenant).select_related("tenant"), request.query_params.get("filter")
-        )
-        parameters = request.query_params.dict()
-        start, count = page_of(parameters)
-        page = users[start - 1 : start - 1 + count]
-        return listed([selected(resource_of(user), parameters) for user in page], total=users.count(), start=start)
+        return _found(self.token(request), request.query_params.dict())
 
     def post(self, request: Request, slug: str) -> Response:
         """A new one."""
         user = user_of_body(request.data)
         return _answer(request, create_user(token=self.token(request), user=user, now=timezone.now()), 201)
+
+
+class SearchView(ScimView):
+    """`/.search` and `/Users/.search`: the same question as a body, so that no address is in an address (RFC 7644,
+    3.4.3).
+    """
+
+    def post(self, request: Request, slug: str) -> Response:
+        """A page of users."""
+        return _found(self.token(request), parameters_of(request.data))
 
 
 class UserView(ScimView):
@@ -59,6 +63,13 @@ class UserView(ScimView):
     def _changed(self, request: Request, pseudonym: UUID, change: Change) -> Response:
         token = self.token(request)
         return _answer(request, change_user(token=token, pseudonym=pseudonym, change=change, now=timezone.now()))
+
+
+def _found(token: ScimToken, parameters: dict[str, str]) -> Response:
+    users = filtered(users_of(token.tenant).select_related("tenant"), parameters.get("filter"))
+    start, count = page_of(parameters)
+    page = users[start - 1 : start - 1 + count]
+    return listed([selected(resource_of(user), parameters) for user in page], total=users.count(), start=start)
 
 
 def _answer(request: Request, row: ScimUser, status: int = 200) -> Response:

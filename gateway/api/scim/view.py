@@ -16,10 +16,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from gateway.api.authentication import note_refused
 from gateway.api.scim.answers import CHALLENGE, answer
+from gateway.api.scim.rate import TokenThrottle
 from gateway.api.view import AlwaysFirst, BoundedJsonParser
+from identity.audit import Actor
 from identity.models import ScimToken
-from identity.scim_tokens import token_of
+from identity.scim_tokens import tenant_of_revoked, token_of
+from identity.scim_users import COMPONENT
 
 CONTENT_TYPE = "application/scim+json"
 
@@ -46,7 +50,12 @@ class TokenAuthentication(BaseAuthentication):
             return None
         slug = str(request.parser_context["kwargs"]["slug"])
         token = token_of(text.strip(), slug=slug, now=timezone.now())
-        return (None, token) if token else None
+        if token is not None:
+            return None, token
+        tenant = tenant_of_revoked(text.strip(), slug=slug)
+        if tenant is not None:
+            note_refused(request, Actor.system(COMPONENT), tenant)
+        return None
 
     def authenticate_header(self, request: Request) -> str:
         """What a 401 asks for."""
@@ -69,7 +78,7 @@ class ScimView(APIView):
     renderer_classes = [ScimRenderer]
     parser_classes = [ScimParser, BoundedJsonParser]
     content_negotiation_class: type[BaseContentNegotiation] = AlwaysFirst
-    throttle_classes = []
+    throttle_classes = [TokenThrottle]
     metadata_class = None
     schema = None
 

@@ -9,6 +9,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from gateway.api.scim import rate
+from gateway.api.scim.filters import SEARCH
 from identity.access import Caller
 from identity.errors import Forbidden
 from identity.group_rules import add_rule
@@ -300,3 +302,55 @@ def test_a_token_is_made_shown_once_and_revoked_on_the_settings_page(directory: 
     refused(Directory(cast, directory.domain, directory.token, text).ask("GET", "/Users"), 401)
     assert signed_in(cast.bob).post(f"{address}/tokens", {"name": "mine"}).status_code == 403
     page(browser.post(f"{address}/tokens", {"name": ""}))
+
+
+def test_a_search_asks_in_its_body_what_a_list_asks_in_its_address(directory: Directory) -> None:
+    names = [directory.made(name)["userName"] for name in ("ann", "ben", "cay")]
+    for path in ("/.search", "/Users/.search"):
+        asked = {"schemas": [SEARCH], "filter": f'userName eq "{names[1]}"', "attributes": ["userName"]}
+        [found] = directory.ask("POST", path, asked).json()["Resources"]
+        assert (found["userName"], set(found)) == (names[1], {"schemas", "id", "userName"})
+    second = directory.ask("POST", "/.search", {"schemas": [SEARCH], "startIndex": 2, "count": 1}).json()
+    assert (second["totalResults"], second["startIndex"], len(second["Resources"])) == (3, 2, 1)
+    wrongs: list[object] = [
+        {},
+        {"schemas": [SEARCH], "count": "many"},
+        {"schemas": [SEARCH], "attributes": "userName"},
+        [],
+    ]
+    for wrong in wrongs:
+        assert directory.ask("POST", "/.search", wrong).status_code == 400
+
+
+def test_removing_active_makes_a_user_active(directory: Directory) -> None:
+    user = directory.made("erin")
+    directory.patch(user, {"op": "replace", "path": "active", "value": False})
+    assert directory.patch(user, {"op": "remove", "path": "active"}).json()["active"] is True
+
+
+def test_a_token_that_asks_too_often_waits_and_others_do_not(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate, "REQUESTS_A_MINUTE", 3)
+    monkeypatch.setattr(rate, "_MINUTE_S", 10**10)  # none ends while the test looks
+    assert [directory.ask("GET", "/Users").status_code for _ in range(4)] == [200, 200, 200, 429]
+    busy = directory.ask("GET", "/Users")
+    refused(busy, 429)
+    assert int(busy["Retry-After"]) > 0
+    alice = as_member(directory.cast.alice, directory.cast.tenant)
+    token, text = make_token(by=alice, name="another")
+    assert Directory(directory.cast, directory.domain, token, text).ask("GET", "/Users").status_code == 200
+
+
+def test_X4_what_a_directory_is_refused_is_told_in_the_organisations_audit(directory: Directory) -> None:
+    tenant = directory.cast.tenant
+    directory.ask("GET", "/Users")
+    directory.ask("GET", f"/Users/{uuid.uuid4()}")
+    directory.ask("GET", "/Users", Authorization="Bearer nonsense")
+    revoke_token(by=as_member(directory.cast.alice, tenant), token_id=directory.token.pk, now=timezone.now())
+    refused(directory.ask("GET", "/Users"), 401)
+    told = AuditEvent.objects.filter(tenant=tenant, action="access.refused").order_by("sequence")
+    assert [(event.actor, event.door, event.target, event.detail["status"]) for event in told] == [
+        ("scim", "scim", "scim-user", 404),
+        ("scim", "scim", "scim-users", 401),
+    ]
