@@ -12,8 +12,9 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 
 from console.live.routes import sockets  # noqa: E402
+from console.operator_site import URLS  # noqa: E402
 
 # Every view is loaded now: the first visitor does not wait for it, and a server that cannot answer does not start.
-_ = get_resolver().url_patterns
+_ = get_resolver().url_patterns, get_resolver(URLS).url_patterns
 
 application = ProtocolTypeRouter({"http": _pages, "websocket": sockets})

@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 
+from console.operator_site import page_path
 from gateway.api.authentication import address_of
 from identity.access import Caller
 from identity.audit import Actor
@@ -34,7 +35,7 @@ class AuditDoor:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The answer, everything recorded on the way told of this door."""
-        with through(_door_of(request.path), address_of(request)):
+        with through(_door_of(page_path(request.path)), address_of(request)):
             response = self._get_response(request)
             # 401 only of a key or token that is known.
             if response.status_code in _REFUSALS or hasattr(request, "refused_as"):

@@ -3,6 +3,9 @@
     @tenant_page(Permission.KEY_READ)
     def keys(request: HttpRequest, caller: Caller) -> HttpResponse: ...
 
+    @operator_page(OperatorPermission.PLATFORM_READ)
+    def overview(request: HttpRequest, operator: Person) -> HttpResponse: ...
+
 Nobody signed in: to the sign-in page and back. A stranger to the tenant gets the same 404 as for a tenant that is not
 there, a role that is too weak 403. What identity's verbs refuse and a view does not catch becomes a page as well.
 """
@@ -19,11 +22,13 @@ from django.utils import timezone, translation
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.http import urlencode
 
+from console.operator_site import is_operators
 from identity import access
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import Person, Tenant
-from identity.permissions import Permission
+from identity.operators import permissions_for_operator
+from identity.permissions import OperatorPermission, Permission
 
 View = Callable[..., HttpResponseBase]
 
@@ -54,6 +59,29 @@ def tenant_page(permission: Permission) -> Callable[[View], View]:
     return decorate
 
 
+def operator_page(permission: OperatorPermission) -> Callable[[View], View]:
+    """A page of the operator's console; the view gets who runs the platform and has the permission."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def page(request: HttpRequest, **values: object) -> HttpResponseBase:
+            if not isinstance(request.user, Person):
+                return to_sign_in(request)
+            permissions = permissions_of(request)
+            if not permissions:
+                raise NotFound("page")
+            if permission not in permissions:
+                raise Forbidden(permission.value)
+            with timezone.override(ZoneInfo(request.user.time_zone) if request.user.time_zone else None):
+                return view(request, request.user, **values)
+
+        guarded = _in_their_language(_with_refusals_as_pages(page))
+        guarded.operator_permission = permission  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
 def person_page(view: View) -> View:
     """A page about whoever is signed in, outside of any tenant; the view gets the person."""
 
@@ -61,7 +89,7 @@ def person_page(view: View) -> View:
     def page(request: HttpRequest, **values: object) -> HttpResponseBase:
         if not isinstance(request.user, Person):
             return to_sign_in(request)
-        if not is_partial(request):
+        if not is_partial(request) and not is_operators(request):
             request.frame_caller = _last_caller(request, request.user)  # type: ignore[attr-defined]
         with timezone.override(ZoneInfo(request.user.time_zone) if request.user.time_zone else None):
             return view(request, request.user, **values)
@@ -81,6 +109,16 @@ def frame_caller_of(request: HttpRequest) -> Caller | None:
     return caller_of(request) or getattr(request, "frame_caller", None)
 
 
+def permissions_of(request: HttpRequest) -> frozenset[OperatorPermission]:
+    """What who is signed in to the operator's console may do there; read once a request."""
+    if not is_operators(request) or not isinstance(request.user, Person):
+        return frozenset()
+    if not hasattr(request, "operator_permissions"):
+        request.operator_permissions = permissions_for_operator(request.user)  # type: ignore[attr-defined]
+    permissions: frozenset[OperatorPermission] = request.operator_permissions  # type: ignore[attr-defined]
+    return permissions
+
+
 def is_partial(request: HttpRequest) -> bool:
     """Whether htmx asks for a part of the page; going back in history asks for all of it."""
     return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
@@ -93,7 +131,7 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
         shown = urlsplit(request.headers.get("HX-Current-URL", ""))
         here = shown.path + (f"?{shown.query}" if shown.query else "")
         return HttpResponse(status=204, headers={"HX-Redirect": _sign_in_address(here)})
-    return redirect(_sign_in_address(here if request.method == "GET" else "/"))
+    return redirect(_sign_in_address(here if request.method == "GET" else resolve_url("front")))
 
 
 def some_tenants_of(request: HttpRequest) -> list[Tenant]:

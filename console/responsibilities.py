@@ -50,7 +50,7 @@ class Chapter:
 # What the pages are called by which somebody is asked or told.
 PAGE_NAMES: dict[str, Promise] = {
     "tell-operator": _("Tell the operator"),
-    "support": _("The operator's list of organisations"),
+    "operator-support": _("The operator's list of organisations"),
     "models": _("Models"),
 }
 
@@ -74,7 +74,7 @@ CHAPTERS: tuple[Chapter, ...] = (
                     permissions=(_P.BILLING_READ,),
                     outside=_("Sign the order with the operator, who then starts the contract here."),
                 ),
-                Side("I", pages=("tell-operator", "support")),
+                Side("I", pages=("tell-operator", "operator-support")),
                 act="usage",
             ),
         ),

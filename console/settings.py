@@ -37,8 +37,11 @@ TRUSTED_PROXIES = parse_networks(env.words("BEFFROI_TRUSTED_PROXIES"))
 
 PUBLIC_URL = env.web_address("BEFFROI_PUBLIC_URL", f"http://127.0.0.1:{env.text('BEFFROI_PORT', '8000')}")
 _served_over_tls = PUBLIC_URL.startswith("https://")
-ALLOWED_HOSTS = sorted({str(urlsplit(PUBLIC_URL).hostname), "localhost", "127.0.0.1", "[::1]"})
-CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+# Where the operator's console answers; where it is another host than the public one, it answers nowhere else.
+OPERATOR_URL = env.web_address("BEFFROI_OPERATOR_URL", PUBLIC_URL)
+_hosts = {str(urlsplit(url).hostname) for url in (PUBLIC_URL, OPERATOR_URL)}
+ALLOWED_HOSTS = sorted(_hosts | {"localhost", "127.0.0.1", "[::1]"})
+CSRF_TRUSTED_ORIGINS = sorted({PUBLIC_URL, OPERATOR_URL})
 # Where the gateways listen, for the one page that calls them (Try it): this machine, unless Django runs on another.
 GATEWAY_URL = env.web_address("BEFFROI_GATEWAY_URL", env.own_address())
 TRUSTED_PROXIES = env.networks("BEFFROI_TRUSTED_PROXIES")
@@ -63,6 +66,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "console.operator_site.OperatorSite",
     "console.middleware.StaticFilesMiddleware",
     "csp.middleware.CSPMiddleware",
     "console.audit_door.AuditDoor",

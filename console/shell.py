@@ -8,10 +8,11 @@ from django.urls import reverse
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from console.pages import frame_caller_of, some_tenants_of
+from console.operator_site import PREFIX, is_operators
+from console.pages import frame_caller_of, permissions_of, some_tenants_of
 from identity.access import Caller
 from identity.models import Tenant
-from identity.permissions import Permission
+from identity.permissions import OperatorPermission, Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,17 @@ class Destination:
     label: Promise
     icon: str
     permission: Permission
+    section: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorDestination:
+    """The same in the operator's console. `section`: the address's word after `/operator/`."""
+
+    name: str
+    label: Promise
+    icon: str
+    permission: OperatorPermission
     section: str
 
 
@@ -55,9 +67,19 @@ GROUPS = (
 )
 
 
+OPERATOR_GROUPS = (
+    (OperatorDestination("operator-overview", _("Overview"), "home", OperatorPermission.PLATFORM_READ, ""),),
+    (
+        OperatorDestination(
+            "operator-support", _("Support sessions"), "people", OperatorPermission.SUPPORT_OPEN, "support"
+        ),
+    ),
+)
+
+
 def navigation(caller: Caller, path: str) -> list[list[Link]]:
     """The groups of links that the caller may follow; the one whose section `path` is in is marked."""
-    root = f"/t/{caller.tenant.slug}/"
+    root = reverse("overview", kwargs={"slug": caller.tenant.slug})
     here = path.removeprefix(root).partition("/")[0] if path.startswith(root) else None
     groups = []
     for group in GROUPS:
@@ -70,6 +92,20 @@ def navigation(caller: Caller, path: str) -> list[list[Link]]:
     return [links for links in groups if links]
 
 
+def operator_navigation(permissions: frozenset[OperatorPermission], path: str) -> list[list[Link]]:
+    """As `navigation`, for who runs the platform."""
+    here = path.removeprefix(PREFIX).partition("/")[0]
+    groups = [
+        [
+            Link(one.label, one.icon, reverse(one.name), one.section == here)
+            for one in group
+            if one.permission in permissions
+        ]
+        for group in OPERATOR_GROUPS
+    ]
+    return [links for links in groups if links]
+
+
 def context(request: HttpRequest) -> dict[str, object]:
     """Django's context processor of the frame."""
     # Never the request's session where nobody asked for it: a page for everybody varies by no cookie.
@@ -77,12 +113,20 @@ def context(request: HttpRequest) -> dict[str, object]:
     values: dict[str, object] = {
         "caller": caller,
         "may": {permission.name: True for permission in caller.permissions} if caller else {},
-        "navigation": navigation(caller, request.path) if caller else [],
+        "navigation": SimpleLazyObject(lambda: _navigation(request, caller)),
+        "is_operators": is_operators(request),
+        "may_operate": SimpleLazyObject(lambda: {permission.name: True for permission in permissions_of(request)}),
         "support_contact": settings.SUPPORT_CONTACT,
         "switcher": SimpleLazyObject(lambda: _tenants_to_switch_to(request)),
         "theme": getattr(request.user, "theme", "system") if hasattr(request, "user") else "system",
     }
     return values
+
+
+def _navigation(request: HttpRequest, caller: Caller | None) -> list[list[Link]]:
+    if caller is not None:
+        return navigation(caller, request.path)
+    return operator_navigation(permissions_of(request), request.path) if is_operators(request) else []
 
 
 def _tenants_to_switch_to(request: HttpRequest) -> list[Tenant]:

@@ -29,6 +29,4 @@ urlpatterns: list[URLPattern] = [
     path(f"{_MEMBERS}/<uuid:pseudonym>/change", members.member_change, name="member-change"),
     path(f"{_MEMBERS}/<uuid:pseudonym>/remove", members.member_remove, name="member-remove"),
     path(f"{_MEMBERS}/<uuid:pseudonym>/unlink", members.member_unlink, name="member-unlink"),
-    path("support", support.support, name="support"),
-    path("support/<int:support_id>/end", support.support_leave, name="support-leave"),
 ]

@@ -1,8 +1,7 @@
-"""Addresses of signing in and out."""
+"""Addresses of a tenant's own way in, and of its settings."""
 
 from django.urls import URLPattern, path
 
-from console.sign_in.break_glass import break_glass
 from console.sign_in.no_membership import no_membership
 from console.sign_in.settings_views import (
     activate_provider,
@@ -17,22 +16,13 @@ from console.sign_in.settings_views import (
     try_provider,
     withdraw_provider,
 )
-from console.sign_in.sign_out import SignOutView, back_channel, signed_out
-from console.sign_in.views import CallbackView, SignInWithView, sign_in_page, tenant_sign_in
-from console.views.session import sign_in, sign_in_refused
+from console.sign_in.views import tenant_sign_in
 
 _SETTINGS = "t/<slug:slug>/settings/sign-in"
 
 urlpatterns: list[URLPattern] = [
-    path("sign-in", sign_in_page, name="sign-in"),
-    path("sign-in/refused", sign_in_refused, name="sign-in-refused"),
-    path("sign-in/<str:secret>", sign_in, name="sign-in-link"),
-    path("sign-in/with/<str:handle>", SignInWithView.as_view(), name="sign-in-with"),
     path("t/<slug:slug>/sign-in", tenant_sign_in, name="tenant-sign-in"),
-    path("oidc/<str:handle>/callback", CallbackView.as_view(), name="oidc-callback"),
-    path("oidc/<str:handle>/logout", back_channel, name="oidc-back-channel"),
     path("no-access", no_membership, name="no-membership"),
-    path("break-glass", break_glass, name="break-glass"),
     path(_SETTINGS, sign_in_settings, name="settings-sign-in"),
     path(f"{_SETTINGS}/provider", edit_provider, name="settings-sign-in-edit"),
     path(f"{_SETTINGS}/test", test_provider, name="settings-sign-in-test"),
@@ -44,6 +34,4 @@ urlpatterns: list[URLPattern] = [
     path(f"{_SETTINGS}/groups/<int:rule_id>/remove", remove_group_rule, name="group-rule-remove"),
     path(f"{_SETTINGS}/tokens", make_scim_token, name="scim-token-make"),
     path(f"{_SETTINGS}/tokens/<int:token_id>/revoke", revoke_scim_token, name="scim-token-revoke"),
-    path("sign-out", SignOutView.as_view(), name="sign-out"),
-    path("signed-out", signed_out, name="signed-out"),
 ]

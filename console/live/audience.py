@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from billing.usage import Reader, reader_of_member
+from console.operator_site import COOKIE as OPERATORS_COOKIE
+from console.operator_site import answers_on
 from console.sign_in.sessions import person_of
 from identity import access
 from identity.errors import IdentityError
@@ -35,10 +37,10 @@ NO_MEMBER = Refused(4404)
 TOO_MANY = Refused(4429)
 
 
-def audience(session_key: str, slug: str) -> Audience | Refused:
+def audience(session_key: str, slug: str, *, of_operators: bool = False) -> Audience | Refused:
     """Who holds that session, as a member of the tenant: read anew each time, as nothing else would notice an end."""
     person = person_of(import_module(settings.SESSION_ENGINE).SessionStore(session_key))
-    if person is None:
+    if person is None or person.is_operator != of_operators:
         return SIGNED_OUT
     try:
         caller = access.caller_for_person(person, slug)
@@ -47,14 +49,14 @@ def audience(session_key: str, slug: str) -> Audience | Refused:
         return NO_MEMBER
 
 
-def session_key_of(headers: list[tuple[bytes, bytes]]) -> str:
+def session_key_of(headers: list[tuple[bytes, bytes]], *, of_operators: bool = False) -> str:
     """The session's key among a handshake's cookies; "" without one."""
     cookies: SimpleCookie = SimpleCookie()
     try:
         cookies.load("; ".join(value.decode("latin-1") for name, value in headers if name == b"cookie"))
     except CookieError:
         return ""
-    found = cookies.get(settings.SESSION_COOKIE_NAME)
+    found = cookies.get(OPERATORS_COOKIE if of_operators else settings.SESSION_COOKIE_NAME)
     return found.value if found else ""
 
 
@@ -69,6 +71,12 @@ def is_own_origin(headers: list[tuple[bytes, bytes]]) -> bool:
     if origin.scheme not in ("http", "https") or not origin.netloc:
         return False
     host = given.get(b"host", b"").decode("latin-1")
-    ours = urlsplit(settings.PUBLIC_URL)
+    ours = {urlsplit(url)[:2] for url in (settings.PUBLIC_URL, settings.OPERATOR_URL)}
     is_asked = origin.netloc == host and origin.hostname in settings.ALLOWED_HOSTS
-    return is_asked or (origin.scheme, origin.netloc) == (ours.scheme, ours.netloc)
+    return is_asked or (origin.scheme, origin.netloc) in ours
+
+
+def is_served_here(headers: list[tuple[bytes, bytes]], path: str) -> bool:
+    """Whether the path may be asked for at this host: the operator's console may have one of its own."""
+    given: dict[bytes, Any] = dict(headers)
+    return answers_on(given.get(b"host", b"").decode("latin-1"), path)

@@ -13,4 +13,10 @@ async def nowhere(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "websocket.close", "code": 1000})
 
 
-sockets = URLRouter([path("live/t/<slug:slug>", LiveSocket.as_asgi()), re_path("", nowhere)])  # type: ignore[arg-type]
+sockets = URLRouter(
+    [
+        path("live/t/<slug:slug>", LiveSocket.as_asgi()),
+        path("operator/live/t/<slug:slug>", LiveSocket.as_asgi()),
+        re_path("", nowhere),  # type: ignore[arg-type]
+    ]
+)

@@ -7,8 +7,18 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error
 
 from console.live.access_news import AccessNews
-from console.live.audience import SIGNED_OUT, TOO_MANY, Audience, Refused, audience, is_own_origin, session_key_of
+from console.live.audience import (
+    SIGNED_OUT,
+    TOO_MANY,
+    Audience,
+    Refused,
+    audience,
+    is_own_origin,
+    is_served_here,
+    session_key_of,
+)
 from console.live.watch import Watcher
+from console.operator_site import PREFIX
 
 # Windows of one person in this process; the next one is refused and asks every 15 s instead.
 SOCKETS_A_PERSON_MAX = 8
@@ -29,7 +39,7 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def connect(self) -> None:
         """Accept, so that the browser learns the code of a refusal; then watch or close."""
-        if not is_own_origin(self.scope["headers"]):
+        if not is_own_origin(self.scope["headers"]) or not is_served_here(self.scope["headers"], self.scope["path"]):
             await self.close()  # 403: it is no page of ours, and is told nothing
             return
         found = await self._ask()
@@ -56,9 +66,10 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.send(text_data="new")
 
     async def _ask(self) -> Audience | Refused:
-        key = session_key_of(self.scope["headers"])
+        of_operators = self.scope["path"].startswith(PREFIX)
+        key = session_key_of(self.scope["headers"], of_operators=of_operators)
         slug: str = self.scope["url_route"]["kwargs"]["slug"]
-        return await database_sync_to_async(audience)(key, slug) if key else SIGNED_OUT
+        return await database_sync_to_async(audience)(key, slug, of_operators=of_operators) if key else SIGNED_OUT
 
     async def _check_often(self) -> None:
         while self._audience is not None:

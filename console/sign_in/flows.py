@@ -18,6 +18,7 @@ from django.utils.crypto import get_random_string
 from django.utils.http import url_has_allowed_host_and_scheme
 from mozilla_django_oidc.utils import generate_code_challenge
 
+from console.operator_site import URLS, console_url
 from console.sign_in.sessions import STATES
 from identity.models import IdentityProvider, ProviderVersion
 from identity.oidc_discovery import discover
@@ -93,7 +94,10 @@ def take(session: SessionBase, state: str) -> Flow | None:
 
 def redirect_uri(provider: IdentityProvider) -> str:
     """Where this provider sends browsers back to: an address of its own, so that no other can pose as it."""
-    return f"{settings.PUBLIC_URL}{reverse('oidc-callback', kwargs={'handle': provider.handle})}"
+    of_operators = provider.audience == IdentityProvider.Audience.OPERATORS
+    urls = URLS if of_operators else settings.ROOT_URLCONF
+    path = reverse("oidc-callback", urlconf=urls, kwargs={"handle": provider.handle})
+    return f"{console_url(of_operators=of_operators)}{path}"
 
 
 def safe_path(text: str) -> str:

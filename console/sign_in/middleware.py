@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from mozilla_django_oidc.middleware import SessionRefresh
 
+from console.operator_site import page_path
 from console.sign_in.flows import Purpose, start
 from console.sign_in.sessions import current_sign_in
 from identity.models import Person, SignIn
@@ -47,7 +48,7 @@ class SilentCheckMiddleware(SessionRefresh):  # type: ignore[misc]
         """Whether a person opens a page with it."""
         return (
             request.method == "GET"
-            and not request.path.startswith(_SPARED)
+            and not page_path(request.path).startswith(_SPARED)
             and "HX-Request" not in request.headers
             and "Upgrade" not in request.headers
             and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"

@@ -8,6 +8,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.utils import timezone
 
+from console.operator_site import is_operators
 from identity import sign_ins
 from identity.claims import Claims
 from identity.client_address import client_address
@@ -67,11 +68,15 @@ def person_of(session: SessionBase) -> Person | None:
 
 
 def current_sign_in(request: HttpRequest) -> SignIn | None:
-    """The sign-in that this request came with, looked up once."""
+    """The sign-in that this request came with, looked up once: in the operator's console an operator's only, elsewhere
+    nobody's who is one.
+    """
     if not hasattr(request, "sign_in"):
-        request.sign_in = sign_in_of(request.session)  # type: ignore[attr-defined]
-    found: SignIn | None = request.sign_in  # type: ignore[attr-defined]
-    return found
+        found = sign_in_of(request.session)
+        belongs = found is not None and found.person.is_operator == is_operators(request)
+        request.sign_in = found if belongs else None  # type: ignore[attr-defined]
+    current: SignIn | None = request.sign_in  # type: ignore[attr-defined]
+    return current
 
 
 def client_of(request: HttpRequest) -> sign_ins.Client:

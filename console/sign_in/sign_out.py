@@ -5,7 +5,6 @@
 import logging
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
@@ -16,10 +15,11 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 from mozilla_django_oidc.views import OIDCLogoutView
 
+from console.operator_site import console_url
 from console.sign_in.sessions import ID_TOKEN, current_sign_in
 from identity import providers, sign_ins
 from identity.id_tokens import TokenRefused, verify_logout_token
-from identity.models import SignIn
+from identity.models import IdentityProvider, SignIn
 from identity.oidc_discovery import ProviderTrouble, discover
 
 logger = logging.getLogger("beffroi.sign_in")
@@ -87,9 +87,10 @@ def _sign_out_address(sign_in: SignIn | None, id_token: str) -> str:
         return ""
     if not endpoint or version is None:
         return ""
+    of_operators = version.provider.audience == IdentityProvider.Audience.OPERATORS
     asked = {
         "id_token_hint": id_token,
         "client_id": version.client_id,
-        "post_logout_redirect_uri": f"{settings.PUBLIC_URL}{resolve_url('signed-out')}",
+        "post_logout_redirect_uri": f"{console_url(of_operators=of_operators)}{resolve_url('signed-out')}",
     }
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"

@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
+from console.operator_site import is_operators
 from console.sign_in import answers
 from console.sign_in.backend import ProviderBackend
 from console.sign_in.flows import Flow, Purpose, safe_path, start, take
@@ -21,7 +22,7 @@ from console.sign_in.sessions import ASKED_TENANT, ID_TOKEN, TRIAL, current_sign
 from identity import providers, sign_ins
 from identity.errors import Conflict, NotFound, SignInRefused
 from identity.id_tokens import TokenRefused
-from identity.models import Person, ProviderVersion, SignIn
+from identity.models import IdentityProvider, Person, ProviderVersion, SignIn
 from identity.oidc_client import CodeRefused
 from identity.oidc_discovery import ProviderAway, ProviderTrouble
 from identity.tenants import is_tenant
@@ -38,8 +39,10 @@ _NOT_NOW = frozenset({"temporarily_unavailable", "server_error"})
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in_page(request: HttpRequest) -> HttpResponse:
-    """Asks for the e-mail address, which says through which provider; offers the shared one and the operators'."""
-    after = safe_path(request.POST.get("next") or request.GET.get("next") or "/")
+    """Asks for the e-mail address, which says through which provider; offers the shared one. Not to operators."""
+    after = safe_path(request.POST.get("next") or request.GET.get("next") or resolve_url("front"))
+    if is_operators(request):
+        return _operators_page(request, after)
     if request.method == "POST":
         email = request.POST.get("email", "").strip()[:254]
         version = providers.version_for_email(email)
@@ -50,7 +53,6 @@ def sign_in_page(request: HttpRequest) -> HttpResponse:
         "next": after,
         "query": f"?{urlencode({'next': after})}" if after != "/" else "",
         "shared": shared,
-        "operators": providers.operators_version(),
         "any_provider": shared is not None or providers.has_tenants_provider(),
         "unknown": request.method == "POST",
     }
@@ -80,10 +82,10 @@ class SignInWithView(OIDCAuthenticationRequestView):  # type: ignore[misc]
     def get(self, request: HttpRequest, handle: str) -> HttpResponse:
         """A redirect with state, nonce and PKCE challenge."""
         version = providers.version_by_handle(handle)
-        if version is None:
+        if version is None or not _leads_here(request, version):
             return redirect("sign-in")
         try:
-            after = request.GET.get("next", "/")
+            after = request.GET.get("next", resolve_url("front"))
             return HttpResponseRedirect(start(request, version, purpose=Purpose.SIGN_IN, next_path=after))
         except ProviderTrouble as trouble:
             return _trouble(request, trouble)
@@ -102,6 +104,8 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
             version = providers.version_by_id(flow.version_id)
         except NotFound:
             return answers.broken_off(request, "version")
+        if not _leads_here(request, version):
+            return answers.broken_off(request, "another_console")
         if version.provider.handle != handle or request.GET.get("iss", version.issuer) != version.issuer:
             return answers.broken_off(request, "another_provider")  # RFC 9207
         if "code" not in request.GET:
@@ -114,6 +118,17 @@ class CallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]
             return answers.broken_off(request, error.code[:40])
         except ProviderTrouble as trouble:
             return _trouble(request, trouble)
+
+
+def _operators_page(request: HttpRequest, after: str) -> HttpResponse:
+    """Operators come in through their own provider, or by breaking the glass."""
+    shown = {"next": after, "query": f"?{urlencode({'next': after})}", "operators": providers.operators_version()}
+    return render(request, "console/operator/sign_in.html", shown)
+
+
+def _leads_here(request: HttpRequest, version: ProviderVersion) -> bool:
+    """Whether the provider is one of this console's: the operators' vouches for nobody elsewhere, and the reverse."""
+    return (version.provider.audience == IdentityProvider.Audience.OPERATORS) == is_operators(request)
 
 
 def _onwards(request: HttpRequest, version: ProviderVersion, after: str, email: str) -> HttpResponse:

@@ -11,8 +11,7 @@ from console.snippets import chat_snippets
 from gateway.pools.models import Replica
 from identity.access import Caller, tenants_of
 from identity.models import Person
-from identity.operators import permissions_for_operator
-from identity.permissions import OperatorPermission, Permission
+from identity.permissions import Permission
 from models_catalog.models import LanguageModel
 
 _FOUND_MAX = 100
@@ -26,9 +25,7 @@ def front(request: HttpRequest, person: Person) -> HttpResponse:
     last = request.COOKIES.get(LAST_TENANT)
     if slugs:
         return redirect("overview", slug=last if last in slugs else slugs[0])
-    if OperatorPermission.SUPPORT_OPEN in permissions_for_operator(person):
-        return redirect("support")
-    return redirect("welcome" if person.is_operator else "no-membership")
+    return redirect("no-membership")
 
 
 @require_GET

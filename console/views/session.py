@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from console.operator_site import is_operators
 from console.sign_in.sessions import open_session
 from identity.client_address import parse_address
 from identity.models import Person, SignIn
@@ -23,7 +24,7 @@ def sign_in(request: HttpRequest, secret: str) -> HttpResponse:
     Always a redirect: neither the address bar nor a log of errors keeps the secret.
     """
     person = redeem(secret, now=timezone.now()) if _is_from_this_machine(request) else None
-    if person is not None:
+    if person is not None and person.is_operator == is_operators(request):
         open_session(request, person, SignIn.Door.LINK)
         return redirect("front")
     if isinstance(request.user, Person):

@@ -1,4 +1,4 @@
-"""Support sessions, from both sides: an operator opens and leaves one, an owner adds to it or ends it."""
+"""Support sessions, from the organisation's side: an owner adds to one or ends it."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -7,50 +7,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.member_forms import GrantForm, SupportForm
-from console.pages import person_page, tenant_page
+from console.member_forms import GrantForm
+from console.pages import tenant_page
 from console.refusals import show_at_form
 from console.role_words import WHAT_SUPPORT_MAY_GET
 from identity import support_sessions
 from identity.access import Caller
-from identity.errors import Conflict, Invalid, NotFound
-from identity.models import Person
-from identity.operators import permissions_for_operator
-from identity.permissions import OperatorPermission, Permission
-
-_TENANTS_SHOWN = 50
-_SESSIONS_SHOWN = 20
-
-
-@require_http_methods(["GET", "POST"])
-@person_page
-def support(request: HttpRequest, person: Person) -> HttpResponse:
-    """An operator's way into an organisation: which, why, for how long."""
-    if OperatorPermission.SUPPORT_OPEN not in permissions_for_operator(person):
-        return redirect("front")
-    form = SupportForm(request.POST or None, initial={"slug": request.GET.get("organisation", "")[:63]})
-    if request.method == "POST" and form.is_valid():
-        try:
-            session = support_sessions.open_session(
-                operator=person,
-                slug=form.cleaned_data["slug"],
-                reason=form.cleaned_data["reason"],
-                duration=form.duration,
-            )
-        except (Invalid, Conflict) as error:
-            show_at_form(form, error)
-        else:
-            return redirect("overview", slug=session.tenant.slug)
-    return _support_page(request, person, form)
-
-
-@require_POST
-@person_page
-def support_leave(request: HttpRequest, person: Person, support_id: int) -> HttpResponse:
-    """An operator is done."""
-    support_sessions.leave_session(operator=person, session_id=support_id)
-    messages.success(request, _("The support session is over."))
-    return redirect("support")
+from identity.errors import Conflict, NotFound
+from identity.permissions import Permission
 
 
 @require_POST
@@ -91,23 +55,3 @@ def support_grant(request: HttpRequest, caller: Caller, support_id: int) -> Http
         "granted": [words[Permission(value)] for value in session.granted if value in set(words)],
     }
     return render(request, "console/support/grant.html", shown)
-
-
-def _support_page(request: HttpRequest, person: Person, form: SupportForm) -> HttpResponse:
-    text = request.GET.get("q", "")[:200].strip()
-    tenants = support_sessions.tenants_to_support(person)
-    if text:
-        tenants = tenants.filter(name__icontains=text)
-    now = timezone.now()
-    mine = [(one, support_sessions.is_live(one, now)) for one in support_sessions.sessions_of(person)[:_SESSIONS_SHOWN]]
-    chosen = request.POST.get("slug") or request.GET.get("organisation", "")
-    shown = {
-        "text": text,
-        "tenants": list(tenants[:_TENANTS_SHOWN]),
-        "chosen": support_sessions.tenants_to_support(person).filter(slug=chosen).first() if chosen else None,
-        "form": form,
-        "live": [session for session, live in mine if live],
-        "past": [session for session, live in mine if not live],
-        "most": _TENANTS_SHOWN,
-    }
-    return render(request, "console/support/support.html", shown)

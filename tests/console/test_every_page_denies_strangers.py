@@ -12,7 +12,7 @@ from identity.access import Caller, caller_for_person
 from identity.errors import NotFound
 from identity.members import add_member
 from identity.models import OperatorRole, Person, Role
-from identity.permissions import ROLE_PERMISSIONS, TENANT_WIDE, Permission
+from identity.permissions import OPERATOR_PERMISSIONS, ROLE_PERMISSIONS, TENANT_WIDE, Permission
 from identity.projects import create_project
 from tests.support.console import signed_in
 from tests.support.console_world import ConsoleWorld, Route, console_routes, make_console_world
@@ -20,6 +20,7 @@ from tests.support.people import TESTS, make_operator, make_person
 
 ROUTES = console_routes()
 OF_TENANT = [route for route in ROUTES if route.is_of_tenant]
+OF_OPERATORS = [route for route in ROUTES if route.is_of_operators]
 OF_PERSON = [route for route in ROUTES if hasattr(route.view, "is_of_person")]
 # Where people come in, and what sees to its own callers: the way in, and what a provider calls.
 OPEN = {
@@ -36,6 +37,7 @@ class Doors:
     world: ConsoleWorld
     members: dict[Role, Client]
     confined: Client
+    operators: dict[OperatorRole, Client]
     strangers: dict[str, Client]
 
     def ask(self, client: Client, method: str, route: Route, slug: str = "") -> Any:
@@ -65,6 +67,7 @@ def doors(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
             world,
             {role: signed_in(person) for role, person in people.items()},
             signed_in(confined),
+            {role: signed_in(make_operator(role)) for role in OperatorRole},
             {who: signed_in(person) for who, person in strangers.items()},
         )
 
@@ -76,7 +79,7 @@ def permission_of(route: Route) -> Permission:
 
 
 def test_I6_every_address_asks_who_it_is() -> None:
-    known = {route.name for route in OF_TENANT + OF_PERSON}
+    known = {route.name for route in OF_TENANT + OF_PERSON + OF_OPERATORS}
     unguarded = {route.name for route in ROUTES} - known
     assert unguarded == OPEN
     assert len(OF_TENANT) > 40
@@ -98,6 +101,9 @@ def test_I6_a_stranger_gets_the_answer_of_a_tenant_that_is_not_there(doors: Door
     ]
     assert 404 in nowhere
     for who, client in doors.strangers.items():
+        if who == "operator without a support session":  # no session of theirs opens anything here: to the sign-in
+            assert {doors.ask(client, method, route).status_code for method in METHODS} <= {302, 405}
+            continue
         assert [doors.ask(client, method, route).status_code for method in METHODS] == nowhere, who
 
 
@@ -137,14 +143,29 @@ def test_I6_an_administrator_of_some_projects_finds_nothing_of_the_others(doors:
             assert doors.ask(doors.confined, method, route).status_code in (404, 405), (route.name, method)
 
 
-@pytest.mark.parametrize("route", OF_TENANT + OF_PERSON, ids=lambda route: route.name)
+@pytest.mark.parametrize("route", OF_OPERATORS, ids=lambda route: route.name)
+def test_I6_a_page_of_the_operator_is_for_operators_whose_role_may(doors: Doors, route: Route) -> None:
+    assert doors.world.address(route).startswith("/operator/")
+    for role, client in doors.operators.items():
+        if route.view.operator_permission in OPERATOR_PERMISSIONS[role]:  # type: ignore[attr-defined]
+            assert doors.ask(client, "GET", route).status_code in (200, 302, 405), role
+        else:
+            statuses = {doors.ask(client, method, route).status_code for method in METHODS}
+            assert 403 in statuses <= {403, 405}, role
+    for nobody in (*doors.members.values(), *doors.strangers.values()):
+        if nobody is not doors.strangers["operator without a support session"]:
+            assert {doors.ask(nobody, method, route).status_code for method in METHODS} <= {302, 405}
+
+
+@pytest.mark.parametrize("route", OF_TENANT + OF_PERSON + OF_OPERATORS, ids=lambda route: route.name)
 def test_I6_who_is_not_signed_in_is_sent_to_sign_in(doors: Doors, route: Route) -> None:
     nobody = signed_in(None)
     for method in METHODS:
         answer = doors.ask(nobody, method, route)
         assert answer.status_code in (302, 405), method
         if answer.status_code == 302:
-            assert answer["Location"].startswith("/sign-in"), method
+            way_in = "/operator/sign-in" if route.is_of_operators else "/sign-in"
+            assert answer["Location"].startswith(way_in), method
 
 
 @pytest.mark.usefixtures("database")

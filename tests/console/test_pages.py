@@ -12,7 +12,11 @@ from tests.support.console import page, signed_in
 from tests.support.console_world import ConsoleWorld, Route, console_routes, make_console_world
 
 QUERIES_MAX = 10
-PAGES = [route for route in console_routes() if route.is_of_tenant or hasattr(route.view, "is_of_person")]
+PAGES = [
+    route
+    for route in console_routes()
+    if route.is_of_tenant or route.is_of_operators or hasattr(route.view, "is_of_person")
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +33,17 @@ def browser(world: ConsoleWorld) -> Iterator[Browser]:
 
 def is_shown(world: ConsoleWorld, route: Route) -> bool:
     """Whether GET answers with a page: some only take posts, some lead elsewhere, some are files."""
-    response = signed_in(world.cast.alice).get(world.address(route))
+    response = signed_in(world.reader(route)).get(world.address(route))
     return response.status_code == 200 and response["Content-Type"].startswith("text/html")
 
 
 @pytest.mark.parametrize("route", PAGES, ids=lambda route: route.name)
 def test_a_page_is_sound_and_takes_few_queries(world: ConsoleWorld, route: Route) -> None:
-    alice = signed_in(world.cast.alice)
+    reader = signed_in(world.reader(route))
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        response = alice.get(world.address(route))
+        response = reader.get(world.address(route))
     assert response.status_code in (200, 302, 405), response.status_code
     if response.status_code == 200 and response["Content-Type"].startswith("text/html"):
         page(response)
@@ -55,7 +59,7 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_its_screen(
 ) -> None:
     if not is_shown(world, route):
         pytest.skip("not a page")
-    with browser.window(world.cast.alice, width=WIDE, theme="light") as window:
+    with browser.window(world.reader(route), width=WIDE, theme="light") as window:
         window.open(world.address(route))
         assert window.offences() == []
         window.page.emulate_media(color_scheme="dark")

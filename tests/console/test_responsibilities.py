@@ -3,6 +3,7 @@
 import pytest
 from django.urls import get_resolver, reverse
 
+from console.operator_site import URLS
 from console.responsibilities import ACTIVITIES, PAGE_NAMES, Activity, Side
 from identity.errors import Conflict, Invalid
 from identity.models import AuditEvent, OperatorRole, Role
@@ -74,7 +75,7 @@ def test_the_page_names_the_readers_organisation_and_leads_where_they_may_act() 
     bobs = page(signed_in(cast.bob).get(reverse("who-does-what"))).split("<main", 1)[1]
     assert reverse("members", kwargs={"slug": cast.tenant.slug}) not in bobs
     assert reverse("keys", kwargs={"slug": cast.tenant.slug}) in bobs
-    page(signed_in(make_operator()).get(reverse("who-does-what")))
+    page(signed_in(make_operator()).get(reverse("who-does-what", urlconf=URLS)))
 
 
 @pytest.mark.usefixtures("database")

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from identity.models import Person
-from tests.support.console import session_of
+from tests.support.console import cookie_of, session_of
 
 # Playwright's loop runs in our thread: Django would take the tests' own queries for ones that block a server's loop.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
@@ -81,7 +81,7 @@ class Browser:
             viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce", **options
         )
         if person is not None:
-            context.add_cookies([{"name": "sessionid", "value": session_of(person), "url": self.address}])
+            context.add_cookies([{"name": cookie_of(person), "value": session_of(person), "url": self.address}])
         window = Window(context.new_page(), self.address)
         _listen(context, window.troubles)
         yield window

@@ -7,6 +7,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 from django.test import Client
 
+from console import operator_site
 from console.sign_in.sessions import open_session
 from identity.models import Person, SignIn
 
@@ -20,8 +21,13 @@ def signed_in(person: Person | None, *, enforce_csrf_checks: bool = False) -> Cl
         enforce_csrf_checks=enforce_csrf_checks,
     )
     if person is not None:
-        client.cookies["sessionid"] = session_of(person)
+        client.cookies[cookie_of(person)] = session_of(person)
     return client
+
+
+def cookie_of(person: Person) -> str:
+    """The name of the cookie that the person's console keeps the session in."""
+    return operator_site.COOKIE if person.is_operator else "sessionid"
 
 
 def session_of(person: Person) -> str:

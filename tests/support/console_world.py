@@ -10,7 +10,7 @@ from billing.budgets import set_budget
 from billing.limits import set_limit
 from identity.access_reviews import start_review
 from identity.invitations import invite
-from identity.models import AccessRequest, NoticeDelivery, Role
+from identity.models import AccessRequest, NoticeDelivery, Person, Role
 from identity.notices import notify
 from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
@@ -24,6 +24,11 @@ class ConsoleWorld:
 
     cast: Cast
     values: dict[str, object]
+    operator: Person
+
+    def reader(self, route: "Route") -> Person:
+        """Who may see a page: alice, or who runs the platform."""
+        return self.operator if route.is_of_operators else self.cast.alice
 
     def address(self, route: "Route") -> str:
         """The address of a page here. Fails where a part of it has no value yet: add one to `make_console_world`."""
@@ -46,6 +51,11 @@ class Route:
     def is_of_tenant(self) -> bool:
         """Whether it lies under `/t/<slug>/`."""
         return hasattr(self.view, "permission")
+
+    @property
+    def is_of_operators(self) -> bool:
+        """Whether it is a page of the operator's console."""
+        return hasattr(self.view, "operator_permission")
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -76,7 +86,7 @@ def make_console_world() -> ConsoleWorld:
         "sequence": 1,
         "kind": "csv",
     }
-    return ConsoleWorld(cast, values | _told(cast) | _of_people(cast))
+    return ConsoleWorld(cast, values | _told(cast) | _of_people(cast), make_operator())
 
 
 def _told(cast: Cast) -> dict[str, object]:

@@ -19,7 +19,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         made = make(actor=Actor.system("break_glass"), now=timezone.now())
         self.stdout.write("The break-glass administrator. These secrets are shown once: put them in a safe.\n\n")
-        self.stdout.write(f"  address    {settings.PUBLIC_URL}/break-glass\n")
+        self.stdout.write(f"  address    {settings.OPERATOR_URL}/operator/break-glass\n")
         self.stdout.write(f"  password   {made.password}\n")
         self.stdout.write(f"  code       {made.totp_secret}   (TOTP, 6 digits, 30 seconds)\n")
         self.stdout.write(f"  uri        {made.uri}\n\n")

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from console import env
 from console.demo import demo_models, seed_demo, sign_in_secrets
 from console.demo_past import has_past
+from console.operator_site import sign_in_link
 from identity.errors import NotFound
 
 
@@ -31,6 +32,9 @@ class Command(BaseCommand):
         given = [
             engine.partition("=")[0].strip() for engine in env.text("BEFFROI_ENGINES", "").split(",") if "=" in engine
         ]
-        links = {role: f"{base_url}/sign-in/{secret}" for role, secret in sign_in_secrets().items()}
+        links = {
+            role: sign_in_link(base_url, secret, of_operators=role == "operator")
+            for role, secret in sign_in_secrets().items()
+        }
         content = {"api_key": api_key, "login_urls": links, "models": demo_models(given), "has_past": has_past()}
         self.stdout.write(json.dumps(content))

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand
 
 from console.first_operator import set_up_secret
+from console.operator_site import sign_in_link
 
 
 class Command(BaseCommand):
@@ -18,5 +19,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, base_url: str, **options: object) -> None:
         secret = set_up_secret()
-        links = {"operator": f"{base_url}/sign-in/{secret}"} if secret else {}
+        links = {"operator": sign_in_link(base_url, secret, of_operators=True)} if secret else {}
         self.stdout.write(json.dumps({"api_key": "", "login_urls": links, "models": {}}))

@@ -6,10 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from console.operator_site import COOKIE
 from console.sign_in.sessions import person_of
 from identity import email_domains, oidc_discovery, providers
 from identity.models import IdentityProvider, Person, ProviderVersion
@@ -125,7 +127,8 @@ def comes_back(client: Client, door: Door, after: str = "/") -> Any:
 
 def who_is_in(client: Client) -> Person | None:
     """The person of the browser's session."""
-    return person_of(client.session)
+    theirs = client.cookies.get(COOKIE)
+    return person_of(SessionStore(theirs.value) if theirs else client.session)
 
 
 def new_member(cast: Cast, domain: str, name: str = "dora") -> Person:

@@ -254,15 +254,14 @@ class TestAway:
     def test_before_the_way_there(self, door: Door) -> None:
         door.provider.status = 503
         response = browser().get(f"/sign-in/with/{door.handle}")
-        shown = refused(response, 503)
-        assert "breaking the glass" in shown
+        refused(response, 503)
         assert response["Retry-After"]
 
     def test_on_the_way_back(self, door: Door) -> None:
         client = browser()
         back = path_of(door.provider.authorize(goes_to(client, f"/sign-in/with/{door.handle}")))
         door.provider.status = 500
-        assert "breaking the glass" in refused(client.get(back), 503)
+        assert "does not answer" in refused(client.get(back), 503)
         door.provider.status = 200
         refused(client.get(back))  # a state that came to nothing is used up as well
 

@@ -26,26 +26,26 @@ def made(database: None) -> Iterator[Credentials]:
 
 def test_password_and_code_break_the_glass(made: Credentials) -> None:
     client = browser()
-    page(client.get("/break-glass"))
-    wrong = client.post("/break-glass", {"password": made.password, "code": "000000"})
+    page(client.get("/operator/break-glass"))
+    wrong = client.post("/operator/break-glass", {"password": made.password, "code": "000000"})
     assert "wrong" in page(wrong, 403)
     assert who_is_in(client) is None
     code = pyotp.TOTP(made.totp_secret).now()
-    assert client.post("/break-glass", {"password": made.password, "code": code}).status_code == 302
+    assert client.post("/operator/break-glass", {"password": made.password, "code": code}).status_code == 302
     person = who_is_in(client)
     assert person
     assert person.is_operator
     assert SignIn.objects.filter(person=person).latest("id").door == SignIn.Door.BREAK_GLASS
     again = browser()
-    page(again.post("/break-glass", {"password": made.password, "code": code}), 403)
+    page(again.post("/operator/break-glass", {"password": made.password, "code": code}), 403)
 
 
 def test_after_too_many_tries_the_page_waits(made: Credentials) -> None:
     client = browser()
     for _ in range(break_glass.TRIES_OF_AN_ADDRESS_MAX):
-        page(client.post("/break-glass", {"password": "x", "code": "1"}), 403)
+        page(client.post("/operator/break-glass", {"password": "x", "code": "1"}), 403)
     code = pyotp.TOTP(made.totp_secret).now()
-    assert "15 minutes" in page(client.post("/break-glass", {"password": made.password, "code": code}), 429)
+    assert "15 minutes" in page(client.post("/operator/break-glass", {"password": made.password, "code": code}), 429)
 
 
 def test_the_command_prints_secrets_that_work(database: None) -> None:

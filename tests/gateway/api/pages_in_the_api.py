@@ -41,6 +41,7 @@ PAGES: dict[str, Told] = {
     "oidc-back-channel": Why.SESSION,
     "no-membership": Why.SESSION,
     "break-glass": Why.SESSION,
+    "operator-overview": Why.NO_DATA,
     "sign-out": Why.SESSION,
     "signed-out": Why.SESSION,
     # one's own account
@@ -110,8 +111,8 @@ PAGES: dict[str, Told] = {
     "access-review-start": Why.IN_A_PERSONS_NAME,
     "access-review-decide": Why.IN_A_PERSONS_NAME,
     "access-review-sign": Why.IN_A_PERSONS_NAME,
-    "support": Why.OPERATORS_ACT,
-    "support-leave": Why.OPERATORS_ACT,
+    "operator-support": Why.OPERATORS_ACT,
+    "operator-support-leave": Why.OPERATORS_ACT,
     "support-grant": Why.OWNERS_WORD,
     "support-end": ("support_sessions_end",),
     # audit

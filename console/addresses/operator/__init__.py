@@ -1,0 +1,9 @@
+"""Every address of the operator's own pages, one module a noun; all below `/operator/`, their names `operator-...`."""
+
+from django.urls import URLPattern, URLResolver, include, path
+
+_NOUNS = ("overview", "support")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include(f"console.addresses.operator.{noun}")) for noun in _NOUNS
+]
