@@ -73,6 +73,9 @@ OPERATOR_GROUPS = (
         OperatorDestination(
             "operator-support", _("Support sessions"), "people", OperatorPermission.SUPPORT_OPEN, "support"
         ),
+        OperatorDestination(
+            "operator-key-blocks", _("Blocked keys"), "key", OperatorPermission.KEY_BLOCK, "blocked-keys"
+        ),
     ),
 )
 

@@ -5,6 +5,7 @@ was stopped. The tenant is told, and finds it in its own audit chain. No operato
 """
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from identity import audit
@@ -32,6 +33,13 @@ def unblock_api_key(lookup: str, *, by: Person, reason: str) -> bool:
     """Let the key work again. False where it was not blocked. Raises as `block_api_key`."""
     reason = clean_name(reason, "reason", REASON_LENGTH_MAX)
     return _change(lookup, by, is_block=False, reason=reason)
+
+
+def blocked_keys(by: Person) -> QuerySet[ApiKey]:
+    """What is blocked on the platform, newest first: public id, organisation, reason. Raises `Forbidden`."""
+    require_operator(by, OperatorPermission.KEY_BLOCK)
+    blocked = ApiKey.objects.exclude(blocked_at=None).select_related("tenant").order_by("-blocked_at")
+    return blocked.only("lookup", "blocked_at", "blocked_reason", "tenant__name")
 
 
 def _change(lookup: str, by: Person, *, is_block: bool, reason: str) -> bool:

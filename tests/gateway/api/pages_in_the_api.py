@@ -111,6 +111,7 @@ PAGES: dict[str, Told] = {
     "access-review-start": Why.IN_A_PERSONS_NAME,
     "access-review-decide": Why.IN_A_PERSONS_NAME,
     "access-review-sign": Why.IN_A_PERSONS_NAME,
+    "operator-key-blocks": Why.OPERATORS_ACT,
     "operator-support": Why.OPERATORS_ACT,
     "operator-support-leave": Why.OPERATORS_ACT,
     "support-grant": Why.OWNERS_WORD,
