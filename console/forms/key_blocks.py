@@ -28,8 +28,9 @@ class KeyBlockForm(forms.Form):
         text = str(self.cleaned_data["lookup"]).strip()
         parsed = parse_key(text)
         lookup = parsed.lookup if parsed else text.removeprefix(PREFIX).partition("_")[0]
-        self.data = self.data.copy()
-        self.data["lookup"] = lookup  # what is shown again has no secret in it
+        self.data = {name: self.data.get(name, "") for name in self.fields} | {
+            "lookup": lookup
+        }  # shown again: no secret
         if not is_lookup(lookup):
             raise forms.ValidationError(_("This is not the public id of a key."))
         return lookup
