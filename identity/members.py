@@ -141,7 +141,8 @@ def name_of(caller: Caller) -> str:
     """What to call whoever did it, in a notice."""
     if caller.person is not None:
         return str(caller.person)
-    return caller.key.name if caller.key else caller.actor.name
+    known_as = caller.actor.known_as.content if caller.actor.known_as else {}
+    return str(known_as.get("name") or caller.actor.name)
 
 
 def described(role: Role, projects: Sequence[Project] | None) -> dict[str, Any]:

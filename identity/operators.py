@@ -10,9 +10,15 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from identity import audit
+from identity.access import Caller
 from identity.errors import Conflict, Forbidden
-from identity.models import Membership, OperatorAppointment, OperatorKey, OperatorRole, Person
-from identity.permissions import OperatorPermission, permissions_of_operator, permissions_of_operator_scopes
+from identity.models import Membership, OperatorAppointment, OperatorKey, OperatorRole, Person, Role, Tenant
+from identity.permissions import (
+    OperatorPermission,
+    Permission,
+    permissions_of_operator,
+    permissions_of_operator_scopes,
+)
 from identity.scopes import OperatorScope
 
 
@@ -64,6 +70,19 @@ def operator_for_key(key: OperatorKey) -> Operator:
     """The operator behind a key that `operator_keys.authenticate` let in."""
     permissions = permissions_of_operator_scopes(scopes_of_operator_key(key))
     return Operator(audit.Actor.operator_key(key), permissions, key=key)
+
+
+def setting_up(tenant: Tenant, operator: Operator) -> Caller:
+    """The operator as who sets a tenant up, with an owner's permissions: for the operator's own verbs that call a
+    tenant's (a first owner is invited), never for a door.
+    """
+    return Caller(
+        tenant=tenant,
+        actor=operator.actor,
+        permissions=frozenset(Permission),
+        person=operator.person,
+        role=Role.OWNER,
+    )
 
 
 def scopes_of_operator_key(key: OperatorKey) -> frozenset[OperatorScope]:

@@ -23,6 +23,7 @@ from identity.models import ApiKey, AuditEvent
 from identity.projects import archive_project
 from identity.scopes import Scope
 from identity.tenants import reactivate_tenant, suspend_tenant
+from tests.support.operators import RUNS
 from tests.support.people import (
     TESTS,
     as_member,
@@ -110,9 +111,9 @@ def test_a_key_expires_at_its_instant_and_not_before() -> None:
 def test_a_suspended_tenant_and_an_archived_project_close_the_door() -> None:
     tenant = make_tenant()
     key, text = make_key(tenant)
-    suspend_tenant(tenant, actor=TESTS, reason="unpaid")
+    suspend_tenant(tenant, by=RUNS, reason="unpaid")
     assert refusal(text) == Refusal.TENANT_SUSPENDED
-    reactivate_tenant(tenant, actor=TESTS, reason="paid")
+    reactivate_tenant(tenant, by=RUNS, reason="paid")
     assert authenticated(text) == key
     archive_project(key.project, actor=TESTS)
     assert refusal(text) == Refusal.PROJECT_ARCHIVED

@@ -11,6 +11,7 @@ from django.utils import timezone
 from identity import projects, tenants
 from identity.api_keys import revoke_api_key
 from identity.models import ApiKey, Membership, Person, Project, Role, SignInLink, Tenant
+from tests.support.operators import RUNS
 from tests.support.people import TESTS, default_project, make_key, make_person, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -68,7 +69,7 @@ def test_a_change_that_changes_nothing_raises_nothing() -> None:
 def test_a_changed_tenant_or_project_raises_the_tenants_version() -> None:
     tenant = make_tenant()
     versions = [tenant_version(tenant)]
-    tenants.suspend_tenant(tenant, actor=TESTS, reason="unpaid")
+    tenants.suspend_tenant(tenant, by=RUNS, reason="unpaid")
     versions.append(tenant_version(tenant))
     project = projects.create_project(tenant, "Second", actor=TESTS)
     versions.append(tenant_version(tenant))

@@ -8,6 +8,7 @@ from identity import projects, tenants
 from identity.audit import told, verify_chain
 from identity.errors import Conflict, Invalid
 from identity.models import AuditEvent, Project, Tenant
+from tests.support.operators import RUNS
 from tests.support.people import TESTS, default_project, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -66,11 +67,11 @@ def test_a_tenant_is_renamed_suspended_and_reactivated_and_the_chain_tells() -> 
     tenant = make_tenant("Before")
     tenants.rename_tenant(tenant, "After", actor=TESTS)
     tenants.rename_tenant(tenant, "After", actor=TESTS)
-    assert tenants.suspend_tenant(tenant, actor=TESTS, reason="unpaid")
-    assert not tenants.suspend_tenant(tenant, actor=TESTS, reason="unpaid")
+    assert tenants.suspend_tenant(tenant, by=RUNS, reason="unpaid")
+    assert not tenants.suspend_tenant(tenant, by=RUNS, reason="unpaid")
     assert tenant.status == "suspended"
-    assert tenants.reactivate_tenant(tenant, actor=TESTS, reason="paid")
-    assert not tenants.reactivate_tenant(tenant, actor=TESTS, reason="paid")
+    assert tenants.reactivate_tenant(tenant, by=RUNS, reason="paid")
+    assert not tenants.reactivate_tenant(tenant, by=RUNS, reason="paid")
     assert (tenant.status, tenant.name) == ("active", "After")
     assert actions_of(tenant) == ["tenant.created", "tenant.renamed", "tenant.suspended", "tenant.reactivated"]
     renamed = AuditEvent.objects.get(tenant=tenant, action="tenant.renamed")
@@ -80,7 +81,7 @@ def test_a_tenant_is_renamed_suspended_and_reactivated_and_the_chain_tells() -> 
 
 def test_suspending_needs_a_reason() -> None:
     with pytest.raises(Invalid, match="reason"):
-        tenants.suspend_tenant(make_tenant(), actor=TESTS, reason=" ")
+        tenants.suspend_tenant(make_tenant(), by=RUNS, reason=" ")
 
 
 def test_a_project_is_created_changed_and_archived_and_the_chain_tells() -> None:

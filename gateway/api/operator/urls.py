@@ -1,9 +1,41 @@
 """The addresses under /api/operator/, as `gateway/api/urls.py` takes them: each begins with `operator/`."""
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, register_converter
 
 from gateway.api.operator.own_key import OwnOperatorKeyView
+from gateway.api.operator.tenants import (
+    OperatedTenantsView,
+    OperatedTenantView,
+    ReactivateTenantView,
+    SuspendTenantView,
+    TenantImportsView,
+)
+from identity.tenants import EXTERNAL_ID
+
+
+class ExternalIdConverter:
+    """What the operator's systems call a tenant."""
+
+    regex = EXTERNAL_ID.pattern
+
+    def to_python(self, value: str) -> str:
+        """As it is."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_converter(ExternalIdConverter, "external")
+
+_TENANT = "operator/tenants/<external:external_id>"
 
 urlpatterns: list[URLPattern] = [
     path("operator/key", OwnOperatorKeyView.as_view(), name="operator-api-key"),
+    path("operator/tenants", OperatedTenantsView.as_view(), name="operator-api-tenants"),
+    path(_TENANT, OperatedTenantView.as_view(), name="operator-api-tenant"),
+    path(f"{_TENANT}/suspend", SuspendTenantView.as_view(), name="operator-api-tenant-suspend"),
+    path(f"{_TENANT}/reactivate", ReactivateTenantView.as_view(), name="operator-api-tenant-reactivate"),
+    path("operator/tenant-imports", TenantImportsView.as_view(), name="operator-api-tenant-imports"),
 ]

@@ -7,14 +7,15 @@ import pytest
 from django.utils import timezone
 
 from billing.models import Hold, UsageRecord
-from identity.models import Tenant
 from identity.scopes import Scope
+from identity.tenants import reactivate_tenant, suspend_tenant
 from models_catalog.models import LanguageModel, ModelAlias
 from tests.gateway.relay.bills import assert_exact, house_served_by, key_with_budget, only_record_of, record_of
 from tests.gateway.relay.conftest import Scene
 from tests.gateway.simulated_engine.process import eventually
 from tests.support.gateway import error_of, serve
 from tests.support.ledger import make_model, make_price, unique
+from tests.support.operators import RUNS
 
 PATH = "/v1/chat/completions"
 
@@ -150,9 +151,12 @@ def test_a_suspended_organisation_and_an_archived_project_are_refused_at_once(sc
     type(project).objects.filter(pk=project.pk).update(status="archived")
     answered = scene.gateway.post(PATH, chat_body(house.model.name), archived.text)
     assert (answered.status, error_of(answered)["code"]) == (403, "project_archived")
-    Tenant.objects.filter(pk=house.tenant.pk).update(status="suspended")
+    suspend_tenant(house.tenant, by=RUNS, reason="unpaid")
     answered = scene.gateway.post(PATH, chat_body(house.model.name), key.text)
     assert (answered.status, error_of(answered)["code"]) == (403, "tenant_suspended")
+    reactivate_tenant(house.tenant, by=RUNS, reason="paid")
+    scene.gateway.await_key(key.text)
+    assert eventually(lambda: scene.gateway.post(PATH, chat_body(house.model.name), key.text).status == 200)
 
 
 # ---- models
