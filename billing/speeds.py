@@ -24,7 +24,7 @@ _SHORTEST_ANSWER = 16
 _SPEEDS = """
     with newest as materialized (
         select model_id, ttft_ms, duration_ms - ttft_ms as flow_ms, output_quantity + reasoning_quantity as tokens,
-            stream and status = 'completed' and ttft_ms is not null as counts
+            stream and status = 'completed' and ttft_ms is not null and door <> 'probe' as counts
         from billing_usage_record where request_id >= %(since)s order by request_id desc limit %(sample)s
     )
     select model_id, count(*), percentile_cont(0.5) within group (order by ttft_ms),

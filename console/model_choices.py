@@ -4,19 +4,27 @@ from collections.abc import Iterable
 
 from django.db.models import Exists, OuterRef
 
+from billing.visibility import visible_models, visible_to
 from gateway.pools.models import Replica
-from identity.models import Project
+from identity.models import Project, Tenant
 from models_catalog.models import LanguageModel
 
 
-def model_names() -> list[str]:
-    """The models that can be called now, then the others."""
+def model_names(tenant: Tenant) -> list[str]:
+    """The models that can be called now, then the others that the tenant sees."""
     ready = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.READY)
-    models = LanguageModel.objects.annotate(is_ready=Exists(ready)).order_by("-is_ready", "name")
+    models = visible_models(tenant).annotate(is_ready=Exists(ready)).order_by("-is_ready", "name")
     return list(models.values_list("name", flat=True))
 
 
-def models_for_keys(project: Project | None, kept: Iterable[str] = ()) -> list[str]:
+def models_for_keys(tenant: Tenant, project: Project | None, kept: Iterable[str] = ()) -> list[str]:
     """What a key of the project can be narrowed to: the project's list, or all. First what it has already (`kept`)."""
-    offered = project.allowed_models if project and project.allowed_models else model_names()
-    return list(dict.fromkeys([*kept, *offered]))
+    listed = project.allowed_models if project else []
+    return list(dict.fromkeys([*kept, *(_seen(tenant, listed) if listed else model_names(tenant))]))
+
+
+def _seen(tenant: Tenant, names: list[str]) -> list[str]:
+    """Those of the names that are not a hidden model's."""
+    hidden = LanguageModel.objects.filter(name__in=names).exclude(visible_to(tenant))
+    unseen = set(hidden.values_list("name", flat=True))
+    return [name for name in names if name not in unseen]

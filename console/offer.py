@@ -6,6 +6,7 @@ from datetime import date
 
 from billing.pricing import Prices
 from billing.speeds import Speed, speeds_today
+from billing.visibility import as_seen_by
 from console.catalog_words import language_name, word_of
 from gateway.api.catalog_view import CatalogView, Price, catalog_view
 from identity.models import Tenant
@@ -83,14 +84,14 @@ class Choices:
 
 def offer_to(tenant: Tenant) -> list[Offered]:
     """The whole catalog as the tenant sees it: what it may call first, then by title."""
-    models = list(LanguageModel.objects.select_related("successor").order_by("title"))
+    models = as_seen_by(tenant, LanguageModel.objects.order_by("title"))
     offered = _offered(tenant, models)
     return sorted(offered, key=lambda one: (not one.is_callable, not one.is_served))
 
 
 def offered_model(tenant: Tenant, name: str) -> Offered | None:
-    """One model by its id; None where the catalog has none."""
-    models = list(LanguageModel.objects.select_related("successor").filter(name=name))
+    """One model by its id; None where none exists for the tenant."""
+    models = as_seen_by(tenant, LanguageModel.objects.filter(name=name))
     return next(iter(_offered(tenant, models)), None)
 
 

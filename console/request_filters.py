@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.activity import Kind, Place, Wanted
 from billing.usage import Filters
+from billing.visibility import visible_models
 from console.request_words import REFUSALS, STATUSES
 from identity import access
 from identity.access import Caller
@@ -19,7 +20,6 @@ from identity.errors import NotFound
 from identity.key_format import PREFIX
 from identity.models import Project
 from identity.permissions import Permission
-from models_catalog.models import LanguageModel
 
 # More projects than these are chosen on their own pages.
 PROJECTS_SHOWN = 200
@@ -51,7 +51,7 @@ class RequestFilter(forms.Form):
         super().__init__(given, auto_id="filter-%s")
         self._caller = caller
         self.fields["ended"].choices = _endings(given.get("ended", ""))  # type: ignore[attr-defined]
-        self.fields["model"].choices = [("", _("All models")), *((name, name) for name in _model_names())]  # type: ignore[attr-defined]
+        self.fields["model"].choices = [("", _("All models")), *((name, name) for name in _model_names(caller))]  # type: ignore[attr-defined]
         self.projects = list(access.projects_for(caller)[:PROJECTS_SHOWN])
         self.fields["project"].choices = [("", _("All projects")), *((one.pk, one.name) for one in self.projects)]  # type: ignore[attr-defined]
         self.fields["project"].queryset = access.projects_for(caller)  # type: ignore[attr-defined]
@@ -118,10 +118,11 @@ def _endings(present: str) -> list[Any]:
     ]
 
 
-def _model_names() -> list[str]:
-    """Of all models, kept for a minute: they are the same for everybody and change with a deployment."""
-    names: list[str] | None = cache.get("model-names")
+def _model_names(caller: Caller) -> list[str]:
+    """Of all models that the tenant sees, kept for a minute."""
+    kept_as = f"model-names:{caller.tenant.pk}"
+    names: list[str] | None = cache.get(kept_as)
     if names is None:
-        names = list(LanguageModel.objects.order_by("name").values_list("name", flat=True))
-        cache.set("model-names", names, _MODEL_NAMES_AGE_S)
+        names = list(visible_models(caller.tenant).order_by("name").values_list("name", flat=True))
+        cache.set(kept_as, names, _MODEL_NAMES_AGE_S)
     return names

@@ -25,7 +25,9 @@ from models_catalog.models import LanguageModel, ModelAlias
 OFFER = Path(__file__).parent / "data" / "models.json"
 
 _RELATIONS = frozenset({"aliases", "successor"})
-_FIELDS = frozenset(model_to_dict(LanguageModel()).keys() - {"id", "is_demo", "successor"})
+# What the operator decides here, whatever a file says of the model.
+_DECIDED_HERE = ("visibility", "visible_tiers", "visible_tenants", "published_at")
+_FIELDS = frozenset(model_to_dict(LanguageModel()).keys() - {"id", "is_demo", "successor", *_DECIDED_HERE})
 _REQUIRED = ("name", "title", "kind", "publisher", "family", "licence", "context_window", "default_max_output")
 
 
@@ -70,6 +72,8 @@ def load_catalog(path: Path, *, actor: audit.Actor) -> Loaded:
             (loaded.changed if existing else loaded.created).append(entry.row.name)
             entry.row.pk = existing.pk if existing else None
             entry.row.successor = existing.successor if existing else None
+            for name in _DECIDED_HERE if existing else ():
+                setattr(entry.row, name, getattr(existing, name))
             entry.row.save()
             rows[entry.row.name] = entry.row
         _link(differing, rows)

@@ -3,6 +3,7 @@
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Value
 from django.utils.translation import gettext_lazy as _
 
 from identity.models import Tenant
@@ -22,6 +23,10 @@ class LanguageModel(models.Model):
     (`mul`: more than those listed), `location` an ISO 3166 country. The lifecycle dates are `released_on`,
     `stable_until` (a stable version is fixed that long), `deprecated_on` and `retired_on` (the sunset); each begins
     at midnight UTC. Their rules: `loading`, `lifecycle`.
+
+    `visibility`: who sees it at all; to others it does not exist. With CHOSEN these are the tenants whose contract is
+    of one of `visible_tiers` and those of `visible_tenants` (ids; the verbs are in `billing/visibility.py`).
+    `published_at`: since when the operator promises that it answers, so that it is probed; empty: not yet.
     """
 
     class Kind(models.TextChoices):
@@ -34,6 +39,11 @@ class LanguageModel(models.Model):
     class Channel(models.TextChoices):
         STABLE = "stable", _("stable")
         EXPERIMENTAL = "experimental", _("experimental")
+
+    class Visibility(models.TextChoices):
+        EVERYBODY = "everybody", _("everybody")
+        CHOSEN = "chosen", _("chosen tiers and organisations")
+        NOBODY = "nobody", _("nobody")
 
     name = models.CharField(max_length=200, unique=True, validators=[valid_model_name])
     title = models.CharField(max_length=200)
@@ -67,6 +77,12 @@ class LanguageModel(models.Model):
     successor = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="predecessors")
     description = models.TextField(blank=True)
     is_demo = models.BooleanField(default=False)
+    visibility = models.CharField(
+        max_length=16, choices=Visibility.choices, default=Visibility.EVERYBODY, db_default=Visibility.EVERYBODY
+    )
+    visible_tiers = ArrayField(models.BigIntegerField(), default=list, db_default=Value("{}"), blank=True)
+    visible_tenants = ArrayField(models.BigIntegerField(), default=list, db_default=Value("{}"), blank=True)
+    published_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

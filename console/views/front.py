@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
+from billing.visibility import visible_models
 from console.pages import LAST_TENANT, person_page, tenant_page
 from console.snippets import chat_snippets
 from gateway.pools.models import Replica
@@ -45,6 +46,6 @@ def organisations(request: HttpRequest, person: Person) -> HttpResponse:
 def quick_start(request: HttpRequest, caller: Caller) -> HttpResponse:
     """From a key to a first answer, with the real addresses."""
     ready = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.READY)
-    chat = LanguageModel.objects.filter(Exists(ready), kind=LanguageModel.Kind.CHAT).order_by("name").first()
+    chat = visible_models(caller.tenant).filter(Exists(ready), kind=LanguageModel.Kind.CHAT).order_by("name").first()
     shown = {"snippets": chat_snippets(settings.PUBLIC_URL, chat.name) if chat else []}
     return render(request, "console/front/quick_start.html", shown)

@@ -67,7 +67,7 @@ def key_edit(request: HttpRequest, caller: Caller, lookup: str) -> HttpResponse:
         initial=initial_of(found, bounds),
         rules=rules_of(caller.tenant),
         may_give=scopes_to_give(caller),
-        models=models_for_keys(found.project, kept=found.allowed_models),
+        models=models_for_keys(caller.tenant, found.project, kept=found.allowed_models),
         people=people,
         may_bind=caller.may(Permission.BUDGET_UPDATE),
         is_personal=found.owner_id is not None,

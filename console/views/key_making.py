@@ -42,7 +42,7 @@ def key_new(request: HttpRequest, caller: Caller) -> HttpResponse:
     arguments: dict[str, Any] = {
         "rules": rules,
         "may_give": scopes_to_give(caller),
-        "models": models_for_keys(project),
+        "models": models_for_keys(caller.tenant, project),
         "projects": projects,
     }
     if request.method == "POST":

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
+from billing.visibility import visible_model
 from console.estimate_form import EstimateForm
 from console.offer import Offered, Wanted, choices_of, offer_to, offered_model
 from console.pages import is_partial, tenant_page
@@ -18,7 +19,6 @@ from identity.errors import NotFound
 from identity.model_lists import listing_one_of
 from identity.models import Project
 from identity.permissions import Permission
-from models_catalog.catalog import model_by_name_or_alias
 
 _FILTERS = ("use", "modality", "family", "language")
 _PROJECTS_SHOWN = 200  # to choose from: more are no list any more
@@ -54,7 +54,7 @@ def model(request: HttpRequest, caller: Caller, model: str) -> HttpResponse:
     """One model. Its aliases lead here, too."""
     offered = offered_model(caller.tenant, model)
     if offered is None:
-        meant = model_by_name_or_alias(model, caller.tenant)
+        meant = visible_model(caller.tenant, model)
         if meant is None:
             raise NotFound("model")
         return redirect("model", slug=caller.tenant.slug, model=meant.name)

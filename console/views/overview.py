@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET
 from billing.overview import DAYS, Overview
 from billing.overview import overview as figures_of
 from billing.usage import reader_of_member
+from billing.visibility import as_seen_by
 from console.attention import Facts, attention, full_budgets
 from console.charts import chart, days_until, stacked
 from console.pages import LAST_TENANT, is_partial, tenant_page
@@ -46,7 +47,7 @@ def overview(request: HttpRequest, caller: Caller) -> HttpResponse:
     named = [budget.scope_id for budget in full_budgets(found) if budget.scope == "project"]
     concerns = concerns_of(caller, now=now, projects_named=named)
     used = [name for name, _totals in found.models]
-    facts = Facts(caller, found, concerns, list(models_with_state(used)) if used else [])
+    facts = Facts(caller, found, concerns, as_seen_by(caller.tenant, models_with_state(used)) if used else [])
     values: dict[str, Any] = {"figures": found, "month": found.month, "items": attention(facts), "now": now}
     if is_partial(request):
         return render(request, "console/overview/_figures.html", values)

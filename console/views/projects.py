@@ -110,7 +110,7 @@ def project_models(request: HttpRequest, caller: Caller, project_id: int) -> Htt
     """Say which models its keys may call."""
     shown = access.project_for(caller, project_id, Permission.PROJECT_UPDATE)
     initial = {"which": "some" if shown.allowed_models else "all", "models": shown.allowed_models}
-    offered = list(dict.fromkeys([*shown.allowed_models, *model_names()]))
+    offered = list(dict.fromkeys([*shown.allowed_models, *model_names(caller.tenant)]))
     form = ProjectModelsForm(request.POST or None, offered=offered, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:

@@ -12,12 +12,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
+from billing.visibility import visible_models
 from console.pages import is_partial, tenant_page
 from identity.access import Caller, projects_for
 from identity.key_search import TEXT_LENGTH_MAX, KeyFilters, search_keys
 from identity.member_list import members_named
 from identity.permissions import Permission
-from models_catalog.models import LanguageModel
 
 _EACH_MAX = 6
 
@@ -90,7 +90,7 @@ def _keys(caller: Caller, text: str) -> list[Finding]:
 def _models(caller: Caller, text: str) -> list[Finding]:
     if not caller.may(Permission.MODEL_READ):
         return []
-    found = LanguageModel.objects.filter(Q(name__icontains=text) | Q(title__icontains=text)).order_by("name")
+    found = visible_models(caller.tenant).filter(Q(name__icontains=text) | Q(title__icontains=text)).order_by("name")
     return [Finding(one.title, one.name, _address("model", caller, model=one.name)) for one in found[:_EACH_MAX]]
 
 

@@ -22,6 +22,8 @@ def welcome(request: HttpRequest, person: Person) -> HttpResponse:
     models = LanguageModel.objects.filter(Exists(_READY)).annotate(
         is_simulated=Exists(_READY.filter(is_simulated=True))
     )
+    if not person.is_operator:
+        models = models.filter(visibility=LanguageModel.Visibility.EVERYBODY)
     served = list(models.order_by("kind", "name"))
     context = {
         "memberships": memberships_of(person).select_related("tenant").order_by("tenant__name"),

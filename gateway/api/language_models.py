@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,13 +10,13 @@ from rest_framework.response import Response
 
 from billing.models.prices import Mode
 from billing.speeds import speeds_today
+from billing.visibility import as_seen_by, visible_model
 from gateway.api.catalog_view import CatalogView, catalog_view
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters
 from gateway.api.view import ApiView
 from identity.errors import NotFound
 from identity.models import ApiKey
-from models_catalog.catalog import model_by_name_or_alias
 from models_catalog.lifecycle import Lifecycle
 from models_catalog.models import LanguageModel
 
@@ -176,10 +175,11 @@ class ModelsView(ApiView):
         responses={200: CatalogSerializer, **errors_of(400, 401)},
     )
     def get(self, request: Request) -> Response:
-        """List the whole catalog, with the prices of this organisation and what can be called now."""
+        """List the whole catalog as this organisation sees it, with its prices and what can be called now."""
         parameters(Query, request)
-        models = list(_models().order_by("name"))
-        context = {"catalog": _seen_by(self.key(request), models), "speeds": speeds_today()}
+        key = self.key(request)
+        models = as_seen_by(key.tenant, LanguageModel.objects.order_by("name"))
+        context = {"catalog": _seen_by(key, models), "speeds": speeds_today()}
         return Response({"results": ModelSerializer(models, many=True, context=context).data})
 
 
@@ -198,24 +198,20 @@ class ModelView(ApiView):
     def get(self, request: Request, model_id: str) -> Response:
         """Read one model of the catalog."""
         key = self.key(request)
-        meant = model_by_name_or_alias(model_id, key.tenant) if model_id.isprintable() else None
+        meant = visible_model(key.tenant, model_id) if model_id.isprintable() else None
         if meant is None:
             raise NotFound("model")
-        model = _models().get(pk=meant.pk)
+        [model] = as_seen_by(key.tenant, LanguageModel.objects.filter(pk=meant.pk))
         context = {"catalog": _seen_by(key, [model]), "speeds": speeds_today()}
         return Response(ModelSerializer(model, context=context).data)
 
 
 def callable_model_names(key: ApiKey) -> list[str]:
     """The ids of the models that the gateway would let the key call now."""
-    models = list(_models().order_by("name"))
+    models = as_seen_by(key.tenant, LanguageModel.objects.order_by("name"))
     view = _seen_by(key, models)
     return [model.name for model in models if view.is_callable(model)]
 
 
 def _seen_by(key: ApiKey, models: Sequence[LanguageModel]) -> CatalogView:
     return catalog_view(key.tenant, models, (key.allowed_models, key.project.allowed_models))
-
-
-def _models() -> QuerySet[LanguageModel]:
-    return LanguageModel.objects.select_related("successor")

@@ -98,6 +98,40 @@ class EngineProbe(models.Model):
         indexes = [models.Index(fields=["at"], name="probe_by_time")]
 
 
+class ModelProbe(models.Model):
+    """What became of the one token that was asked of a published model in a minute, as a client asks for it: see
+    `gateway/pools/model_probes.py`. `minute` is its start.
+
+    `outcome` empty: the minute was begun and not seen to its end. `code` is the gateway's own, where it refused. Times
+    in milliseconds; `tokens` that were written, of an embedding or a reranking those that were read.
+    """
+
+    class Outcome(models.TextChoices):
+        ANSWERED = "answered", _("answered")
+        NO_REPLICA = "no_replica", _("no replica")
+        FAILED = "failed", _("the engine failed")
+        TIMED_OUT = "timed_out", _("no answer in time")
+        REFUSED = "refused", _("refused")
+        GATEWAY_AWAY = "gateway_away", _("the gateway did not answer")
+
+    model = models.ForeignKey(LanguageModel, on_delete=models.CASCADE, related_name="probes", db_index=False)
+    minute = models.DateTimeField()
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, blank=True)
+    code = models.CharField(max_length=64, blank=True)
+    first_token_ms = models.PositiveIntegerField(null=True)
+    duration_ms = models.PositiveIntegerField(null=True)
+    tokens = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "minute"], name="model_is_probed_once_a_minute")]
+        indexes = [models.Index(fields=["minute"], name="model_probe_by_minute")]
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens over the whole time that they took; None where nothing was answered."""
+        return self.tokens * 1000 / self.duration_ms if self.tokens and self.duration_ms else None
+
+
 class Reconciliation(models.Model):
     """A pool's tokens in a period, as charged and as its engines counted them; `causes` says what explains how much.
 

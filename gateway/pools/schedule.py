@@ -3,12 +3,25 @@
 PROBE_EVERY_SECONDS = 30
 SAMPLE_EVERY_SECONDS = 60
 RECONCILE_EVERY_SECONDS = 600  # an hour is reconciled once, ten minutes after it ended at the latest
+# Twice a minute, so that none is left out where the worker's clock is a little late; the second finds nothing to do.
+PROBE_MODELS_EVERY_SECONDS = 30
+FORGET_EVERY_SECONDS = 6 * 3600
 # What was not begun when its successor is due is dropped: a worker that was away does not work off the past.
 BEAT_SCHEDULE = {
     "probe replicas that are not ready": {
         "task": "pools.probe_replicas",
         "schedule": PROBE_EVERY_SECONDS,
         "options": {"expires": PROBE_EVERY_SECONDS},
+    },
+    "probe the published models": {
+        "task": "pools.probe_models",
+        "schedule": PROBE_MODELS_EVERY_SECONDS,
+        "options": {"expires": PROBE_MODELS_EVERY_SECONDS},
+    },
+    "forget old probes": {
+        "task": "pools.forget_probes",
+        "schedule": FORGET_EVERY_SECONDS,
+        "options": {"expires": FORGET_EVERY_SECONDS},
     },
     "sample the counters of engines": {
         "task": "pools.sample_replicas",

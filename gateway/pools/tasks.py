@@ -7,6 +7,7 @@ from celery import shared_task
 
 from billing.clock import database_now
 from gateway.pools.counters import NoCounters, sample_replica
+from gateway.pools.model_probes import forget_probes, probe_published_models
 from gateway.pools.models import Reconciliation, Replica
 from gateway.pools.probes import probe_replica
 from gateway.pools.reconciliation import forget, reconcile_and_keep
@@ -34,6 +35,18 @@ def probe_one(replica_id: int) -> None:
     replica = Replica.objects.filter(pk=replica_id).select_related("pool__model").first()
     if replica is not None:
         probe_replica(replica)
+
+
+@shared_task(name="pools.probe_models", ignore_result=True)  # type: ignore[untyped-decorator]
+def probe_models() -> None:
+    """Ask each published model for its token of this minute, unless another worker does."""
+    probe_published_models()
+
+
+@shared_task(name="pools.forget_probes", ignore_result=True)  # type: ignore[untyped-decorator]
+def forget_old_probes() -> None:
+    """Remove what is kept no longer."""
+    forget_probes()
 
 
 @shared_task(name="pools.sample_replicas", ignore_result=True)  # type: ignore[untyped-decorator]

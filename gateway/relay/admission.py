@@ -131,11 +131,12 @@ def _label_of(request: HttpRequest) -> str:
 
 def find_model(gateway: "Gateway", caller: Caller, name: str) -> Model:
     """The model that the caller means, if it lives and the key may call it. Raises Refusal."""
-    model = gateway.snapshot.model(name, caller.tenant.id)
+    model = gateway.snapshot.model(name, caller.tenant)
     if model is None:
         raise errors.model_not_found(name)
     if model.retired_on is not None and model.is_retired(datetime.fromtimestamp(gateway.ledger.now(), UTC).date()):
-        raise errors.model_retired(name, str(model.retired_on), model.successor)
+        successor = gateway.snapshot.successor(model, caller.tenant)
+        raise errors.model_retired(name, str(model.retired_on), successor)
     if not _is_among(caller.key.policy.allowed_models, model, name):
         raise errors.model_not_allowed(name)
     if not _is_among(_models_of_project(caller), model, name):
@@ -317,6 +318,12 @@ def _admission(plan: Plan) -> Admission:
             max_tokens_given=plan.output,
             kwh_per_million_tokens=model.kwh_per_million_tokens,
             label=plan.label,
-            door="playground" if key.is_playground else "api",
+            door=_door(plan.caller),
         ),
     )
+
+
+def _door(caller: Caller) -> str:
+    if caller.tenant.is_platform:
+        return "probe"
+    return "playground" if caller.key.is_playground else "api"

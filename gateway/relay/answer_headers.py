@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from gateway.relay.admission import Plan
 from gateway.relay.http_message import Header, HttpRequest
-from gateway.relay.snapshot import Model
+from gateway.relay.snapshot import Model, Snapshot
 from models_catalog.lifecycle import deprecation_headers
 
 STREAM_HEADERS: list[Header] = [
@@ -15,12 +15,12 @@ STREAM_HEADERS: list[Header] = [
 ]
 
 
-def headers_of_answer(plan: Plan) -> list[Header]:
+def headers_of_answer(plan: Plan, snapshot: Snapshot) -> list[Header]:
     """What every answer of a model says: the tightest limits, a lowered output limit, the model's end."""
     headers = limit_headers(plan.standing)
     if plan.was_lowered and plan.output is not None:
         headers.append((b"x-beffroi-max-tokens", b"%d" % plan.output))
-    return headers + lifecycle_headers(plan.model)
+    return headers + lifecycle_headers(plan.model, snapshot.successor(plan.model, plan.caller.tenant))
 
 
 def limit_headers(standing: Mapping[str, list[int]] | None) -> list[Header]:
@@ -36,12 +36,12 @@ def limit_headers(standing: Mapping[str, list[int]] | None) -> list[Header]:
     return headers
 
 
-def lifecycle_headers(model: Model) -> list[Header]:
+def lifecycle_headers(model: Model, successor: str) -> list[Header]:
     """Deprecation (RFC 9745), Sunset (RFC 8594) and the successor's link, for a model on its way out (X3)."""
     if model.deprecated_on is None:
         return []
-    successor = f"/v1/models/{quote(model.successor)}" if model.successor else ""
-    found = deprecation_headers(model.deprecated_on, model.retired_on, f"/api/models/{quote(model.name)}", successor)
+    link = f"/v1/models/{quote(successor)}" if successor else ""
+    found = deprecation_headers(model.deprecated_on, model.retired_on, f"/api/models/{quote(model.name)}", link)
     return [(name.lower().encode(), value.encode()) for name, value in found]
 
 

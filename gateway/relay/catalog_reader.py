@@ -10,7 +10,7 @@ from gateway.relay.config import Config
 from gateway.relay.database import Line
 from gateway.relay.input_bound import ModelFacts
 from gateway.relay.routing import Replica
-from gateway.relay.snapshot import Model, PriceList, Snapshot
+from gateway.relay.snapshot import Audience, Model, PriceList, Snapshot
 from identity.secret_box import SecretBoxError
 
 logger = logging.getLogger("beffroi.snapshot")
@@ -20,7 +20,8 @@ _MODELS = """
         m.media_max_tokens, m.default_max_output, m.kwh_per_million_tokens::text,
         coalesce(extract(epoch from m.released_on)::bigint, 0), m.publisher, m.deprecated_on, m.retired_on,
         coalesce(s.name, ''),
-        exists (select from pools_pool p join pools_replica r on r.pool_id = p.id where p.model_id = m.id)
+        exists (select from pools_pool p join pools_replica r on r.pool_id = p.id where p.model_id = m.id),
+        m.visibility, m.visible_tiers, m.visible_tenants
     from models_catalog_languagemodel m left join models_catalog_languagemodel s on s.id = m.successor_id
 """
 _ALIASES = "select model_id, alias, tenant_id from models_catalog_modelalias order by alias"
@@ -146,10 +147,18 @@ def _model(
         retired_on=row[12],
         successor=row[13],
         has_engines=row[14],
+        audience=_audience(*row[15:18]),
         aliases=tuple(aliases),
         replicas=tuple(replicas),
         prices=prices,
     )
+
+
+def _audience(visibility: str, tiers: list[int], tenants: list[int]) -> Audience | None:
+    if visibility == "everybody":
+        return None
+    is_somebody = visibility == "chosen"
+    return Audience(is_somebody, frozenset(tiers if is_somebody else ()), frozenset(tenants if is_somebody else ()))
 
 
 def _prices_by_model(rows: list[tuple[Any, ...]]) -> dict[int, dict[tuple[int, str], PriceList]]:

@@ -17,16 +17,16 @@ def model_list(gateway: "Gateway", caller: Caller) -> bytes:
     """The answer's body: the models that are alive, priced for this tenant, served, and allowed to key and project."""
     by_name = {model.name: model for model in gateway.snapshot.models.values() if _is_offered(gateway, caller, model)}
     own = gateway.snapshot.aliases_of_tenant(caller.tenant.id)
-    data = [_described(by_name[name], own) for name in sorted(by_name)]
+    data = [_described(gateway, caller, by_name[name], own) for name in sorted(by_name)]
     return msgspec.json.encode({"object": "list", "data": data})
 
 
 def one_model(gateway: "Gateway", caller: Caller, name: str) -> bytes:
     """The answer's body for one model, by name or alias. Raises Refusal."""
-    model = gateway.snapshot.model(name, caller.tenant.id)
+    model = gateway.snapshot.model(name, caller.tenant)
     if model is None or not _is_offered(gateway, caller, model, name):
         raise errors.model_not_found(name)
-    return msgspec.json.encode(_described(model, gateway.snapshot.aliases_of_tenant(caller.tenant.id)))
+    return msgspec.json.encode(_described(gateway, caller, model, gateway.snapshot.aliases_of_tenant(caller.tenant.id)))
 
 
 def _is_offered(gateway: "Gateway", caller: Caller, model: Model, name: str = "") -> bool:
@@ -35,13 +35,17 @@ def _is_offered(gateway: "Gateway", caller: Caller, model: Model, name: str = ""
     is_priced = price_list is not None and price_list.at(now) is not None
     return (
         bool(model.replicas)
+        and model.is_visible_to(caller.tenant)
         and is_priced
         and not model.is_retired(datetime.fromtimestamp(now, UTC).date())
         and may_call(caller, model, name)
     )
 
 
-def _described(model: Model, own_aliases: dict[int, list[str]]) -> dict[str, object]:
+def _described(
+    gateway: "Gateway", caller: Caller, model: Model, own_aliases: dict[int, list[str]]
+) -> dict[str, object]:
+    successor = gateway.snapshot.successor(model, caller.tenant)
     described: dict[str, object] = {
         "id": model.name,
         "object": "model",
@@ -54,6 +58,6 @@ def _described(model: Model, own_aliases: dict[int, list[str]]) -> dict[str, obj
     }
     if model.retired_on is not None:
         described["shutdown_date"] = str(model.retired_on)
-    if model.successor:
-        described["successor"] = model.successor
+    if successor:
+        described["successor"] = successor
     return described

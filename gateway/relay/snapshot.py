@@ -16,7 +16,7 @@ from gateway.relay.routing import Replica
 
 
 class Tenant(NamedTuple):
-    """A tenant as the relay needs it; `rate_card_id` is that of its contract in force, 0 for none.
+    """A tenant as the relay needs it; `rate_card_id` and `tier_id` are those of its contract in force, 0 for none.
 
     `models_of_projects`: the only models that a project's keys may call, for the projects that list some.
     """
@@ -25,6 +25,8 @@ class Tenant(NamedTuple):
     version: int
     is_active: bool
     rate_card_id: int
+    tier_id: int
+    is_platform: bool
     archived_projects: frozenset[int]
     models_of_projects: Mapping[int, frozenset[str]]
     cache_salt: str
@@ -40,6 +42,16 @@ class Caller(NamedTuple):
     tenant: Tenant
     origin: bytes | None
     secret: bytes
+
+
+class Audience(NamedTuple):
+    """Who sees a model that not everybody sees: tenants with a contract of these tiers, and these tenants, by id.
+    `is_somebody` False: nobody, as it is not published or was hidden.
+    """
+
+    is_somebody: bool
+    tiers: frozenset[int]
+    tenants: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +83,19 @@ class Model:
     retired_on: date | None
     successor: str
     has_engines: bool  # some are registered, ready or not
+    audience: Audience | None  # None: everybody
     aliases: tuple[str, ...]
     replicas: tuple[Replica, ...]
     prices: Mapping[tuple[int, str], PriceList]  # by (rate card, mode)
+
+    def is_visible_to(self, tenant: Tenant) -> bool:
+        """Whether the model exists for the tenant. The platform's own account sees what somebody sees."""
+        audience = self.audience
+        if audience is None:
+            return True
+        if tenant.is_platform:
+            return audience.is_somebody
+        return tenant.id in audience.tenants or tenant.tier_id in audience.tiers
 
     def is_retired(self, today: date) -> bool:
         """Whether its life is over."""
@@ -95,9 +117,14 @@ class Snapshot:
         """The browser origins that some key lists."""
         return self.keys.origins
 
-    def model(self, name: str, tenant_id: int) -> Model | None:
-        """The model of that name or alias; a tenant's own alias comes first."""
-        return self.tenant_aliases.get((tenant_id, name)) or self.models.get(name)
+    def model(self, name: str, tenant: Tenant) -> Model | None:
+        """The model of that name or alias; a tenant's own alias comes first. What it may not see is not there."""
+        model = self.tenant_aliases.get((tenant.id, name)) or self.models.get(name)
+        return model if model is not None and model.is_visible_to(tenant) else None
+
+    def successor(self, model: Model, tenant: Tenant) -> str:
+        """The name of the model that takes over, "" where there is none or the tenant may not see it."""
+        return model.successor if model.successor and self.model(model.successor, tenant) is not None else ""
 
     def aliases_of_tenant(self, tenant_id: int) -> dict[int, list[str]]:
         """By model, the names that only this tenant gave it."""

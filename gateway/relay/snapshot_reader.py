@@ -50,7 +50,8 @@ _KEYS = """
     from identity_apikey x
 """
 _TENANTS = """
-    select x.id, x.policy_version, x.status = 'active', coalesce(c.rate_card_id, 0),
+    select x.id, x.policy_version, x.status = 'active', coalesce(c.rate_card_id, 0), coalesce(c.tier_id, 0),
+        x.is_platform,
         array(select p.id from identity_project p where p.tenant_id = x.id and p.status <> 'active'),
         coalesce((select json_object_agg(p.id, p.allowed_models) from identity_project p
             where p.tenant_id = x.id and p.status = 'active' and p.allowed_models <> '{}'), '{}')::text

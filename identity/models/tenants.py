@@ -12,6 +12,9 @@ class Tenant(models.Model):
     `policy_version` rises with every change of the tenant or of one of its projects (a database trigger sees to it):
     the ledger refuses an admission that was decided on an older one.
     `external_id`: what the operator's own systems call it; empty where they do not know it.
+
+    `is_platform`: the operator's own account, for probes (`gateway/pools/probe_account.py`): nobody is a member of it,
+    it gets no bill, it may call what is published to some only, and figures about clients leave it out.
     """
 
     class Status(models.TextChoices):
@@ -26,6 +29,7 @@ class Tenant(models.Model):
     suspended_at = models.DateTimeField(null=True, blank=True)
     suspended_reason = models.CharField(max_length=200, blank=True, default="", db_default="")
     is_demo = models.BooleanField(default=False)
+    is_platform = models.BooleanField(default=False, db_default=False, editable=False)
     policy_version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 

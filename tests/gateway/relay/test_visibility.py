@@ -1,0 +1,132 @@
+"""Who may not see a model is told that there is none: at running gateways, at once, as of one that there is not."""
+
+import time
+
+import pytest
+
+from billing.contracts import start_contract
+from billing.models import Contract, Tier
+from billing.visibility import EVERYBODY, NOBODY, Audience, set_visibility
+from identity.models import Tenant
+from models_catalog.models import LanguageModel, ModelAlias
+from tests.gateway.relay.bills import house_served_by, records_of
+from tests.gateway.relay.conftest import Scene
+from tests.gateway.simulated_engine.process import eventually
+from tests.support.gateway import error_of
+from tests.support.ledger import HeldKey, House, make_house, make_price, unique
+from tests.support.load import Load, chat
+from tests.support.people import TESTS
+
+AT_ONCE_S = 1.0
+CHOSEN = LanguageModel.Visibility.CHOSEN
+
+
+@pytest.fixture
+def house(scene: Scene) -> House:
+    """A tenant of its own whose model the engine serves."""
+    return house_served_by(scene.gateway, scene.engine)
+
+
+@pytest.fixture
+def neighbour(scene: Scene, house: House) -> House:
+    """Another tenant that pays for the same model."""
+    return make_house(house.model)
+
+
+def known(scene: Scene, house: House) -> HeldKey:
+    key = house.key()
+    scene.gateway.await_key(key.text)
+    return key
+
+
+def show(model: LanguageModel, audience: Audience) -> float:
+    """Let these see it; when that was done, in monotonic seconds."""
+    assert set_visibility(model=model, audience=audience, actor=TESTS)
+    return time.monotonic()
+
+
+def only(*tenants: Tenant, tiers: tuple[int, ...] = ()) -> Audience:
+    return Audience(CHOSEN, tiers, tuple(tenant.pk for tenant in tenants))
+
+
+def sees(scene: Scene, model: str, text: str) -> bool:
+    """Whether the list, the model's own address or a request says that there is one."""
+    listed = scene.gateway.get("/v1/models", text).json["data"]
+    return (
+        any(model in (one["id"], *one["aliases"]) for one in listed)
+        or scene.gateway.get(f"/v1/models/{model}", text).status == 200
+        or scene.gateway.chat(model, text, max_tokens=1).status == 200
+    )
+
+
+def test_hiding_binds_keys_in_use_within_a_second_and_showing_is_as_fast(
+    scene: Scene, house: House, neighbour: House
+) -> None:
+    key = known(scene, house)
+    with Load(
+        scene.gateway.http_connection, [chat(house.model.name, key.text, stream=n % 2 == 0) for n in range(4)]
+    ) as load:
+        load.wait_for_more(20)
+        assert load.failures == []
+        began = show(house.model, only(neighbour.tenant))
+        while not load.failures:
+            assert time.monotonic() - began < AT_ONCE_S
+            time.sleep(0.005)
+    assert all("model_not_found" in failure for failure in load.failures)
+    assert not sees(scene, house.model.name, key.text)
+    assert sees(scene, house.model.name, known(scene, neighbour).text)
+    paid = {record.price_version_id for record in records_of(key.row)}
+    began = show(house.model, EVERYBODY)
+    while not sees(scene, house.model.name, key.text):
+        assert time.monotonic() - began < AT_ONCE_S
+    assert {record.price_version_id for record in records_of(key.row)} == paid
+
+
+def test_the_refusal_is_that_of_a_model_that_there_is_not(scene: Scene, house: House, neighbour: House) -> None:
+    key, alias = known(scene, house), unique("alias")
+    ModelAlias.objects.create(model=house.model, alias=alias)
+    assert eventually(lambda: sees(scene, alias, key.text), 2)
+    show(house.model, only(neighbour.tenant))
+    assert eventually(lambda: not sees(scene, house.model.name, key.text), 2)
+    unknown = unique("nothing")
+    for name in (house.model.name, alias):
+        for hidden, missing in (
+            (scene.gateway.chat(name, key.text), scene.gateway.chat(unknown, key.text)),
+            (scene.gateway.get(f"/v1/models/{name}", key.text), scene.gateway.get(f"/v1/models/{unknown}", key.text)),
+        ):
+            told = {**error_of(hidden), "message": error_of(hidden)["message"].replace(name, unknown)}
+            assert (hidden.status, told) == (404, error_of(missing))
+
+
+def test_a_tier_sees_what_is_shown_to_it_and_who_leaves_the_tier_does_not(
+    scene: Scene, house: House, neighbour: House
+) -> None:
+    key, theirs = known(scene, house), known(scene, neighbour)
+    contract = Contract.objects.get(tenant=house.tenant, ends_at=None)
+    show(house.model, only(tiers=(contract.tier_id,)))
+    assert eventually(lambda: not sees(scene, house.model.name, theirs.text), 2)
+    assert sees(scene, house.model.name, key.text)
+    other = Tier.objects.create(code=unique("tier")[:32], name="Another")
+    began = time.monotonic()
+    start_contract(tenant=house.tenant, tier=other, rate_card=contract.rate_card, actor=TESTS)
+    while sees(scene, house.model.name, key.text):
+        assert time.monotonic() - began < AT_ONCE_S
+
+
+def test_nobody_sees_what_is_shown_to_nobody_and_a_successor_is_not_told_of(scene: Scene, house: House) -> None:
+    key, hidden = known(scene, house), house_served_by(scene.gateway, scene.engine).model
+    make_price(house.price_version.rate_card, hidden)
+    LanguageModel.objects.filter(pk=house.model.pk).update(
+        successor=hidden, deprecated_on="2026-01-01", retired_on="2099-01-01"
+    )
+
+    def successor() -> str | None:
+        return str(scene.gateway.get(f"/v1/models/{house.model.name}", key.text).json.get("successor"))
+
+    assert eventually(lambda: successor() == hidden.name, 2)
+    show(hidden, NOBODY)
+    assert eventually(lambda: successor() == "None", 2)
+    assert not sees(scene, hidden.name, key.text)
+    answered = scene.gateway.chat(house.model.name, key.text, max_tokens=1)
+    assert answered.status == 200
+    assert hidden.name not in str(answered.headers)
