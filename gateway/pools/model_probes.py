@@ -75,9 +75,10 @@ def forget_probes() -> int:
     while True:
         with connection.cursor() as cursor:
             cursor.execute(_FORGET, [before, FORGOTTEN_AT_ONCE])
-            removed += cursor.rowcount
-            if cursor.rowcount < FORGOTTEN_AT_ONCE:
-                return removed
+            gone: int = cursor.rowcount
+        removed += gone
+        if gone < FORGOTTEN_AT_ONCE:
+            return removed
 
 
 def _claimed(model_ids: list[int]) -> dict[int, int]:

@@ -119,7 +119,8 @@ def _documents(text: bytes) -> list[dict[str, Any]]:
 
 
 def _tokens(documents: list[dict[str, Any]]) -> int | None:
-    usage = next((one["usage"] for one in reversed(documents) if isinstance(one.get("usage"), dict)), {})
+    told = [one["usage"] for one in documents if isinstance(one.get("usage"), dict)]
+    usage: dict[str, Any] = told[-1] if told else {}
     for name in ("completion_tokens", "prompt_tokens", "total_tokens"):
         if type(count := usage.get(name)) is int and 0 < count < 2**31:
             return count
