@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from billing.models import Contract, PriceVersion
+from billing.visibility import visible_models
 from identity.models import Tenant
 from identity.notices import notify
 
@@ -20,9 +21,12 @@ def tell_of_prices(versions: Iterable[PriceVersion]) -> None:
     for version in versions:
         together[version.rate_card_id, version.valid_from].append(version)
     for (rate_card_id, starts), changed in together.items():
-        names = sorted({version.model.name for version in changed})
-        told = ", ".join(names[:NAMED_MAX]) + (" …" if len(names) > NAMED_MAX else "")
-        context = {"count": len(names), "models": told, "from_at": starts.isoformat()}
         payers = Contract.objects.filter(rate_card=rate_card_id, ends_at=None).values("tenant")
         for tenant in Tenant.objects.filter(pk__in=payers, status=Tenant.Status.ACTIVE).order_by("pk"):
+            seen = visible_models(tenant).filter(pk__in=[version.model_id for version in changed])
+            names = sorted(seen.values_list("name", flat=True))
+            if not names:
+                continue
+            told = ", ".join(names[:NAMED_MAX]) + (" …" if len(names) > NAMED_MAX else "")
+            context = {"count": len(names), "models": told, "from_at": starts.isoformat()}
             notify(tenant, "price.changed", context=context, once_key=f"price:{changed[0].pk}")

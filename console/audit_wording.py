@@ -75,6 +75,7 @@ WORDING: dict[str, Promise] = {
     "budget.set": _("%(who)s set a budget"),
     "catalog.demo_entry_added": _("%(who)s added a model of an engine that the catalogue does not describe"),
     "catalog.loaded": _("%(who)s loaded the model catalogue"),
+    "catalog.model_added": _("%(who)s added the model %(what)s to the catalogue"),
     "contract.renewed": _("%(who)s renewed the contract"),
     "contract.started": _("%(who)s started a contract"),
     "email_domain.confirmed": _("%(who)s confirmed an e-mail domain"),

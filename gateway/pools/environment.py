@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from billing.price_book import load_prices
 from gateway.pools.models import Pool, Replica
 from gateway.pools.probes import Engine, NotReady, kind_of, probe_replica, prompt_tokens_of_one_word, served_models
+from gateway.pools.publishing import mark_published
 from gateway.pools.registry import engine_address, register_pool, register_replica, remove_replica, set_state
 from identity import audit
 from identity.errors import Invalid
@@ -100,6 +101,7 @@ def _register(one: Wanted) -> None:
     missing = probe_replica(replica)
     if missing:
         raise missing
+    mark_published(model, actor=ACTOR)
 
 
 def _register_unseen(one: Wanted, model: LanguageModel, reason: str) -> None:

@@ -27,7 +27,9 @@ class Replica(models.Model):
     """One engine endpoint. `url` is `http://host:port`; `sealed_api_key` is encrypted (`identity.secret_box`, context
     `pools.replica:<id>:api_key`). `context_window` is what the engine itself accepts, in tokens; empty: it did not say.
 
-    A replica takes requests only when READY: a probe has shown that it reports usage, streamed and not.
+    A replica takes requests only when READY: a probe has shown that it reports usage, streamed and not. One that drains
+    ends what it is answering; what an EJECTED one is answering is broken off, and begun elsewhere where nothing was
+    sent yet. Both stay so until somebody puts them back.
     """
 
     class State(models.TextChoices):
@@ -35,6 +37,7 @@ class Replica(models.Model):
         READY = "ready", _("ready")
         FAILED = "failed", _("failed")
         DRAINING = "draining", _("draining")
+        EJECTED = "ejected", _("ejected")
 
     class Source(models.TextChoices):
         """Who keeps it in the list: the environment names its engines anew at every start."""

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from billing.clock import database_now
 from gateway.pools.models import EngineProbe, Replica
-from gateway.pools.registry import key_of, set_state
+from gateway.pools.registry import OUT, key_of, set_state
 from identity import audit, egress
 from identity.secret_box import SecretBoxError
 from models_catalog.models import LanguageModel
@@ -106,7 +106,7 @@ def check_engine(engine: Engine, served_name: str, kind: str) -> int | None:
 def probe_replica(replica: Replica) -> NotReady | None:
     """Probe a replica and set its state and reason; gives what is missing, None when it is ready.
 
-    One that was set to drain meanwhile stays as it is.
+    One that was taken out of service meanwhile stays as it is.
     """
     window, missing, used = None, None, []
     try:
@@ -127,7 +127,7 @@ def probe_replica(replica: Replica) -> NotReady | None:
             generation_tokens=generation_tokens,
         )
     with transaction.atomic():
-        fresh = Replica.objects.select_for_update().exclude(state=Replica.State.DRAINING).filter(pk=replica.pk).first()
+        fresh = Replica.objects.select_for_update().exclude(state__in=OUT).filter(pk=replica.pk).first()
         if fresh is None:
             return missing or NotReady("It was taken out of service.")
         fresh.probed_at = timezone.now()

@@ -11,6 +11,7 @@ from identity import audit, secret_box
 from identity.errors import Invalid
 from models_catalog.models import LanguageModel
 
+OUT = (Replica.State.DRAINING, Replica.State.EJECTED)  # taken out of service by somebody, who alone puts it back
 _REASON_LENGTH = 300  # characters, as the column
 
 

@@ -29,6 +29,7 @@ _REPLICAS = """
     select r.id, r.name, r.url, r.sealed_api_key, p.served_name, p.name, r.node, p.site, p.model_id, r.context_window
     from pools_replica r join pools_pool p on p.id = r.pool_id where r.state = 'ready' order by r.id
 """
+_OUT = "select id, state = 'ejected' from pools_replica where state in ('draining', 'ejected')"
 _PRICES = """
     select v.rate_card_id, v.model_id, v.mode, v.id, extract(epoch from v.valid_from)::float8,
         jsonb_object_agg(m.meter, m.nano_eur_per_million)
@@ -47,7 +48,7 @@ class CatalogReader:
 
     @property
     def places(self) -> set[tuple[str, int, bool]]:
-        """Where the replicas that are ready listen."""
+        """Where the replicas listen that are ready, or may still end what they began."""
         return {replica.place for replica in self._replicas.values()}
 
     async def read(self) -> None:
@@ -60,9 +61,10 @@ class CatalogReader:
             models = await self._line.call(_MODELS)
             aliases = await self._line.call(_ALIASES)
             replicas = await self._line.call(_REPLICAS)
+            out = await self._line.call(_OUT)
             prices = await self._line.call(_PRICES)
             self._known = number
-        served = self._replicas_by_model(replicas)
+        served = self._replicas_by_model(replicas, dict(out))
         priced = _prices_by_model(prices)
         named: dict[int, list[str]] = defaultdict(list)
         for model_id, alias, tenant_id in aliases:
@@ -77,15 +79,24 @@ class CatalogReader:
             (tenant, alias): by_id[model] for model, alias, tenant in aliases if tenant is not None
         }
 
-    def _replicas_by_model(self, rows: list[tuple[Any, ...]]) -> dict[int, list[Replica]]:
-        """The replicas by model; one that was known keeps its counts."""
+    def _replicas_by_model(self, rows: list[tuple[Any, ...]], out: dict[int, bool]) -> dict[int, list[Replica]]:
+        """The replicas by model; one that was known keeps its counts.
+
+        `out`: those that were taken out of service, and whether what they are answering ends too. One that was known
+        stays known: what it answers may take long, and it may be ejected in the middle of draining.
+        """
         by_model: dict[int, list[Replica]] = defaultdict(list)
         known, self._replicas = self._replicas, {}
+        for replica_id in known.keys() & out.keys():
+            replica = self._replicas[replica_id] = known[replica_id]
+            replica.is_ejected = out[replica_id]
         for replica_id, name, url, sealed, served_name, pool, node, site, model_id, _ in rows:
             api_key = self._open_api_key(replica_id, sealed)
             if api_key is None:
                 continue
             replica = known.get(replica_id)
+            if replica is not None:
+                replica.is_ejected = False
             if replica is None or (replica.url, replica.api_key, replica.served_name) != (url, api_key, served_name):
                 replica = Replica(
                     replica_id=replica_id,

@@ -354,8 +354,8 @@ class Exchange:
         if self._was_heard:
             self._heard_at, self._was_heard = now, False
         if self._engine is not None:
-            limits = self._gateway.limits
-            if now - self._heard_at > (limits.silence_s if self._is_relayed else limits.first_byte_s):
+            assert self._replica is not None
+            if now - self._heard_at > self._replica.patience(self._gateway.limits, is_relayed=self._is_relayed):
                 self._status, self._was_silent = 0, True
                 self._stop("was silent for too long")
         if self._wait is not None:

@@ -15,6 +15,7 @@ class Replica:
         "failures",
         "head",
         "id",
+        "is_ejected",
         "name",
         "node",
         "outstanding",
@@ -41,6 +42,13 @@ class Replica:
         self.head = f"host: {parts.netloc}\r\ncontent-type: application/json\r\n{credential}".encode()
         self.outstanding = self.turns = self.failures = self.unmetered = 0
         self.rests_until = self.shut_until = 0.0
+        self.is_ejected = False
+
+    def patience(self, limits: Limits, *, is_relayed: bool) -> float:
+        """Seconds that it may be silent, once bytes of it were relayed or before; none for one that was ejected."""
+        if self.is_ejected:
+            return -1.0
+        return limits.silence_s if is_relayed else limits.first_byte_s
 
     def began(self) -> None:
         """A request was sent to it."""

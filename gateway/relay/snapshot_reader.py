@@ -113,7 +113,7 @@ class SnapshotReader:
 
     @property
     def places(self) -> set[tuple[str, int, bool]]:
-        """Where the replicas that are ready listen."""
+        """Where the replicas listen that are ready, or may still end what they began."""
         return self._catalog.places
 
     async def close(self) -> None:

@@ -69,6 +69,7 @@ UNTOLD: dict[str, str] = {
     "billing/budgets.py: put_budget": "its callers keep the audit",
     "billing/limits.py: put_limit": "its callers keep the audit",
     "gateway/pools/counters.py: sample_replica": "a measurement",
+    "gateway/pools/model_probes.py: probe_published_models": "a measurement",
     "gateway/pools/reconciliation.py: forget": "measurements that are over their time",
     "gateway/pools/reconciliation.py: reconcile_and_keep": "a measurement",
     "identity/audit.py: record": "it is the chain",

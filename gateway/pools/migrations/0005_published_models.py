@@ -1,6 +1,6 @@
 """What has engines is offered already: it is published, and probed from now on."""
 
-from django.db import migrations
+from django.db import migrations, models
 
 PUBLISH = """
     update models_catalog_languagemodel m set published_at = now()
@@ -11,4 +11,21 @@ PUBLISH = """
 
 class Migration(migrations.Migration):
     dependencies = [("pools", "0004_model_probes")]
-    operations = [migrations.RunSQL(PUBLISH, migrations.RunSQL.noop)]
+    operations = [
+        migrations.RunSQL(PUBLISH, migrations.RunSQL.noop),
+        migrations.AlterField(
+            "replica",
+            "state",
+            models.CharField(
+                choices=[
+                    ("registered", "registered"),
+                    ("ready", "ready"),
+                    ("failed", "failed"),
+                    ("draining", "draining"),
+                    ("ejected", "ejected"),
+                ],
+                default="registered",
+                max_length=16,
+            ),
+        ),
+    ]

@@ -1,0 +1,70 @@
+"""Catalogue entries that somebody makes here, of models that no file describes. Nobody sees them until published."""
+
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from identity import audit
+from identity.errors import Conflict, Invalid
+from models_catalog.loading import problems_of
+from models_catalog.models import LanguageModel, ModelAlias
+
+MOST_DEFAULT_OUTPUT = 4_096  # tokens
+UNTOLD = "–"  # where nobody said who publishes a model and under which licence
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """What an entry needs; the rest of the description comes with a catalogue file. Sizes in tokens.
+
+    default_max_output, template_overhead_tokens: None takes what suits the window
+    """
+
+    name: str
+    kind: str
+    context_window: int
+    title: str = ""
+    publisher: str = ""
+    family: str = ""
+    licence: str = ""
+    description: str = ""
+    default_max_output: int | None = None
+    template_overhead_tokens: int | None = None
+
+
+def add_model(entry: NewEntry, *, actor: audit.Actor) -> LanguageModel:
+    """A new entry that nobody sees yet. Raises `Invalid`, or `Conflict` where the name means a model already."""
+    row = LanguageModel(
+        name=entry.name,
+        title=entry.title or entry.name,
+        kind=entry.kind,
+        publisher=entry.publisher or UNTOLD,
+        family=entry.family or entry.publisher or UNTOLD,
+        licence=entry.licence or UNTOLD,
+        description=entry.description,
+        context_window=entry.context_window,
+        default_max_output=entry.default_max_output or default_output(entry.kind, entry.context_window),
+        modalities=["text"],
+        visibility=LanguageModel.Visibility.NOBODY,
+    )
+    if entry.template_overhead_tokens is not None:
+        row.template_overhead_tokens = entry.template_overhead_tokens
+    for problem in problems_of(row)[:1]:
+        field, _, message = problem.partition(": ")
+        raise Invalid(field, message)
+    with transaction.atomic():
+        if ModelAlias.objects.filter(alias=row.name).exists():
+            raise Conflict("There is a model of this name already.")
+        try:
+            with transaction.atomic():
+                row.save(force_insert=True)
+        except IntegrityError:
+            raise Conflict("There is a model of this name already.") from None
+        target = audit.Target("languagemodel", str(row.pk), row.name)
+        audit.record(actor=actor, action="catalog.model_added", target=target, detail={"model": row.name})
+    return row
+
+
+def default_output(kind: str, context_window: int) -> int:
+    """What an answer may take where the client does not say: at most half the window; of no use but for a chat."""
+    return min(MOST_DEFAULT_OUTPUT, max(1, context_window // 2)) if kind == LanguageModel.Kind.CHAT else 1
