@@ -88,8 +88,8 @@ class CatalogReader:
         by_model: dict[int, list[Replica]] = defaultdict(list)
         known, self._replicas = self._replicas, {}
         for replica_id in known.keys() & out.keys():
-            replica = self._replicas[replica_id] = known[replica_id]
-            replica.is_ejected = out[replica_id]
+            self._replicas[replica_id] = known[replica_id]
+            known[replica_id].is_ejected = out[replica_id]
         for replica_id, name, url, sealed, served_name, pool, node, site, model_id, _ in rows:
             api_key = self._open_api_key(replica_id, sealed)
             if api_key is None:
