@@ -1,6 +1,5 @@
 """SCIM 2.0: what makes no sense is refused in the standard's form and changes nothing."""
 
-
 import pytest
 
 from tests.support.scim import Directory, refused
