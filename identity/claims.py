@@ -50,7 +50,7 @@ def claims_of(payload: Mapping[str, Any], *, groups_claim: str) -> Claims:
     return Claims(
         issuer=str(payload["iss"]),
         subject=str(payload["sub"]),
-        email=_text(payload.get("email")).lower(),
+        email=_address(payload.get("email")),
         email_verified=payload.get("email_verified") is True,
         name=_text(payload.get("name")),
         groups=frozenset(_texts(_at(payload, groups_claim))[:GROUPS_MAX]),
@@ -73,6 +73,14 @@ def _at(payload: Mapping[str, Any], path: str) -> object:
 def _text(value: object) -> str:
     """Without NUL, which PostgreSQL does not store."""
     return value.strip() if isinstance(value, str) and len(value) <= _TEXT_LENGTH_MAX and "\0" not in value else ""
+
+
+def _address(value: object) -> str:
+    """In lower case; "" for a mailbox with other letters than ASCII's: lower case may make another's of it, as the
+    Kelvin sign becomes a "k".
+    """
+    text = _text(value)
+    return text.lower() if text.rpartition("@")[0].isascii() else ""
 
 
 def _texts(value: object) -> list[str]:

@@ -3,6 +3,10 @@
 Only memberships that came from the groups of the same provider are touched; one by invitation or SCIM is never. Where
 several rules fit one tenant, the first role in the order owner, administrator, developer, finance, auditor counts, in
 all projects that the rules with this role name.
+
+The shared provider has the groups of all tenants' people, and any tenant may write rules about them: so its groups make
+a member only of who has an address of a domain that the operator confirmed for the tenant. To anybody else's tenant
+they would give away who the person is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
+from identity.email_domains import domains_of
 from identity.errors import Conflict, Invalid, NotFound
 from identity.members import add_member, change_member, remove_member, require_may_give
 from identity.models import (
@@ -132,7 +137,7 @@ def apply(person: Person, provider: IdentityProvider, groups: frozenset[str]) ->
             _remove(person, tenant)
         elif tenant_id in held:
             _change(person, tenant, held[tenant_id], grant)
-        else:
+        elif provider.tenant_id is not None or domains_of(tenant).filter(domain=_domain_of(person)).exists():
             _add(person, tenant, provider, grant)
 
 
@@ -185,6 +190,10 @@ def _change(person: Person, tenant: Tenant, membership: Membership, grant: _Gran
         change_member(by=_us(tenant), person=person, role=grant.role, projects=_projects(tenant, grant))
     except (Conflict, NotFound):
         _tell_kept(person, tenant)
+
+
+def _domain_of(person: Person) -> str:
+    return person.email.rpartition("@")[2]
 
 
 def _remove(person: Person, tenant: Tenant) -> None:

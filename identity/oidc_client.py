@@ -42,7 +42,7 @@ def redeem_code(
         raise ProviderWrong("token_unreadable", "its token endpoint answers no JSON object")
     if answer.status != 200:
         error = tokens.get("error")
-        raise CodeRefused(error if isinstance(error, str) else f"status {answer.status}")
+        raise CodeRefused(error if isinstance(error, str) and _is_a_word(error) else f"status {answer.status}")
     if not isinstance(tokens.get("id_token"), str):
         raise ProviderWrong("token_missing", "its token endpoint gives no ID token")
     return tokens
@@ -59,6 +59,11 @@ def user_info(provider: Discovered, access_token: str, subject: str) -> dict[str
     except (ValueError, RecursionError):
         told = {}
     return told if isinstance(told, dict) and told.get("sub") == subject else {}
+
+
+def _is_a_word(error: str) -> bool:
+    """As RFC 6749, 5.2 has them, and without a line of its own in our log."""
+    return error.isascii() and error.isprintable()
 
 
 def _authenticated(version: ProviderVersion, provider: Discovered, form: Mapping[str, str]) -> dict[str, Any]:

@@ -189,13 +189,14 @@ def _discovered(issuer: str) -> Discovered:
             "issuer_differs",
             f"it calls itself {str(document.get('issuer'))[:255]!r}; enter exactly this as its address",
         )
+    in_house = is_of_the_house(issuer)
     return Discovered(
         issuer=issuer,
-        authorization_endpoint=_endpoint(document, "authorization_endpoint"),
-        token_endpoint=_endpoint(document, "token_endpoint"),
-        jwks_uri=_endpoint(document, "jwks_uri"),
-        userinfo_endpoint=_endpoint(document, "userinfo_endpoint", required=False),
-        end_session_endpoint=_endpoint(document, "end_session_endpoint", required=False),
+        authorization_endpoint=_endpoint(document, "authorization_endpoint", in_house=in_house),
+        token_endpoint=_endpoint(document, "token_endpoint", in_house=in_house),
+        jwks_uri=_endpoint(document, "jwks_uri", in_house=in_house),
+        userinfo_endpoint=_endpoint(document, "userinfo_endpoint", in_house=in_house, required=False),
+        end_session_endpoint=_endpoint(document, "end_session_endpoint", in_house=in_house, required=False),
         algorithms=_words(document, "id_token_signing_alg_values_supported"),
         challenge_methods=_words(document, "code_challenge_methods_supported"),
         client_authentication=_words(document, "token_endpoint_auth_methods_supported") or ("client_secret_basic",),
@@ -218,14 +219,17 @@ def _json(answer: Answer, what: str) -> dict[str, Any]:
     return document
 
 
-def _endpoint(document: Mapping[str, Any], name: str, *, required: bool = True) -> str:
-    """An address that a browser or we may be sent to: https, or of the house."""
+def _endpoint(document: Mapping[str, Any], name: str, *, in_house: bool, required: bool = True) -> str:
+    """An address that a browser or we may be sent to: https, or of the house where the provider itself is of it.
+
+    A provider outside must not send us to any path and port of a host in the house.
+    """
     value = document.get(name)
     if value is None and not required:
         return ""
     try:
         scheme = urlsplit(value).scheme if isinstance(value, str) and len(value) <= egress.URL_LENGTH_MAX else ""
-        fine = scheme == "https" or (scheme == "http" and is_of_the_house(str(value)))
+        fine = in_house if scheme in ("http", "https") and is_of_the_house(str(value)) else scheme == "https"
     except ValueError:
         fine = False
     if not fine:

@@ -1,7 +1,8 @@
 """The life of an identity provider's settings: prepared, tried, in use, switched off.
 
 Who changes a door may shut everybody out, so that settings take effect only after the person who wrote them has signed
-in with them. What the operator sets at the machine itself (`set_provider`) needs no trial.
+in with them, and an owner put them to use. What the operator sets at the machine itself (`set_provider`) needs
+neither.
 """
 
 import re
@@ -17,9 +18,9 @@ from django.utils.translation import gettext as _
 
 from identity import audit, secret_box
 from identity.access import Caller
-from identity.errors import Conflict, Invalid, NotFound
+from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.members import name_of
-from identity.models import IdentityProvider, Person, ProviderVersion, Tenant
+from identity.models import IdentityProvider, Person, ProviderVersion, Role, Tenant
 from identity.notices import notify
 from identity.permissions import Permission
 from identity.sign_ins import end_all_through
@@ -113,15 +114,21 @@ def may_try(version: ProviderVersion, person: Person | None) -> bool:
 
 
 def activate(version: ProviderVersion, *, by: Caller, now: datetime) -> None:
-    """Put tried settings to use, instead of those that were. Raises `Forbidden`, `NotFound`, `Conflict`."""
+    """Put tried settings to use, instead of those that were, also those that somebody else prepared and tried.
+
+    A provider vouches for owners too: whoever chooses it could make themselves one. So only an owner does.
+    Raises `Forbidden`, `NotFound`, `Conflict` (nobody signed in with them yet).
+    """
     by.require(Permission.PROVIDER_UPDATE)
     if version.provider.tenant_id != by.tenant.pk:
         raise NotFound("provider")
+    if by.role != Role.OWNER:
+        raise Forbidden(_("only an owner puts a provider to use, as it vouches for owners too"))
     with transaction.atomic():
         _lock(version.provider)
         fresh = ProviderVersion.objects.get(pk=version.pk)
-        if fresh.state != _STATE.TRIED or by.person is None or fresh.changed_by_id != by.person.pk:
-            raise Conflict(_("sign in with these settings first: who prepared them puts them to use"))
+        if fresh.state != _STATE.TRIED:
+            raise Conflict(_("sign in with these settings first: an owner then puts them to use"))
         _replace_active(fresh, now)
         detail = {"version": fresh.pk, "issuer": fresh.issuer, "client_id": fresh.client_id}
         _tell(by, fresh.issuer)

@@ -42,7 +42,7 @@ def unlink_member(*, by: Caller, person: Person, now: datetime) -> None:
         provider = provider_of(by.tenant)
         if provider is None:
             raise NotFound("linked account")
-        if _is_shared(_issuer_of(provider)):
+        if _opens_others(_issuer_of(provider), by.tenant):
             raise Conflict(_("Other organisations use this identity provider too: ask the operator."))
         _unlink(person, provider, actor=by.actor, now=now)
 
@@ -69,6 +69,6 @@ def _issuer_of(provider: IdentityProvider) -> str:
     return version.issuer if version else ""
 
 
-def _is_shared(issuer: str) -> bool:
-    """Whether a link to the issuer opens more than the tenant."""
-    return ProviderVersion.objects.filter(provider__tenant=None, issuer=issuer).exists()
+def _opens_others(issuer: str, tenant: Tenant) -> bool:
+    """Whether a link to the issuer opens, or once opened, more than the tenant: it may be another's own provider."""
+    return ProviderVersion.objects.filter(issuer=issuer).exclude(provider__tenant=tenant).exists()

@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.pages import tenant_page
+from console.refusals import sentence_of
 from console.sign_in.flows import Purpose, redirect_uri, start
 from console.sign_in.sessions import TRIAL
 from console.sign_in.settings_forms import GroupRuleForm, ProviderForm, ScimTokenForm
@@ -27,7 +28,7 @@ from identity.provider_check import Finding, check_connection
 
 _PAGE = "settings-sign-in"
 _TRIALS: dict[str, str | Promise] = {
-    "good": _("You came through. You can put these settings to use."),
+    "good": _("You came through with these settings."),
     "somebody_else": _("The provider vouched for somebody else than you. Sign in there with your own address."),
     "cancelled": _("The provider did not let you in."),
     "broken": _("What came back does not hold. Test the connection, and look at the client's settings there."),
@@ -75,11 +76,14 @@ def test_provider(request: HttpRequest, caller: Caller) -> HttpResponse:
 @require_GET
 @tenant_page(Permission.PROVIDER_UPDATE)
 def try_provider(request: HttpRequest, caller: Caller) -> HttpResponse:
-    """To the provider and back, with the settings in preparation; whoever is signed in stays so."""
+    """To the provider and back, with the settings in preparation; whoever is signed in stays so.
+
+    Only from our page: who follows another site's link here has not seen which provider it is.
+    """
     own = providers.provider_of(caller.tenant)
     version = providers.version_in_preparation(own) if own else None
     here = resolve_url(_PAGE, slug=caller.tenant.slug)
-    if version is None:
+    if version is None or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return redirect(here)
     try:
         return HttpResponseRedirect(start(request, version, purpose=Purpose.TRIAL, next_path=here))
@@ -230,7 +234,9 @@ def _done(request: HttpRequest, caller: Caller, what: str) -> HttpResponse:
                 providers.switch_off(own, by=caller, now=now)
                 messages.success(request, _("Switched off, and the sessions through it have ended."))
     except Conflict:
-        messages.error(request, _("Sign in with these settings first; who prepared them puts them to use."))
+        messages.error(request, _("Sign in with these settings first; an owner then puts them to use."))
+    except Forbidden as error:
+        messages.error(request, sentence_of(error))
     # Who switches off what they came through is signed out by it: the page then leads to the sign-in.
     return redirect(_PAGE, slug=caller.tenant.slug)
 

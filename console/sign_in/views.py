@@ -63,8 +63,8 @@ def sign_in_page(request: HttpRequest) -> HttpResponse:
 @require_GET
 def tenant_sign_in(request: HttpRequest, slug: str) -> HttpResponse:
     """A tenant's link: through its own provider, else the shared one. A slug that is none looks like the latter."""
-    if is_tenant(slug):  # another word in an address is kept nowhere (I5)
-        request.session[ASKED_TENANT] = slug
+    # Another word in an address is kept nowhere (I5); a cookie comes either way, so that it tells nothing.
+    request.session[ASKED_TENANT] = slug if is_tenant(slug) else ""
     version = providers.version_for_tenant(slug) or providers.shared_version()
     query = urlencode({"next": resolve_url("overview", slug=slug)})
     if version is None:

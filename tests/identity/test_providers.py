@@ -7,11 +7,11 @@ from django.utils import timezone
 
 from identity import email_domains, providers
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
-from identity.models import AuditEvent, IdentityProvider, Person, ProviderVersion, SignIn
+from identity.models import AuditEvent, IdentityProvider, Person, ProviderVersion, Role, SignIn
 from identity.providers import ProviderSettings
 from identity.sign_ins import Client, begin, open_sign_in
 from tests.support.ledger import unique
-from tests.support.people import TESTS, Cast, as_member, make_cast
+from tests.support.people import TESTS, Cast, as_member, make_cast, make_person
 
 SETTINGS = ProviderSettings(issuer="https://login.example.org", client_id="beffroi", client_secret="hush")
 NOW = timezone.now()
@@ -90,6 +90,17 @@ def test_who_may_not_change_the_tenant_changes_no_door(cast: Cast) -> None:
         providers.withdraw(version, by=stranger, now=NOW)
     with pytest.raises(NotFound):
         providers.switch_off(version.provider, by=stranger, now=NOW)
+
+
+def test_I6_only_an_owner_puts_a_provider_to_use_as_it_vouches_for_owners_too(cast: Cast) -> None:
+    adam = make_person("adam", cast.tenant, Role.ADMINISTRATOR)
+    version = providers.prepare_version(by=as_member(adam, cast.tenant), settings=SETTINGS)
+    providers.mark_tried(version, person=adam, now=NOW)
+    with pytest.raises(Forbidden, match="only an owner"):
+        providers.activate(version, by=as_member(adam, cast.tenant), now=NOW)
+    assert providers.active_version(version.provider) is None
+    providers.activate(version, by=as_member(cast.alice, cast.tenant), now=NOW)
+    assert providers.active_version(version.provider) == version
 
 
 def test_switching_a_provider_off_ends_the_sessions_that_it_vouched_for(cast: Cast) -> None:

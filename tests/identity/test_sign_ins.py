@@ -67,6 +67,10 @@ def confirmed_domain(tenant: Tenant) -> str:
     return email_domains.confirm_domain(tenant, domain, actor=TESTS).domain
 
 
+def with_an_address_of(tenant: Tenant) -> Person:
+    return create_person(email=f"{unique('dora').lower()}@{confirmed_domain(tenant)}", actor=TESTS)
+
+
 def somebody(email: str = "", *, verified: bool = True, **more: Any) -> Claims:
     address = email or f"{unique('new').lower()}@example.org"
     return Claims(issuer=ISSUER, subject=unique("sub"), email=address, email_verified=verified, **more)
@@ -251,7 +255,7 @@ class TestGroups:
         for group, project in ((unique("g"), atlas), (unique("g"), boreas)):
             group_rules.add_rule(by=alice, provider=provider, group=group, role=Role.DEVELOPER, projects=[project])
         groups = frozenset(rule.group for rule in group_rules.rules_of(cast.tenant))
-        dora = make_person("dora")
+        dora = with_an_address_of(cast.tenant)
         group_rules.apply(dora, provider, groups)
         assert as_member(dora, cast.tenant).project_ids == frozenset({atlas.pk, boreas.pk})
         group_rules.apply(dora, provider, frozenset(sorted(groups)[:1]))
@@ -266,10 +270,21 @@ class TestGroups:
         group_rules.add_rule(by=alice, provider=other, group=group, role=Role.AUDITOR)
         group_rules.apply(cast.bob, other, frozenset({group}))
         assert self.role_of(cast.bob, cast.tenant) == "developer"
-        dora = make_person("dora")
+        dora = with_an_address_of(cast.tenant)
         group_rules.apply(dora, other, frozenset({group}))
         group_rules.apply(dora, provider, frozenset())
         assert self.role_of(dora, cast.tenant) == "auditor"
+
+    def test_I6_a_rule_about_the_shared_providers_groups_pulls_in_nobody_elses_people(self, cast: Cast) -> None:
+        group, dora = unique("staff"), with_an_address_of(cast.tenant)
+        charlie = as_member(cast.charlie, cast.strangers)
+        group_rules.add_rule(by=charlie, provider=shared_provider(), group=group, role=Role.DEVELOPER)
+        for person in (dora, make_person("nobodys")):
+            group_rules.apply(person, shared_provider(), frozenset({group}))
+            assert self.role_of(person, cast.strangers) is None
+        theirs = with_an_address_of(cast.strangers)
+        group_rules.apply(theirs, shared_provider(), frozenset({group}))
+        assert self.role_of(theirs, cast.strangers) == "developer"
 
     def test_the_last_owner_stays_whatever_the_groups_say(self) -> None:
         tenant = make_tenant()
@@ -329,6 +344,16 @@ class TestRequests:
 
     def test_a_strangers_address_leads_nowhere(self, cast: Cast) -> None:
         assert access_requests.tenant_to_ask(make_person("dora"), cast.tenant.slug) is None
+
+
+def test_a_letter_whose_lower_case_is_another_makes_nobody_elses_address() -> None:
+    for told, taken in (
+        ("jac\u212a@example.org", ""),  # the Kelvin sign, whose lower case is "k"
+        ("Jack@Example.org", "jack@example.org"),
+        ("jack@\u212aelvin.example", "jack@kelvin.example"),  # the same name for resolvers too
+    ):
+        claims = claims_of({"iss": ISSUER, "sub": "s", "email": told}, groups_claim="groups")
+        assert claims.email == taken
 
 
 def test_claims_of_a_wrong_type_count_as_absent() -> None:

@@ -73,6 +73,14 @@ def test_who_belongs_nowhere_is_told_whom_to_ask_and_asks(cast: Cast) -> None:
     assert asked.message == "The portal"
 
 
+def test_an_organisations_link_tells_a_stranger_nothing_but_its_own_providers_name(cast: Cast) -> None:
+    def told(slug: str) -> tuple[int, str, list[str]]:
+        answer = browser().get(f"/t/{slug}/sign-in")
+        return answer.status_code, answer["Location"].replace(slug, "*"), sorted(answer.cookies)
+
+    assert told(cast.tenant.slug) == told("no-such-organisation")
+
+
 def test_a_strangers_page_names_no_organisation(cast: Cast) -> None:
     client = signed_in(make_person("dora"))
     shown = page(client.get("/no-access"))

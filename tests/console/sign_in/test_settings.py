@@ -1,5 +1,6 @@
 """Settings, Sign-in: a provider of one's own, from entering it to using it."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,17 +8,20 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from urllib3 import HTTPHeaderDict
 
-from identity import email_domains, group_rules, providers
+from identity import email_domains, group_rules, oidc_discovery, providers
 from identity.access import caller_for_key
+from identity.egress import Answer
 from identity.models import Person, ProviderVersion, Role
+from identity.oidc_discovery import ProviderWrong
 from identity.provider_check import check_connection
 from identity.providers import ProviderSettings
 from identity.scopes import Scope
 from tests.console.sign_in.conftest import Door, goes_to, path_of
 from tests.support.console import page, signed_in
 from tests.support.ledger import unique
-from tests.support.people import TESTS, Cast, as_member, make_key
+from tests.support.people import TESTS, Cast, as_member, make_key, make_person
 from tests.support.rude_provider import CLIENT, SECRET, RudeProvider
 
 ENTERED = {"client_id": CLIENT, "client_secret": SECRET, "groups_claim": "groups"}
@@ -143,6 +147,32 @@ def test_what_a_key_prepared_is_tried_and_put_to_use_by_a_person(
     assert (version_of(cast).state, version_of(cast).changed_by) == ("active", cast.alice)
 
 
+def test_another_site_starts_no_trial(cast: Cast, alice: Client, provider: RudeProvider, domain: str) -> None:
+    prepare(alice, cast, provider)
+    for site in ("cross-site", "same-site", "none"):
+        assert alice.get(here(cast, "/try"), headers={"Sec-Fetch-Site": site})["Location"] == here(cast)
+    there = alice.get(here(cast, "/try"), headers={"Sec-Fetch-Site": "same-origin"})["Location"]
+    assert there.startswith(provider.issuer)
+
+
+def test_I6_an_administrator_tries_settings_and_an_owner_puts_them_to_use(
+    cast: Cast, provider: RudeProvider, domain: str
+) -> None:
+    adam = make_person("adam", cast.tenant, Role.ADMINISTRATOR)
+    theirs = signed_in(adam)
+    prepare(theirs, cast, provider)
+    Person.objects.filter(pk=adam.pk).update(email=f"adam@{domain}")
+    shown = tries(theirs, cast, provider, email=f"adam@{domain}")
+    assert "You came through" in shown
+    assert "Put to use" not in shown
+    assert "Only an owner" in page(theirs.post(here(cast, "/activate"), follow=True))
+    assert version_of(cast).state == "tried"
+    owner = signed_in(cast.alice)
+    assert "Put to use" in page(owner.get(here(cast)))
+    owner.post(here(cast, "/activate"))
+    assert version_of(cast).state == "active"
+
+
 def test_while_a_change_waits_the_old_settings_work(cast: Cast, door: Door) -> None:
     alice = signed_in(cast.alice)
     changed = {**ENTERED, "issuer": door.provider.issuer, "client_id": "changed", "client_secret": ""}
@@ -190,6 +220,19 @@ class TestConnection:
     def test_metadata_that_we_cannot_use(self, door: Door, metadata: dict[str, Any], code: str) -> None:
         door.provider.metadata = metadata
         assert list(self.bad(door)) == [code]
+
+    @pytest.mark.parametrize("inside", ["http://localhost:6379/x", "https://localhost/x"])
+    def test_a_provider_outside_sends_us_to_no_host_of_the_house(
+        self, inside: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        issuer = "https://login.outside.example"
+        endpoints = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
+        for misled in endpoints:
+            told = {"issuer": issuer} | {name: f"{issuer}/{name}" for name in endpoints} | {misled: inside}
+            answer = Answer(200, HTTPHeaderDict(), json.dumps(told).encode())
+            monkeypatch.setattr(oidc_discovery, "ask", lambda *_, answer=answer: answer)
+            with pytest.raises(ProviderWrong, match=misled):
+                oidc_discovery.discover(issuer, anew=True)
 
     def test_it_is_not_there(self, door: Door) -> None:
         door.provider.status = 404

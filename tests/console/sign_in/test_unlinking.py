@@ -10,6 +10,7 @@ from identity.access import Caller
 from identity.errors import Conflict, Forbidden, NotFound
 from identity.members import add_member
 from identity.models import AuditEvent, IdentityProvider, LinkedIdentity, Role
+from identity.providers import ProviderSettings
 from identity.unlinking import unlink_member
 from tests.console.sign_in.conftest import (
     Door,
@@ -17,12 +18,14 @@ from tests.console.sign_in.conftest import (
     comes_back,
     goes_to,
     path_of,
+    use_own_provider,
     use_platform_provider,
     who_is_in,
 )
 from tests.support.console import page, signed_in
 from tests.support.ledger import unique
-from tests.support.people import Cast, as_member, make_person
+from tests.support.people import Cast, as_member, make_cast, make_person
+from tests.support.rude_provider import CLIENT, SECRET
 
 
 def test_who_got_a_new_account_at_the_provider_comes_in_once_the_old_one_is_unlinked(cast: Cast, door: Door) -> None:
@@ -65,6 +68,23 @@ def test_an_account_at_a_provider_of_all_is_unlinked_by_the_operator_alone(cast:
     assert not LinkedIdentity.objects.filter(person=cast.bob, issuer=shared.issuer).exists()
     with pytest.raises(CommandError, match="not linked"):
         call_command("unlink_person", cast.bob.email, "shared")
+
+
+def test_I6_an_account_that_opens_another_organisation_too_is_not_one_organisations_to_unlink(
+    cast: Cast, door: Door
+) -> None:
+    """Both have the same provider of their own: who is linked anew for the one would be in at the other."""
+    other = make_cast()
+    use_own_provider(other, ProviderSettings(issuer=door.provider.issuer, client_id=CLIENT, client_secret=SECRET))
+    door.says("old", email=f"nadia@{door.domain}")
+    comes_back(before := browser(), door)
+    nadia = who_is_in(before)
+    assert nadia
+    for tenant in (cast.tenant, other.tenant):
+        add_member(by=Caller.system("tests", tenant), person=nadia, role=Role.DEVELOPER)
+    with pytest.raises(Conflict):
+        unlink_member(by=as_member(cast.alice, cast.tenant), person=nadia, now=timezone.now())
+    assert who_is_in(before) == nadia
 
 
 def test_only_an_owner_unlinks_an_owner(cast: Cast, door: Door) -> None:

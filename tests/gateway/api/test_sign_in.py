@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from identity import providers
 from identity.access import Caller
-from identity.errors import Conflict
+from identity.errors import Conflict, Forbidden
 from identity.group_rules import add_rule
 from identity.members import add_member
 from identity.models import AccessRequest, AuditEvent, GroupRule, Membership, ProviderVersion, Role
@@ -85,7 +85,7 @@ def test_what_a_key_prepared_takes_effect_after_a_person_signed_in_with_it(
     providers.mark_tried(version, person=alice, now=now)
     with pytest.raises(Conflict, match="only who prepared"):
         providers.mark_tried(version, person=bob, now=now)
-    with pytest.raises(Conflict, match="who prepared them"):
+    with pytest.raises(Forbidden, match="only an owner"):
         providers.activate(version, by=as_member(bob, house.tenant), now=now)
     providers.activate(version, by=as_member(alice, house.tenant), now=now)
     assert api.get("/api/sign-in", key).json()["active"]["state"] == "active"
