@@ -15,7 +15,7 @@ from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from console.audit_wording import DOORS, MEMBERS, WORDING
+from console.audit_wording import DOORS, MEMBERS, PLACES, WORDING
 from identity.access import Caller
 from identity.audit import told
 from identity.models import AuditEvent
@@ -110,6 +110,8 @@ def _what(caller: Caller, event: AuditEvent) -> SafeString:
         shown = _key(name, event.target)
     elif event.target_kind == "person":
         shown = name or _erased(event.target)
+    elif event.target_kind == "address":
+        shown = next((str(place) for part, place in PLACES.items() if part in event.target), event.target)
     else:
         shown = name or event.target
     address = _address(caller, event)

@@ -48,7 +48,7 @@ NOUNS: dict[str, Promise] = {
 }
 
 WORDING: dict[str, Promise] = {
-    "access.refused": _("%(who)s was refused the page or address %(what)s"),
+    "access.refused": _("%(who)s was refused access to “%(what)s”"),
     "access.refusals_counted": _("%(who)s was refused many more times within an hour"),
     "access_request.approved": _("%(who)s approved the request for access of %(what)s"),
     "access_request.made": _("%(who)s asked for access"),
@@ -149,6 +149,33 @@ WORDING: dict[str, Promise] = {
     "tier.loaded": _("%(who)s loaded a tier"),
     "usage.detached": _("%(who)s took a month of usage records out of the ledger"),
     "usage.sealed": _("%(who)s sealed a month of usage records"),
+}
+
+# What is in the name of an address, the first that fits -> the pages that it belongs to, as the navigation calls them.
+PLACES: dict[str, Promise] = {
+    "audit": _("Audit"),
+    "member": _("Members"),
+    "invitation": _("Members"),
+    "access": _("Members"),
+    "support": _("Members"),
+    "rule": _("Settings"),
+    "webhook": _("Settings"),
+    "scim": _("Settings"),
+    "provider": _("Settings"),
+    "settings": _("Settings"),
+    "notice": _("Notices"),
+    "project": _("Projects"),
+    "usage": _("Usage"),
+    "request": _("Requests"),
+    "model": _("Models"),
+    "key": _("Keys"),
+    "secret": _("Keys"),
+    "budget": _("Billing"),
+    "limit": _("Billing"),
+    "statement": _("Billing"),
+    "contract": _("Billing"),
+    "billing": _("Billing"),
+    "overview": _("Overview"),
 }
 
 DOORS: dict[str, Promise] = {

@@ -9,7 +9,6 @@
   const language = document.documentElement.lang;
   let messages = [];
   let running = null;
-  form.hidden = false;
 
   const made = (tag, name, content = "") => {
     const element = document.createElement(tag);

@@ -3,17 +3,20 @@
 import csv
 import io
 import json
+from html import unescape
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils.html import strip_tags
 
 from console.audit_lines import audit_lines, changes_of
 from identity.access import Caller
 from identity.api_keys import revoke_api_key
 from identity.audit import Actor, record
 from identity.audit_context import Door, through
+from identity.audit_refusals import record_refusal
 from identity.audit_signing import public_keys
 from identity.audit_trail import events_about
 from identity.audit_verifier import ChainVerifier, verify_export
@@ -53,6 +56,16 @@ def test_events_are_sentences_newest_first(cast: Cast) -> None:
     assert "a key (bfr_" in text
     assert "192.0.2.7" in text
     assert "Chat <b>" not in text
+
+
+@pytest.mark.parametrize(
+    ("route", "place"),
+    [("key-new", "Keys"), ("access-reviews", "Members"), ("front", "front"), ("key-rules", "Settings")],
+)
+def test_a_refusal_names_the_pages_that_were_asked_for(cast: Cast, route: str, place: str) -> None:
+    record_refusal(actor=Actor.person(cast.bob), tenant=cast.tenant, status=403, route=route, asked={})
+    text = unescape(strip_tags(page(signed_in(cast.alice).get(address(cast)))))
+    assert f"was refused access to “{place}”" in text
 
 
 def test_an_event_shows_before_and_after(cast: Cast) -> None:

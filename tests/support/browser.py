@@ -4,6 +4,7 @@ Each window notes what went wrong in it: a violation of the content security pol
 the server with a 5xx status. `close()` fails where something did.
 """
 
+import gzip
 import os
 import shutil
 import socket
@@ -12,11 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import uvicorn
+from django.contrib.staticfiles import finders
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
@@ -32,8 +35,19 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+STATIC = "static/"
 WIDE, NARROW, NARROWEST = 1280, 390, 320
 Theme = Literal["light", "dark"]
+# Layout Instability, what Chromium noted since the page began: all that moved though nobody had just touched anything.
+SHIFT = """() => new Promise(resolve => {
+  let shift = 0;
+  const add = list => { for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value; };
+  new PerformanceObserver(add).observe({type: "layout-shift", buffered: true});
+  requestAnimationFrame(() => setTimeout(() => resolve(shift), 0));
+})"""
+# Resource Timing: the page and all that it loaded, and how many bytes of each came over the wire, its head included.
+LOADED = """() => ["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind))
+  .map(entry => [new URL(entry.name).pathname, entry.transferSize])"""
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -59,6 +73,17 @@ class Window:
     def is_wider_than_its_screen(self) -> bool:
         """Whether one has to scroll sideways (WCAG 1.4.10)."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+    def shift(self) -> float:
+        """How much the page moved by itself since it was opened: a share of the window times a share of its height."""
+        self.page.wait_for_load_state("networkidle")
+        return float(self.page.evaluate(SHIFT))
+
+    def transferred_bytes(self) -> int:
+        """How much comes over the wire for the page that is open, its styles, scripts and pictures included, where an
+        installation serves it: what is static is compressed there (here by gzip, there by Brotli, which is shorter).
+        """
+        return sum(_compressed_bytes(path) or sent for path, sent in self.page.evaluate(LOADED))
 
     def close(self) -> None:
         """Close it; fails where anything went wrong in it."""
@@ -106,6 +131,15 @@ def open_browser_at(address: str) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield Browser(chromium, address)
         chromium.close()
+
+
+@cache
+def _compressed_bytes(path: str) -> int | None:
+    """How long a static file is when it is sent; None: it is none."""
+    if not path.startswith(f"/{STATIC}"):
+        return None
+    file = finders.find(path.removeprefix(f"/{STATIC}"))
+    return len(gzip.compress(Path(file).read_bytes())) if file else None
 
 
 def _listen(context: BrowserContext, troubles: list[str]) -> None:
