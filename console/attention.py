@@ -125,9 +125,21 @@ def _models(facts: Facts) -> Iterator[Item]:
         title = ngettext(
             "No engine serves {names} at the moment.", "No engine serves {count} models that you use.", len(away)
         ).format(names=away[0], count=len(away))
-        note = _("Requests to them are refused: {names}.").format(names=", ".join(away[:_NAMES_MAX]))
+        note = _refused(away)
         address = facts.address("model", model=away[0]) if len(away) == 1 else facts.address("models")
         yield Item(90, "red", "model", title, note if len(away) > 1 else "", address, _("Models"))
+
+
+def _refused(away: list[str]) -> str:
+    named, more = ", ".join(away[:_NAMES_MAX]), len(away) - _NAMES_MAX
+    if more <= 0:
+        return _("Requests to them are refused: {names}.").format(names=named)
+    words = ngettext(
+        "Requests to them are refused: {names} and {count} other.",
+        "Requests to them are refused: {names} and {count} others.",
+        more,
+    )
+    return words.format(names=named, count=more)
 
 
 def _is_over(model: LanguageModel, today: date) -> bool:

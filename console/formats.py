@@ -42,8 +42,11 @@ def short_count(number: int, language: str) -> str:
 
 
 def share(part: int, whole: int, language: str) -> str:
-    """Such as "73 %"; of nothing: "0 %"."""
-    return format_percent(Decimal(part) / whole if whole else Decimal(0), locale=language)
+    """Such as "73 %"; of nothing: "0 %"; of next to nothing, which is not nothing: "<1 %"."""
+    exact = Decimal(part) / whole if whole else Decimal(0)
+    if 0 < exact < Decimal("0.01"):
+        return f"<{format_percent(Decimal('0.01'), locale=language)}"
+    return format_percent(exact, locale=language)
 
 
 def duration(milliseconds: int, language: str) -> str:

@@ -29,7 +29,7 @@ USUAL_PERIOD = "7"
 # The codes that people can do something about; each line of the list leads to the others of its code.
 _COMMON_CODES = (
     "insufficient_quota", "rate_limit_exceeded", "model_not_allowed", "model_not_found", "model_retired",
-    "context_length_exceeded", "no_replica", "overloaded", "ip_not_allowed", "rejected_by_engine",
+    "context_length_exceeded", "no_replica", "overloaded", "ip_not_allowed",
 )  # fmt: skip
 _NOT_COMPLETED = [status for status in STATUSES if status != "completed"]
 

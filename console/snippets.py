@@ -8,7 +8,8 @@ _CURL = Template("""curl -N $base_url/v1/chat/completions \\
   -H "Content-Type: application/json" \\
   -d '{"model": "$model", "stream": true,
        "messages": [{"role": "user", "content": "Hello!"}]}'""")
-_PYTHON = Template("""import os
+_PYTHON = Template("""# pip install openai
+import os
 from openai import OpenAI
 
 client = OpenAI(base_url="$base_url/v1", api_key=os.environ["BEFFROI_API_KEY"])
@@ -17,7 +18,8 @@ answer = client.chat.completions.create(
     messages=[{"role": "user", "content": "Hello!"}],
 )
 print(answer.choices[0].message.content)""")
-_NODE = Template("""import OpenAI from "openai";
+_NODE = Template("""// npm install openai; save this as hello.mjs
+import OpenAI from "openai";
 
 const client = new OpenAI({
   baseURL: "$base_url/v1",
@@ -28,7 +30,8 @@ const answer = await client.chat.completions.create({
   messages: [{ role: "user", content: "Hello!" }],
 });
 console.log(answer.choices[0].message.content);""")
-_LANGCHAIN = Template("""import os
+_LANGCHAIN = Template("""# pip install langchain-openai
+import os
 from langchain_openai import ChatOpenAI
 
 model = ChatOpenAI(
@@ -41,13 +44,15 @@ _CURL_OTHER = Template("""curl $base_url/v1/$path \\
   -H "Authorization: Bearer $$BEFFROI_API_KEY" \\
   -H "Content-Type: application/json" \\
   -d '{"model": "$model", $members}'""")
-_PYTHON_EMBEDDING = Template("""import os
+_PYTHON_EMBEDDING = Template("""# pip install openai
+import os
 from openai import OpenAI
 
 client = OpenAI(base_url="$base_url/v1", api_key=os.environ["BEFFROI_API_KEY"])
 answer = client.embeddings.create(model="$model", input=["Hello!"])
 print(len(answer.data[0].embedding))""")
-_NODE_EMBEDDING = Template("""import OpenAI from "openai";
+_NODE_EMBEDDING = Template("""// npm install openai; save this as hello.mjs
+import OpenAI from "openai";
 
 const client = new OpenAI({
   baseURL: "$base_url/v1",
@@ -55,7 +60,8 @@ const client = new OpenAI({
 });
 const answer = await client.embeddings.create({ model: "$model", input: ["Hello!"] });
 console.log(answer.data[0].embedding.length);""")
-_LANGCHAIN_EMBEDDING = Template("""import os
+_LANGCHAIN_EMBEDDING = Template("""# pip install langchain-openai
+import os
 from langchain_openai import OpenAIEmbeddings
 
 model = OpenAIEmbeddings(

@@ -54,3 +54,9 @@ def test_durations_have_the_unit_that_fits(milliseconds: int, shown: str) -> Non
 def test_a_share_of_nothing_is_nothing() -> None:
     assert formats.share(0, 0, "en") == "0%"
     assert formats.share(3, 4, "en") == "75%"
+
+
+def test_a_share_of_next_to_nothing_is_not_nothing() -> None:
+    assert formats.share(1, 1_000, "en") == "<1%"
+    assert formats.share(1, 1_000, "fr") == f"<1{NBSP}%"
+    assert formats.share(1, 100, "en") == "1%"
