@@ -19,9 +19,9 @@ AIM_MS, AIM_QUERIES = 100, 10
 # Ways to ask for a page beside the plain one; {name} is a value of the world's.
 WAYS: Mapping[str, tuple[str, ...]] = {
     "billing": ("?month={month_before}",),
-    "keys": ("?q=Assistant", "?q=12345", "?state=expires_soon", "?unused=90", "?project={project_id}"),
+    "keys": ("?q=Assistant", "?q=12345", "?state=expiring", "?state=unused", "?project={project_id}"),
     "models": ("?show=all",),
-    "requests": ("?trouble=1", "?model={model}", "?project={project_id}"),
+    "requests": ("?ended=trouble", "?model={model}", "?project={project_id}"),
     "search": ("?q=Guichet",),
     "usage": ("?by=project", "?by=key", "?span=90", "?span=90&by=project", "?span={month_before}&measure=tokens"),
 }
