@@ -68,13 +68,21 @@ GROUPS = (
 
 
 OPERATOR_GROUPS = (
-    (OperatorDestination("operator-overview", _("Overview"), "home", OperatorPermission.PLATFORM_READ, ""),),
+    (
+        OperatorDestination("operator-overview", _("Overview"), "home", OperatorPermission.PLATFORM_READ, ""),
+        OperatorDestination(
+            "operator-tenants", _("Organisations"), "folder", OperatorPermission.PLATFORM_READ, "tenants"
+        ),
+    ),
     (
         OperatorDestination(
             "operator-support", _("Support sessions"), "people", OperatorPermission.SUPPORT_OPEN, "support"
         ),
         OperatorDestination(
             "operator-key-blocks", _("Blocked keys"), "key", OperatorPermission.KEY_BLOCK, "blocked-keys"
+        ),
+        OperatorDestination(
+            "operator-keys", _("Operator's keys"), "code", OperatorPermission.OPERATOR_KEY_UPDATE, "keys"
         ),
     ),
 )

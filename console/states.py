@@ -19,6 +19,9 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "refused": ("yellow", _("refused")),
     "verified": ("green", _("verified")),
     "broken": ("red", _("broken")),
+    "made": ("green", _("made")),
+    "changed": ("blue", _("changed")),
+    "unchanged": ("secondary", _("as it is")),
     "running": ("blue", _("under way")),
 }
 

@@ -19,6 +19,7 @@ class Why(StrEnum):
     IN_A_PERSONS_NAME = "an access review is signed by a person: a key must not confirm in anybody's name"
     OWNERS_WORD = "only an owner adds to what an operator may do, and a key is no owner"
     OPERATORS_ACT = "an operator's own act: keys are of organisations, and no operator has one"
+    KEYS_MAKE_NO_KEYS = "who holds an operator's key must not make another that outlives it"
     ANSWERED_BY_MAIL = "the operator answers to the e-mail address of the person who wrote; a key has none"
 
 
@@ -112,6 +113,14 @@ PAGES: dict[str, Told] = {
     "access-review-decide": Why.IN_A_PERSONS_NAME,
     "access-review-sign": Why.IN_A_PERSONS_NAME,
     "operator-key-blocks": Why.OPERATORS_ACT,
+    "operator-keys": Why.KEYS_MAKE_NO_KEYS,
+    "operator-key-revoke": Why.KEYS_MAKE_NO_KEYS,
+    "operator-tenants": ("operator_tenants_list",),
+    "operator-tenant": ("operator_tenants_read",),
+    "operator-tenant-new": ("operator_tenants_put",),
+    "operator-tenant-import": ("operator_tenants_import",),
+    "operator-tenant-suspend": ("operator_tenants_suspend",),
+    "operator-tenant-reactivate": ("operator_tenants_reactivate",),
     "operator-support": Why.OPERATORS_ACT,
     "operator-support-leave": Why.OPERATORS_ACT,
     "support-grant": Why.OWNERS_WORD,

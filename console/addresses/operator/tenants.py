@@ -1,0 +1,16 @@
+"""Addresses of organisations, from the operator's side."""
+
+from django.urls import URLPattern, path
+
+from console.views.operator import tenants
+
+_TENANT = "tenants/<slug:slug>"
+
+urlpatterns: list[URLPattern] = [
+    path("tenants", tenants.tenants, name="operator-tenants"),
+    path("new-tenant", tenants.tenant_new, name="operator-tenant-new"),
+    path("tenant-imports", tenants.tenant_import, name="operator-tenant-import"),
+    path(_TENANT, tenants.tenant, name="operator-tenant"),
+    path(f"{_TENANT}/suspend", tenants.tenant_suspend, name="operator-tenant-suspend"),
+    path(f"{_TENANT}/reactivate", tenants.tenant_reactivate, name="operator-tenant-reactivate"),
+]

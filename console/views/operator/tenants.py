@@ -1,0 +1,134 @@
+"""Organisations as the operator sees them: who is there, make one, make many, suspend one."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from billing.tenant_detail import tenant_detail
+from billing.tenant_files import OPTIONAL, REQUIRED, read_wishes
+from billing.tenant_list import tenants_for
+from billing.tenants import Outcome, Plan, import_tenants, plan_tenants, put_tenant
+from console.forms.operator_tenants import ReasonForm, TenantFileForm, TenantFilterForm, TenantForm
+from console.pages import operator_page
+from console.refusals import show_at_form
+from identity.errors import Conflict, Forbidden, Invalid, NotFound
+from identity.models import Person, Role, Tenant
+from identity.operators import operator_for_person
+from identity.permissions import OperatorPermission
+from identity.tenants import reactivate_tenant, suspend_tenant
+
+_PAGE_SIZE = 50
+
+
+@require_GET
+@operator_page(OperatorPermission.PLATFORM_READ)
+def tenants(request: HttpRequest, operator: Person) -> HttpResponse:
+    """All organisations with what they spent."""
+    form = TenantFilterForm(request.GET)
+    given = form.cleaned_data if form.is_valid() else {}
+    text, status, after = given.get("q", ""), given.get("status", ""), given.get("after") or 0
+    page = tenants_for(operator_for_person(operator), size=_PAGE_SIZE, after=after, text=text, status=status)
+    shown = {
+        "page": page,
+        "text": text,
+        "status": status,
+        "statuses": Tenant.Status.choices,
+        "is_first": not after,
+        "is_filtered": bool(text or status),
+    }
+    return render(request, "console/operator/tenants/tenants.html", shown)
+
+
+@require_GET
+@operator_page(OperatorPermission.PLATFORM_READ)
+def tenant(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
+    """One organisation: contract, limits, projects, how many people."""
+    detail = tenant_detail(operator_for_person(operator), slug)
+    roles = dict(Role.choices)
+    people = [(roles.get(role, role), count) for role, count in detail.people]
+    return render(request, "console/operator/tenants/tenant.html", {"detail": detail, "people": people})
+
+
+@require_http_methods(["GET", "POST"])
+@operator_page(OperatorPermission.TENANT_CREATE)
+def tenant_new(request: HttpRequest, operator: Person) -> HttpResponse:
+    """Make an organisation."""
+    form = TenantForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            plan = put_tenant(by=operator_for_person(operator), wish=form.wish)
+        except (Invalid, Conflict, Forbidden) as error:
+            show_at_form(form, error)
+        else:
+            assert plan.tenant is not None
+            messages.success(request, _("The organisation %(name)s is there.") % {"name": plan.tenant.name})
+            return redirect("operator-tenant", slug=plan.tenant.slug)
+    return render(request, "console/operator/tenants/new.html", {"form": form})
+
+
+@require_http_methods(["GET", "POST"])
+@operator_page(OperatorPermission.TENANT_CREATE)
+def tenant_import(request: HttpRequest, operator: Person) -> HttpResponse:
+    """Make many: first a look at each line, then, asked once more, the work."""
+    form = TenantFileForm(request.POST or None, request.FILES or None)
+    plans: list[Plan] = []
+    is_done = False
+    if request.method == "POST" and form.is_valid():
+        by = operator_for_person(operator)
+        try:
+            wishes = read_wishes(form.cleaned_data["text"])
+            if "make" in request.POST:
+                plans = import_tenants(by=by, wishes=wishes, skip_refused=form.cleaned_data["skip_refused"])
+                is_done = form.cleaned_data["skip_refused"] or all(not plan.error for plan in plans)
+            else:
+                plans = plan_tenants(by=by, wishes=wishes)
+        except Invalid as error:
+            form.add_error(None, _("The table %(fault)s.") % {"fault": error.message})
+    counts = {outcome.value: sum(plan.outcome == outcome for plan in plans) for outcome in Outcome}
+    shown = {
+        "form": form,
+        "plans": plans,
+        "is_done": is_done,
+        "counts": counts,
+        "is_clean": bool(plans) and not counts[Outcome.REFUSED],
+        "to_do": counts[Outcome.MADE] + counts[Outcome.CHANGED],
+        "text": form.cleaned_data.get("text", "") if form.is_bound and form.is_valid() else "",
+        "required": REQUIRED,
+        "optional": OPTIONAL,
+    }
+    return render(request, "console/operator/tenants/import.html", shown)
+
+
+@require_http_methods(["GET", "POST"])
+@operator_page(OperatorPermission.TENANT_SUSPEND)
+def tenant_suspend(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
+    """Suspend an organisation, with a reason."""
+    return _with_reason(request, operator, slug, is_end=True)
+
+
+@require_http_methods(["GET", "POST"])
+@operator_page(OperatorPermission.TENANT_SUSPEND)
+def tenant_reactivate(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
+    """End a suspension, with a reason."""
+    return _with_reason(request, operator, slug, is_end=False)
+
+
+def _with_reason(request: HttpRequest, operator: Person, slug: str, *, is_end: bool) -> HttpResponse:
+    found = Tenant.objects.filter(slug=slug).first()
+    if found is None:
+        raise NotFound("tenant")
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        change = suspend_tenant if is_end else reactivate_tenant
+        try:
+            change(found, by=operator_for_person(operator), reason=form.cleaned_data["reason"])
+        except Invalid as error:
+            show_at_form(form, error)
+        else:
+            told = _("%(name)s is suspended.") if is_end else _("%(name)s works again.")
+            messages.success(request, told % {"name": found.name})
+            return redirect("operator-tenant", slug=slug)
+    shown = {"form": form, "tenant": found, "is_end": is_end}
+    return render(request, "console/operator/tenants/reason.html", shown)

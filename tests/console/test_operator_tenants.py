@@ -1,0 +1,115 @@
+"""The operator's pages of organisations: the list, one, a new one, many, a suspension; and keys of programs."""
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from billing.models import Tier
+from billing.price_book import load_prices
+from identity.models import Invitation, OperatorKey, OperatorRole, Role, Tenant
+from identity.operator_keys import authenticate_operator_key
+from identity.tenants import suspend_tenant
+from tests.support.console import page, signed_in
+from tests.support.ledger import unique
+from tests.support.operators import RUNS
+from tests.support.people import TESTS, make_operator, make_person, make_tenant
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def olga(database: None) -> Client:
+    """The platform operator's browser."""
+    return signed_in(make_operator(OperatorRole.PLATFORM))
+
+
+@pytest.fixture
+def tier(database: None) -> str:
+    load_prices(actor=TESTS)
+    return Tier.objects.create(code=unique("t")[:32], name="Team").code
+
+
+def test_an_organisation_is_made_found_and_shown(olga: Client, tier: str) -> None:
+    name = unique("Water works")
+    values = {"name": name, "tier": tier, "owner": "erin@example.org", "time_zone": "Europe/Paris"}
+    answer = olga.post("/operator/new-tenant", values)
+    tenant = Tenant.objects.get(name=name)
+    assert (answer.status_code, answer["Location"]) == (302, f"/operator/tenants/{tenant.slug}")
+    assert Invitation.objects.get(tenant=tenant).role == Role.OWNER
+    shown = page(olga.get(answer["Location"]))
+    assert "erin@example.org" in shown
+    assert tier in shown
+    listed = page(olga.get("/operator/tenants", {"q": name}))
+    assert f"/operator/tenants/{tenant.slug}" in listed
+    assert "No organisation fits" in page(olga.get("/operator/tenants", {"q": "no such words"}))
+
+
+def test_what_makes_no_sense_is_said_at_the_field(olga: Client, tier: str) -> None:
+    taken = make_tenant()
+    values = {"name": "Again", "slug": taken.slug, "tier": tier, "time_zone": "Europe/Paris"}
+    assert "is taken" in page(olga.post("/operator/new-tenant", values))
+    assert "nobody" in page(olga.post("/operator/new-tenant", values | {"owner": "nobody"}))
+
+
+def test_a_table_is_looked_at_first_and_then_made(olga: Client, tier: str) -> None:
+    word = unique("row")
+    good = "external_id;name;tier\n" + "".join(f"{word}-{n};Team {n};{tier}\n" for n in range(3))
+    looked = page(olga.post("/operator/tenant-imports", {"text": good}))
+    assert "Nothing is done yet" in looked
+    assert not Tenant.objects.filter(external_id__startswith=word).exists()
+    assert "Done" in page(olga.post("/operator/tenant-imports", {"text": good, "make": "1"}))
+    assert Tenant.objects.filter(external_id__startswith=word).count() == 3
+    wrong = good + f"{word}-9;Team 9;none\n"
+    looked = page(olga.post("/operator/tenant-imports", {"text": wrong, "make": "1"}))
+    assert "1 line is wrong" in looked
+    assert "tier: is none that there is" in looked
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "Choose a file"),
+        ("name,tier\nA,b", "lacks these columns"),
+        ("external_id,name,tier,colour\n", "nobody knows"),
+        ("external_id,name,tier\na,b\n", "line 2"),
+        ('external_id,name,tier\n"a,b\n', "cannot be read"),
+    ],
+)
+def test_what_is_no_table_says_what_is_wrong(olga: Client, text: str, told: str) -> None:
+    assert told in page(olga.post("/operator/tenant-imports", {"text": text}))
+
+
+def test_a_suspension_takes_a_reason_and_ends_with_one(olga: Client) -> None:
+    tenant = make_tenant()
+    address = f"/operator/tenants/{tenant.slug}"
+    assert page(olga.post(f"{address}/suspend", {"reason": ""}))
+    assert olga.post(f"{address}/suspend", {"reason": "unpaid since May"}).status_code == 302
+    assert "unpaid since May" in page(olga.get(address))
+    assert olga.post(f"{address}/reactivate", {"reason": "paid"}).status_code == 302
+    tenant.refresh_from_db()
+    assert tenant.status == "active"
+    assert olga.get("/operator/tenants/nobody/suspend").status_code == 404
+
+
+def test_people_of_a_suspended_organisation_sign_in_read_and_export(database: None) -> None:
+    tenant = make_tenant()
+    alice = signed_in(make_person("alice", tenant, Role.OWNER))
+    suspend_tenant(tenant, by=RUNS, reason="unpaid")
+    root = f"/t/{tenant.slug}"
+    for address in ("/", "/usage", "/billing", "/audit", "/requests"):
+        assert alice.get(root + address).status_code == 200, address
+    for address in ("/usage.csv", "/audit/export.csv"):
+        assert alice.get(root + address).status_code == 200, address
+
+
+def test_a_key_is_shown_once_works_and_is_revoked(olga: Client) -> None:
+    values = {"name": "Terraform", "scopes": ["tenants:write"], "days": "30"}
+    made = page(olga.post("/operator/keys", values))
+    key = OperatorKey.objects.order_by("-id")[0]
+    text = made.partition(f"bfo_{key.lookup}_")[1] + made.partition(f"bfo_{key.lookup}_")[2].partition("<")[0]
+    assert authenticate_operator_key(text, now=timezone.now()) == key
+    assert text not in page(olga.get("/operator/keys"))
+    assert "prices:write" not in made  # not the platform operator's to give
+    assert olga.post(f"/operator/keys/{key.lookup}/revoke").status_code == 302
+    key.refresh_from_db()
+    assert key.revoked_at is not None
