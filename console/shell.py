@@ -82,7 +82,7 @@ OPERATOR_GROUPS = (
             "operator-key-blocks", _("Blocked keys"), "key", OperatorPermission.KEY_BLOCK, "blocked-keys"
         ),
         OperatorDestination(
-            "operator-keys", _("Operator's keys"), "code", OperatorPermission.OPERATOR_KEY_UPDATE, "keys"
+            "operator-keys", _("Operator's keys"), "code", OperatorPermission.OPERATOR_KEY_UPDATE, "settings"
         ),
     ),
 )

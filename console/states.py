@@ -19,6 +19,8 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "refused": ("yellow", _("refused")),
     "verified": ("green", _("verified")),
     "broken": ("red", _("broken")),
+    "to_make": ("green", _("to be made")),
+    "to_change": ("blue", _("to be changed")),
     "made": ("green", _("made")),
     "changed": ("blue", _("changed")),
     "unchanged": ("secondary", _("as it is")),

@@ -56,6 +56,7 @@ def test_a_table_is_looked_at_first_and_then_made(olga: Client, tier: str) -> No
     good = "external_id;name;tier\n" + "".join(f"{word}-{n};Team {n};{tier}\n" for n in range(3))
     looked = page(olga.post("/operator/tenant-imports", {"text": good}))
     assert "Nothing is done yet" in looked
+    assert looked.count("to be made") == 3
     assert not Tenant.objects.filter(external_id__startswith=word).exists()
     assert "Done" in page(olga.post("/operator/tenant-imports", {"text": good, "make": "1"}))
     assert Tenant.objects.filter(external_id__startswith=word).count() == 3
@@ -63,6 +64,7 @@ def test_a_table_is_looked_at_first_and_then_made(olga: Client, tier: str) -> No
     looked = page(olga.post("/operator/tenant-imports", {"text": wrong, "make": "1"}))
     assert "1 line is wrong" in looked
     assert "tier: is none that there is" in looked
+    assert looked.index("Team 9") < looked.index("Team 0")  # what is wrong stands first
 
 
 @pytest.mark.parametrize(
@@ -104,12 +106,12 @@ def test_people_of_a_suspended_organisation_sign_in_read_and_export(database: No
 
 def test_a_key_is_shown_once_works_and_is_revoked(olga: Client) -> None:
     values = {"name": "Terraform", "scopes": ["tenants:write"], "days": "30"}
-    made = page(olga.post("/operator/keys", values))
+    made = page(olga.post("/operator/settings/keys", values))
     key = OperatorKey.objects.order_by("-id")[0]
     text = made.partition(f"bfo_{key.lookup}_")[1] + made.partition(f"bfo_{key.lookup}_")[2].partition("<")[0]
     assert authenticate_operator_key(text, now=timezone.now()) == key
-    assert text not in page(olga.get("/operator/keys"))
+    assert text not in page(olga.get("/operator/settings/keys"))
     assert "prices:write" not in made  # not the platform operator's to give
-    assert olga.post(f"/operator/keys/{key.lookup}/revoke").status_code == 302
+    assert olga.post(f"/operator/settings/keys/{key.lookup}/revoke").status_code == 302
     key.refresh_from_db()
     assert key.revoked_at is not None

@@ -19,7 +19,10 @@ from identity.operators import operator_for_person
 from identity.permissions import OperatorPermission
 from identity.tenants import reactivate_tenant, suspend_tenant
 
-_PAGE_SIZE = 50
+_PAGE_SIZE = 25
+_COMING = {Outcome.MADE: "to_make", Outcome.CHANGED: "to_change"}
+_EXAMPLE = """external_id,name,tier,owner,time_zone
+team-001,Digital services,standard,erin@example.org,Europe/Paris"""
 
 
 @require_GET
@@ -89,7 +92,7 @@ def tenant_import(request: HttpRequest, operator: Person) -> HttpResponse:
     counts = {outcome.value: sum(plan.outcome == outcome for plan in plans) for outcome in Outcome}
     shown = {
         "form": form,
-        "plans": plans,
+        "lines": _lines(plans, is_done=is_done),
         "is_done": is_done,
         "counts": counts,
         "is_clean": bool(plans) and not counts[Outcome.REFUSED],
@@ -97,8 +100,20 @@ def tenant_import(request: HttpRequest, operator: Person) -> HttpResponse:
         "text": form.cleaned_data.get("text", "") if form.is_bound and form.is_valid() else "",
         "required": REQUIRED,
         "optional": OPTIONAL,
+        "example": _EXAMPLE,
     }
     return render(request, "console/operator/tenants/import.html", shown)
+
+
+def _lines(plans: list[Plan], *, is_done: bool) -> list[tuple[Plan, str, dict[str, tuple[str, str]]]]:
+    """Of each line: what comes of it, its state and what differs; what is wrong stands first."""
+    lines = []
+    for plan in sorted(plans, key=lambda plan: plan.error is None):
+        state = plan.outcome.value if is_done else _COMING.get(plan.outcome, plan.outcome.value)
+        # The name of a new one stands beside it already.
+        parts = {member: values for member, values in plan.changes.items() if member != "name" or values[0]}
+        lines.append((plan, state, parts))
+    return lines
 
 
 @require_http_methods(["GET", "POST"])
