@@ -6,10 +6,11 @@ A browser keeps both consoles apart: a session of the one opens nothing in the o
 
 from collections.abc import Callable
 from http.cookies import SimpleCookie
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+
+from identity.origins import own_host
 
 PREFIX = "/operator/"
 API_PREFIX = "/api/operator/"
@@ -35,32 +36,24 @@ def console_url(*, of_operators: bool) -> str:
     return url
 
 
-def is_bound() -> bool:
-    """Whether the operator's console has a host of its own."""
-    return origin_host(settings.OPERATOR_URL) != origin_host(settings.PUBLIC_URL)
-
-
-def origin_host(url: str) -> str:
-    """Host and port as a `Host` header names them."""
-    parts = urlsplit(url)
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else str(parts.hostname)
-    return name if parts.port in (None, default) else f"{name}:{parts.port}"
+def bound_host() -> str:
+    """The host that the operator's console has for itself, as a `Host` header names it; "" where it has none."""
+    return own_host(settings.OPERATOR_URL, settings.PUBLIC_URL)
 
 
 def answers_on(host: str, path: str) -> bool:
     """Whether a path may be answered at this host (as in the `Host` header)."""
-    if not is_bound() or path.startswith(_EVERYWHERE):
+    theirs = bound_host()
+    if not theirs or path.startswith(_EVERYWHERE):
         return True
-    is_theirs = path.startswith((PREFIX, API_PREFIX))
-    return is_theirs == (host.lower() == origin_host(settings.OPERATOR_URL))
+    return path.startswith((PREFIX, API_PREFIX)) == (host.lower() == theirs)
 
 
 def sign_in_link(base_url: str, secret: str, *, of_operators: bool) -> str:
     """The address of a one-time link. `base_url`: where this machine's gateways are reached."""
     if not of_operators:
         return f"{base_url}/sign-in/{secret}"
-    return f"{settings.OPERATOR_URL if is_bound() else base_url}{PREFIX}sign-in/{secret}"
+    return f"{settings.OPERATOR_URL if bound_host() else base_url}{PREFIX}sign-in/{secret}"
 
 
 class OperatorSite:
@@ -74,8 +67,9 @@ class OperatorSite:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The answer; 404 on the wrong host."""
-        if is_bound() and not answers_on(host := request.get_host(), request.path):
-            if request.path == "/" and host.lower() == origin_host(settings.OPERATOR_URL):
+        theirs = bound_host()
+        if theirs and not answers_on(host := request.get_host(), request.path):
+            if request.path == "/" and host.lower() == theirs:
                 return HttpResponseRedirect(PREFIX)
             raise Http404
         if not is_operators(request):

@@ -75,6 +75,7 @@ OPERATOR_GROUPS = (
         ),
     ),
     (
+        OperatorDestination("operator-set-up", _("Settings"), "gear", OperatorPermission.PLATFORM_READ, "settings"),
         OperatorDestination(
             "operator-support", _("Support sessions"), "people", OperatorPermission.SUPPORT_OPEN, "support"
         ),

@@ -25,6 +25,15 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "changed": ("blue", _("changed")),
     "unchanged": ("secondary", _("as it is")),
     "running": ("blue", _("under way")),
+    "answers": ("green", _("answers")),
+    "degraded": ("yellow", _("a replica is missing")),
+    "away": ("red", _("does not answer")),
+    "well": ("green", _("as it should be")),
+    "failing": ("red", _("failing")),
+    "late": ("red", _("does not run")),
+    "unexplained": ("red", _("tokens are unexplained")),
+    "set_up": ("green", _("done")),
+    "missing": ("yellow", _("missing")),
 }
 
 

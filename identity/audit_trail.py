@@ -20,6 +20,11 @@ PAGE_SIZE = 50
 PEOPLE_MAX = 500  # a list to choose from; a pseudonym in the address works for everybody
 # Links that a page verifies while its reader waits, below a second (7,000 a second); a longer chain is the worker's.
 VERIFIED_AT_ONCE = 5_000
+_CHECKED = """
+    select count(*) filter (where broken_sequence is not null), max(at) filter (where tenant_id is null),
+        (select at from identity_auditcheckpoint order by id desc limit 1)
+    from identity_auditverification
+"""
 _CHUNK = 500  # rows of an export held in memory
 
 # SecNumCloud 12.6.c asks for 6 months at least. Nothing of ours removes links: only the operator's own archive could.
@@ -91,6 +96,21 @@ def events_about(caller: Caller, target: models.Model, *, size: int = 10) -> lis
 def verification_of(tenant: Tenant) -> AuditVerification | None:
     """What the last verification of the tenant's chain found."""
     return AuditVerification.objects.filter(tenant=tenant).first()
+
+
+class ChainsChecked(NamedTuple):
+    """What verifications of the platform's and all tenants' chains found: how many were broken, and the last times."""
+
+    broken: int
+    platform_at: datetime | None
+    signed_at: datetime | None
+
+
+def chains_checked() -> ChainsChecked:
+    """In one query; `signed_at` is the newest checkpoint of any chain."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHECKED)
+        return ChainsChecked(*cursor.fetchone())
 
 
 def verify_and_keep(tenant: Tenant | None) -> AuditVerification:

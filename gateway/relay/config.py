@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from gateway.relay.limits import Limits, limits_from_environment
 from identity.client_address import Network, parse_networks
 from identity.keyring import Keyring, keyring_in
+from identity.origins import own_host
 from identity.secret_box import SecretBox
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The gateway role's database, where Django listens, the secrets of keys and engines, and whom to believe."""
+    """The gateway role's database, where Django listens, the secrets of keys and engines, and whom to believe.
+
+    `operator_host`: where the operator's console is bound to, in small letters; no inference there. Empty: to none.
+    """
 
     database_url: str
     django_socket: str
@@ -21,6 +25,7 @@ class Config:
     trusted_proxies: tuple[Network, ...]
     media_hosts: frozenset[str]
     limits: Limits
+    operator_host: bytes = b""
 
 
 def config_from_environment(environment: Mapping[str, str] = os.environ) -> Config:
@@ -42,4 +47,7 @@ def config_from_environment(environment: Mapping[str, str] = os.environ) -> Conf
             filter(None, environment.get("BEFFROI_MEDIA_HOSTS", "").lower().replace(" ", "").split(","))
         ),
         limits=limits_from_environment(environment),
+        operator_host=own_host(
+            environment.get("BEFFROI_OPERATOR_URL", ""), environment.get("BEFFROI_PUBLIC_URL", "")
+        ).encode(),
     )

@@ -152,6 +152,8 @@ class Gateway:
             check_route(request)
             if not is_inference(request.path):
                 return
+            if (host := self.config.operator_host) and request.fields.get(b"host", b"").lower() == host:
+                raise errors.not_found(request.path)
             if is_preflight(request):
                 self._check_origin(request)
                 return

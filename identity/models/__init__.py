@@ -10,6 +10,7 @@ from identity.models.audit import (
     AuditVerification,
 )
 from identity.models.invitations import Invitation
+from identity.models.jobs import JobRun
 from identity.models.keys import ApiKey, KeyUse, TenantKeyRules
 from identity.models.notices import (
     Channel,
@@ -52,6 +53,7 @@ __all__ = [
     "GroupRule",
     "IdentityProvider",
     "Invitation",
+    "JobRun",
     "KeyUse",
     "LinkedIdentity",
     "LocalAdministrator",

@@ -85,6 +85,7 @@ def make_console_world() -> ConsoleWorld:
         "limit_id": limit.pk,
         "sequence": 1,
         "kind": "csv",
+        "line": "model",
     }
     return ConsoleWorld(cast, values | _told(cast) | _of_people(cast), make_operator())
 

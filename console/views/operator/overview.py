@@ -1,10 +1,19 @@
-"""The operator's first page."""
+"""The operator's first page: what the platform does now and what is in trouble; while it is empty, what to do first."""
+
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from console.pages import operator_page
+from billing.platform_pulse import NEAR_PERCENT, platform_pulse, tenants_near_cap
+from console.operator_jobs import jobs
+from console.pages import is_partial, operator_page
+from console.release import pending_migrations, version
+from console.set_up_list import is_empty, set_up_lines
+from gateway.pools.health import last_reconciliation, models_health
+from identity.audit_trail import chains_checked
 from identity.models import Person
 from identity.permissions import OperatorPermission
 
@@ -12,5 +21,23 @@ from identity.permissions import OperatorPermission
 @require_GET
 @operator_page(OperatorPermission.PLATFORM_READ)
 def overview(request: HttpRequest, operator: Person) -> HttpResponse:
-    """How the platform is."""
-    return render(request, "console/operator/overview/overview.html")
+    """The whole page; for htmx the figures of the moment alone."""
+    shown: dict[str, Any] = {"pulse": platform_pulse(timezone.now())}
+    if is_partial(request):
+        return render(request, "console/operator/overview/_pulse.html", shown)
+    if is_empty():
+        return render(request, "console/operator/overview/empty.html", {"lines": set_up_lines()})
+    near, how_many = tenants_near_cap()
+    troubled = [job for job in jobs() if job.state in ("failing", "late")]
+    shown |= {
+        "models": models_health(),
+        "near": near,
+        "near_count": how_many,
+        "near_percent": NEAR_PERCENT,
+        "troubled": troubled,
+        "reconciled": last_reconciliation(),
+        "chains": chains_checked(),
+        "version": version(),
+        "pending": pending_migrations(),
+    }
+    return render(request, "console/operator/overview/overview.html", shown)

@@ -20,6 +20,8 @@ class Why(StrEnum):
     OWNERS_WORD = "only an owner adds to what an operator may do, and a key is no owner"
     OPERATORS_ACT = "an operator's own act: keys are of organisations, and no operator has one"
     KEYS_MAKE_NO_KEYS = "who holds an operator's key must not make another that outlives it"
+    OPERATORS_EYES = "it shows those who run the platform how it is; scripts read the metrics of its parts"
+    OPERATORS_HANDS = "who runs the platform tries by hand whether a part of it works"
     ANSWERED_BY_MAIL = "the operator answers to the e-mail address of the person who wrote; a key has none"
 
 
@@ -42,7 +44,9 @@ PAGES: dict[str, Told] = {
     "oidc-back-channel": Why.SESSION,
     "no-membership": Why.SESSION,
     "break-glass": Why.SESSION,
-    "operator-overview": Why.NO_DATA,
+    "operator-overview": Why.OPERATORS_EYES,
+    "operator-set-up": Why.OPERATORS_EYES,
+    "operator-set-up-try": Why.OPERATORS_HANDS,
     "sign-out": Why.SESSION,
     "signed-out": Why.SESSION,
     # one's own account

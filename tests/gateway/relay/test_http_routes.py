@@ -1,9 +1,11 @@
 """What is where, for which method, and what a body may be: refusals in OpenAI's shape on every inference path."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.gateway.relay.conftest import Scene
-from tests.support.gateway import error_of
+from tests.support.gateway import GatewayProcess, error_of
 from tests.support.wire import Wire, chat_body, request
 
 POSTED = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank", "/v2/rerank", "/v1/estimate"]
@@ -119,3 +121,14 @@ def test_every_answer_has_an_id_of_its_own_which_is_never_the_clients(scene: Sce
             ids.add(wire.answer().headers["x-request-id"])
     assert len(ids) == len(asked)
     assert "mine" not in ids
+
+
+def test_there_is_no_inference_at_the_host_of_the_operators_console(scene: Scene, key: str, tmp_path: Path) -> None:
+    bound = {
+        "BEFFROI_OPERATOR_URL": "https://Ops.example.org",
+        "BEFFROI_PUBLIC_URL": "https://models.example.org",
+    }
+    with GatewayProcess(tmp_path, **bound) as gateway, Wire(gateway.connect()) as wire:
+        for host, status in (("OPS.example.org", 404), ("models.example.org", 200)):
+            wire.send(f"GET /v1/models HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\r\n".encode())
+            assert wire.answer().status == status, host

@@ -1,0 +1,10 @@
+"""Addresses of the operator's settings."""
+
+from django.urls import URLPattern, path
+
+from console.views.operator.set_up import set_up, set_up_try
+
+urlpatterns: list[URLPattern] = [
+    path("settings/set-up", set_up, name="operator-set-up"),
+    path("settings/set-up/<slug:line>/try", set_up_try, name="operator-set-up-try"),
+]

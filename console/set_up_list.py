@@ -1,0 +1,204 @@
+"""What an installation needs before people can use it: each line done, missing or broken, why, and a way to try it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db.models import Count, Exists, Q
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import Tier
+from console.operator_jobs import run_now
+from console.sign_in.flows import redirect_uri
+from gateway.pools.models import Replica
+from identity import egress, providers
+from identity.errors import Conflict, NotFound
+from identity.models import Person, ProviderVersion, Tenant
+from identity.notice_mail import send
+from identity.provider_check import check_connection, is_good
+
+_HERE = ("localhost", "127.0.0.1", "::1")
+_PROBE_JOB = "pools.probe_replicas"
+
+
+class State(StrEnum):
+    """How a line stands."""
+
+    DONE = "done"
+    MISSING = "missing"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`tries`: what its button says; "" where there is nothing to try. `page`: the name of the page that fixes it."""
+
+    key: str
+    title: Promise
+    state: State
+    why: Promise | str
+    tries: Promise | str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a try found, in sentences."""
+
+    is_good: bool
+    told: tuple[str, ...]
+
+
+def set_up_lines() -> list[Line]:
+    """All lines, in the order in which one sets them up. Five queries."""
+    return [_operators(), _clients(), _mail(), _address(), _model(), _tier(), _tenant(), _backup()]
+
+
+def is_empty() -> bool:
+    """Whether nobody could be served yet: there is no organisation, or no engine. One query."""
+    found = (
+        Tenant.objects.annotate(has_engine=Exists(Replica.objects.all())).values_list("has_engine", flat=True).first()
+    )
+    return not found
+
+
+def try_line(key: str, *, operator: Person) -> Trial:
+    """Try what a line is about, for real. Raises `NotFound` for a line without a trial."""
+    trials: dict[str, Callable[[], Trial]] = {
+        "operators": lambda: _try_provider(providers.operators_version()),
+        "clients": lambda: _try_provider(providers.shared_version()),
+        "mail": lambda: _try_mail(operator),
+        "address": _try_address,
+        "model": _try_engines,
+    }
+    if key not in trials:
+        raise NotFound("line")
+    return trials[key]()
+
+
+def _operators() -> Line:
+    version = providers.operators_version()
+    if version is None:
+        why: Promise | str = _(
+            "Operators come in by one-time links and break-glass only. Run manage.py set_up_provider operators."
+        )
+        return Line("operators", _("Operators' sign-in"), State.MISSING, why)
+    return Line("operators", _("Operators' sign-in"), State.DONE, version.provider.name, _("Test the connection"))
+
+
+def _clients() -> Line:
+    shared = providers.shared_version()
+    if shared is not None:
+        return Line("clients", _("Clients' sign-in"), State.DONE, shared.provider.name, _("Test the connection"))
+    if providers.has_tenants_provider():
+        why = _("Organisations have providers of their own; there is none that all share.")
+        return Line("clients", _("Clients' sign-in"), State.DONE, why)
+    why = _(
+        "Nobody but operators can sign in. Run manage.py set_up_provider shared, or let organisations bring their own."
+    )
+    return Line("clients", _("Clients' sign-in"), State.MISSING, why)
+
+
+def _mail() -> Line:
+    if not settings.MAIL_IS_SET_UP:
+        why = _("Notices stay in the console. Set BEFFROI_MAIL_URL and BEFFROI_MAIL_FROM.")
+        return Line("mail", _("Mail"), State.MISSING, why)
+    return Line("mail", _("Mail"), State.DONE, settings.EMAIL_HOST, _("Send me a test mail"))
+
+
+def _address() -> Line:
+    title, parts = _("Public address and TLS"), urlsplit(settings.PUBLIC_URL)
+    if parts.hostname in _HERE:
+        why = _("Only this machine reaches it. Set BEFFROI_PUBLIC_URL to the https:// address that people use.")
+        return Line("address", title, State.MISSING, why)
+    if parts.scheme != "https":
+        why = _("Keys and sessions cross the network unencrypted. Put a proxy with TLS in front.")
+        return Line("address", title, State.BROKEN, why, _("Try it"))
+    return Line("address", title, State.DONE, settings.PUBLIC_URL, _("Try it"))
+
+
+def _model() -> Line:
+    ready = Count("pk", filter=Q(state=Replica.State.READY))
+    found = Replica.objects.aggregate(all=Count("pk"), ready=ready, simulated=Count("pk", filter=Q(is_simulated=True)))
+    title, probe = _("First model"), _("Probe the engines")
+    if not found["all"]:
+        return Line(
+            "model", title, State.MISSING, _("No engine is registered: no model answers."), "", "operator-models"
+        )
+    if not found["ready"]:
+        why = _("Engines are registered, but none of them passed its probe.")
+        return Line("model", title, State.BROKEN, why, probe, "operator-models")
+    if found["simulated"] == found["all"]:
+        return Line("model", title, State.MISSING, _("All engines are simulated."), probe, "operator-models")
+    return Line("model", title, State.DONE, _("Engines take requests."), probe, "operator-models")
+
+
+def _tier() -> Line:
+    if Tier.objects.exists():
+        return Line(
+            "tier", _("First tier"), State.DONE, _("Tiers say what organisations are offered."), "", "operator-tiers"
+        )
+    return Line(
+        "tier",
+        _("First tier"),
+        State.MISSING,
+        _("Without a tier no organisation can have a contract."),
+        "",
+        "operator-tiers",
+    )
+
+
+def _tenant() -> Line:
+    title = _("First tenant")
+    if Tenant.objects.filter(is_demo=False).exists():
+        return Line(
+            "tenant", title, State.DONE, _("There are organisations besides the demo's."), "", "operator-tenants"
+        )
+    return Line("tenant", title, State.MISSING, _("There is no organisation but the demo's."), "", "operator-tenants")
+
+
+def _backup() -> Line:
+    why = _("Not set up: Beffroi makes no backups of its own yet. Back up the database together with secrets.json.")
+    return Line("backup", _("Backup"), State.MISSING, why)
+
+
+def _try_provider(version: ProviderVersion | None) -> Trial:
+    if version is None:
+        raise NotFound("provider")
+    findings = check_connection(version, redirect_uri=redirect_uri(version.provider))
+    troubles = tuple(one.detail for one in findings if one.outcome != "good")
+    return Trial(is_good=is_good(findings), told=troubles)
+
+
+def _try_mail(operator: Person) -> Trial:
+    if not settings.MAIL_IS_SET_UP:
+        raise NotFound("mail")
+    text = gettext("This is the test mail that you asked for in the operator's console: mail works.")
+    outcome = send(EmailMultiAlternatives(gettext("Beffroi: a test mail"), text, to=[operator.email]))
+    if outcome.is_delivered:
+        told = gettext("A test mail is on its way to %(email)s.") % {"email": operator.email}
+        return Trial(is_good=True, told=(told,))
+    return Trial(is_good=False, told=(str(outcome.fault.label),))
+
+
+def _try_address() -> Trial:
+    try:
+        answer = egress.fetch("GET", f"{settings.PUBLIC_URL}/health/live", allow_private=True)
+    except egress.EgressError as error:
+        return Trial(is_good=False, told=(str(error),))
+    if answer.status != 200:
+        return Trial(is_good=False, told=(gettext("It answered with status %(status)d.") % {"status": answer.status},))
+    return Trial(is_good=True, told=(gettext("It answers, and its certificate holds."),))
+
+
+def _try_engines() -> Trial:
+    try:
+        run_now(_PROBE_JOB)
+    except Conflict as error:
+        return Trial(is_good=False, told=(str(error),))
+    return Trial(is_good=True, told=(gettext("The worker probes what is not ready: look again in half a minute."),))
