@@ -19,7 +19,7 @@ _TITLES: dict[str, Promise] = {
     "pools.probe_replicas": _("Probe engines that are not ready"),
     "pools.sample_replicas": _("Read the engines' counters"),
     "pools.reconcile_hours": _("Reconcile charged tokens with the engines' counters"),
-    "pools.probe_published_models": _("Probe published models"),
+    "pools.probe_models": _("Probe published models"),
     "pools.forget_probes": _("Remove old probes"),
     "identity.checkpoint_audit_chains": _("Sign the audit chains"),
     "identity.deliver_notices": _("Deliver notices"),
