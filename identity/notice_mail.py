@@ -9,7 +9,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from identity.models import NoticeDelivery
+from identity.models import NoticeDelivery, Person
 from identity.notice_outcome import Fault, Outcome
 from identity.notice_wording import word
 
@@ -38,7 +38,7 @@ def compose(delivery: NoticeDelivery) -> EmailMultiAlternatives:
         "person": person,
         "language": language,
         "link": f"{settings.PUBLIC_URL}{worded.path}" if worded.path else "",
-        "choices_link": f"{settings.PUBLIC_URL}/account/notices",
+        "choices_link": f"{_console_of(person)}/account/notices",
     }
     with translation.override(language):
         text = render_to_string("mail/notice.txt", context)
@@ -53,6 +53,11 @@ def compose(delivery: NoticeDelivery) -> EmailMultiAlternatives:
     )
     message.attach_alternative(page, "text/html")
     return message
+
+
+def _console_of(person: Person | None) -> str:
+    """Where the reader signs in: who runs the platform has a console of their own."""
+    return f"{settings.OPERATOR_URL}/operator" if person and person.is_operator else settings.PUBLIC_URL
 
 
 def send(message: EmailMultiAlternatives) -> Outcome:

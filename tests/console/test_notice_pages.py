@@ -10,12 +10,12 @@ from pytest_django import Settings
 from standardwebhooks import Webhook as Oracle
 
 from identity.access import tenant_notices_for
-from identity.models import Channel, Notice, NoticeAnswer, NoticeDelivery, Person, Role, Tenant, Webhook
+from identity.models import Channel, Notice, NoticeAnswer, NoticeDelivery, Role, Tenant, Webhook
 from identity.notice_kinds import KINDS, NoticeKind
 from identity.notices import inbox, notify, unread_count
 from tests.identity.rude_server import serving
 from tests.support.console import page, signed_in
-from tests.support.people import Cast, as_member, make_person, make_quiet_cast
+from tests.support.people import Cast, as_member, make_operator, make_person, make_quiet_cast
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -200,10 +200,8 @@ def test_a_webhook_that_makes_no_sense_is_refused_at_its_field(cast: Cast) -> No
 
 def test_every_kind_of_person_sees_their_account(cast: Cast) -> None:
     nobody = make_person("nora")
-    operator = make_person("olga")
-    Person.objects.filter(pk=operator.pk).update(is_operator=True)
     assert "You belong to none" in page(signed_in(nobody).get("/account/notices"))
-    assert "Replicas that were taken out" in page(signed_in(operator).get("/account/notices"))
+    assert "Replicas that were taken out" in page(signed_in(make_operator()).get("/operator/account/notices"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind.link], ids=lambda kind: kind.name)

@@ -1,5 +1,6 @@
 """The operator's console: other addresses, another cookie, and, where it is set, another host."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,9 @@ from pytest_django import Settings
 
 from console.live.audience import SIGNED_OUT, Audience, audience, session_key_of
 from console.operator_site import COOKIE, URLS, answers_on, sign_in_link
+from identity.models import NoticeDelivery
+from identity.notice_mail import compose
+from identity.notices import notify
 from identity.sign_in_links import make_link
 from identity.support_sessions import open_session
 from tests.support.console import page, session_of, signed_in
@@ -113,3 +117,22 @@ def test_an_operator_finds_the_pages_of_an_organisation_below_the_operators_pref
     assert f'href="/operator/t/{cast.tenant.slug}/keys"' in shown
     assert f'href="/t/{cast.tenant.slug}' not in shown
     assert f'data-live="/operator/live/t/{cast.tenant.slug}"' in shown
+
+
+def test_an_operators_account_notices_and_sessions_are_in_the_operators_console() -> None:
+    client = signed_in(make_operator())
+    for name in ("account", "account-sessions", "account-notices", "account-data", "notices", "who-does-what"):
+        shown = page(client.get(reverse(name, urlconf=URLS)))
+        assert 'href="/operator/support"' in shown, name
+        assert not re.search(r'(?:href|action)="/(?!operator/|static/|api/docs)', shown), name
+    client.post(reverse("account", urlconf=URLS), {"name": "Olga", "language": "fr", "theme": "dark", "time_zone": ""})
+    assert '<html lang="fr"' in page(client.get(HOME))
+
+
+def test_a_mail_leads_who_runs_the_platform_to_their_own_console(settings: Settings) -> None:
+    settings.PUBLIC_URL, settings.OPERATOR_URL = "https://models.example.org", "https://ops.example.org"
+    settings.MAIL_IS_SET_UP = True
+    operator = make_operator()
+    notify(None, "break_glass.refused", context={"at": timezone.now().isoformat()})
+    delivery = NoticeDelivery.objects.filter(person=operator, channel="email").latest("pk")
+    assert "https://ops.example.org/operator/account/notices" in compose(delivery).body
