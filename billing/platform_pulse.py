@@ -21,7 +21,8 @@ _PULSE = """
     )
     select count(*), count(*) filter (where http_status >= 400), coalesce(sum(tokens), 0)::bigint,
         percentile_disc(0.5) within group (order by ttft_ms), percentile_disc(0.95) within group (order by ttft_ms),
-        min(admitted_at), (select count(*) from billing_hold)
+        min(admitted_at), (select count(*) from billing_hold),
+        (select count(*) from identity_tenant)
     from newest
 """
 _NEAR = """
@@ -47,6 +48,7 @@ class PlatformPulse:
     first_token_p50_ms: int | None
     first_token_p95_ms: int | None
     running: int
+    tenants: int
 
     @property
     def requests_a_second(self) -> float:
@@ -73,11 +75,11 @@ def platform_pulse(now: datetime) -> PlatformPulse:
     """In one query, from the records of the minutes before `now`."""
     with connection.cursor() as cursor:
         cursor.execute(_PULSE, {"since": lowest_request_id(now - SPAN), "sample": SAMPLE})
-        requests, failed, tokens, p50, p95, oldest, running = cursor.fetchone()
+        requests, failed, tokens, p50, p95, oldest, running, tenants = cursor.fetchone()
     seconds = SPAN.total_seconds()
     if requests == SAMPLE:  # they are all of a shorter time
         seconds = max((now - oldest).total_seconds(), 1.0)
-    return PlatformPulse(seconds, requests, failed, tokens, p50, p95, running)
+    return PlatformPulse(seconds, requests, failed, tokens, p50, p95, running, tenants)
 
 
 def tenants_near_cap() -> tuple[list[NearCap], int]:

@@ -4,12 +4,10 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from django.core.cache import cache
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 _CHANGELOG = Path(__file__).resolve().parent.parent / "CHANGELOG.md"
-_CACHE_KEY, _KEPT_S = "console.pending_migrations", 60
 
 
 @lru_cache
@@ -21,12 +19,11 @@ def version() -> str:
 
 
 def pending_migrations() -> list[str]:
-    """What the code brings and the database has not; a minute old at most."""
-    found: list[str] = cache.get_or_set(_CACHE_KEY, _pending, _KEPT_S) or []
-    return found
+    """What the code brings and the database has not. One query."""
+    applied = set(MigrationRecorder.Migration.objects.values_list("app", "name"))
+    return [f"{app}.{name}" for app, name in sorted(_brought() - applied)]
 
 
-def _pending() -> list[str]:
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+@lru_cache
+def _brought() -> frozenset[tuple[str, str]]:
+    return frozenset(MigrationLoader(None).disk_migrations)

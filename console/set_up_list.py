@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db.models import Count, Exists, Q
+from django.db.models import Count, Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,11 +18,12 @@ from console.sign_in.flows import redirect_uri
 from gateway.pools.models import Replica
 from identity import egress, providers
 from identity.errors import Conflict, NotFound
-from identity.models import Person, ProviderVersion, Tenant
+from identity.models import IdentityProvider, Person, ProviderVersion, Tenant
 from identity.notice_mail import send
 from identity.provider_check import check_connection, is_good
 
 _HERE = ("localhost", "127.0.0.1", "::1")
+_AUDIENCE = IdentityProvider.Audience
 _PROBE_JOB = "pools.probe_replicas"
 
 
@@ -55,16 +56,19 @@ class Trial:
 
 
 def set_up_lines() -> list[Line]:
-    """All lines, in the order in which one sets them up. Five queries."""
-    return [_operators(), _clients(), _mail(), _address(), _model(), _tier(), _tenant(), _backup()]
-
-
-def is_empty() -> bool:
-    """Whether nobody could be served yet: there is no organisation, or no engine. One query."""
-    found = (
-        Tenant.objects.annotate(has_engine=Exists(Replica.objects.all())).values_list("has_engine", flat=True).first()
-    )
-    return not found
+    """All lines, in the order in which one sets them up. Four queries."""
+    of = {version.provider.audience: version for version in providers.one_in_use_of_each_kind()}
+    clients = _clients(of.get(_AUDIENCE.SHARED), has_own=_AUDIENCE.TENANT in of)
+    return [
+        _operators(of.get(_AUDIENCE.OPERATORS)),
+        clients,
+        _mail(),
+        _address(),
+        _model(),
+        _tier(),
+        _tenant(),
+        _backup(),
+    ]
 
 
 def try_line(key: str, *, operator: Person) -> Trial:
@@ -81,8 +85,7 @@ def try_line(key: str, *, operator: Person) -> Trial:
     return trials[key]()
 
 
-def _operators() -> Line:
-    version = providers.operators_version()
+def _operators(version: ProviderVersion | None) -> Line:
     if version is None:
         why: Promise | str = _(
             "Operators come in by one-time links and break-glass only. Run manage.py set_up_provider operators."
@@ -91,11 +94,10 @@ def _operators() -> Line:
     return Line("operators", _("Operators' sign-in"), State.DONE, version.provider.name, _("Test the connection"))
 
 
-def _clients() -> Line:
-    shared = providers.shared_version()
+def _clients(shared: ProviderVersion | None, *, has_own: bool) -> Line:
     if shared is not None:
         return Line("clients", _("Clients' sign-in"), State.DONE, shared.provider.name, _("Test the connection"))
-    if providers.has_tenants_provider():
+    if has_own:
         why = _("Organisations have providers of their own; there is none that all share.")
         return Line("clients", _("Clients' sign-in"), State.DONE, why)
     why = _(

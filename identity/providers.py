@@ -245,6 +245,11 @@ def has_tenants_provider() -> bool:
     return _versions().filter(provider__audience=IdentityProvider.Audience.TENANT, state=_STATE.ACTIVE).exists()
 
 
+def one_in_use_of_each_kind() -> list[ProviderVersion]:
+    """The operators', what all tenants share, and one of some tenant's own: those that are in use."""
+    return list(_versions().filter(state=_STATE.ACTIVE).order_by("provider__audience").distinct("provider__audience"))
+
+
 def operators_version() -> ProviderVersion | None:
     """What operators sign in through."""
     return _versions().filter(provider__audience=IdentityProvider.Audience.OPERATORS, state=_STATE.ACTIVE).first()

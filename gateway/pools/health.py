@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Q
 
 from gateway.pools.models import Reconciliation, Replica
 from gateway.pools.reconciliation import TOLERATED_SHARE
@@ -57,11 +57,11 @@ def models_health() -> list[ModelHealth]:
 
 def last_reconciliation() -> LastReconciliation | None:
     """Of all pools in the period that ended last; None where nothing was compared yet."""
-    last = Reconciliation.objects.aggregate(last=Max("ends_at")).get("last")
-    if last is None:
+    last = Reconciliation.objects.order_by("-ends_at").values("ends_at")[:1]
+    rows = list(Reconciliation.objects.filter(ends_at=last).order_by("pool"))
+    if not rows:
         return None
-    rows = Reconciliation.objects.filter(ends_at=last).order_by("pool")
-    return LastReconciliation(last, tuple(row.pool for row in rows if not _is_tolerated(row)))
+    return LastReconciliation(rows[0].ends_at, tuple(row.pool for row in rows if not _is_tolerated(row)))
 
 
 def _is_tolerated(row: Reconciliation) -> bool:

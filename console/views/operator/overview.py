@@ -1,7 +1,5 @@
 """The operator's first page: what the platform does now and what is in trouble; while it is empty, what to do first."""
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -11,7 +9,7 @@ from billing.platform_pulse import NEAR_PERCENT, platform_pulse, tenants_near_ca
 from console.operator_jobs import jobs
 from console.pages import is_partial, operator_page
 from console.release import pending_migrations, version
-from console.set_up_list import is_empty, set_up_lines
+from console.set_up_list import set_up_lines
 from gateway.pools.health import last_reconciliation, models_health
 from identity.audit_trail import chains_checked
 from identity.models import Person
@@ -22,15 +20,17 @@ from identity.permissions import OperatorPermission
 @operator_page(OperatorPermission.PLATFORM_READ)
 def overview(request: HttpRequest, operator: Person) -> HttpResponse:
     """The whole page; for htmx the figures of the moment alone."""
-    shown: dict[str, Any] = {"pulse": platform_pulse(timezone.now())}
+    pulse = platform_pulse(timezone.now())
     if is_partial(request):
-        return render(request, "console/operator/overview/_pulse.html", shown)
-    if is_empty():
+        return render(request, "console/operator/overview/_pulse.html", {"pulse": pulse})
+    models = models_health()
+    if not (models and pulse.tenants):
         return render(request, "console/operator/overview/empty.html", {"lines": set_up_lines()})
     near, how_many = tenants_near_cap()
     troubled = [job for job in jobs() if job.state in ("failing", "late")]
-    shown |= {
-        "models": models_health(),
+    shown = {
+        "pulse": pulse,
+        "models": models,
         "near": near,
         "near_count": how_many,
         "near_percent": NEAR_PERCENT,
