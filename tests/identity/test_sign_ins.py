@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from identity import access, access_requests, email_domains, group_rules, sign_ins
 from identity.access import Caller
-from identity.claims import Claims, claims_of
+from identity.claims import Claims
 from identity.erasure import export_person
 from identity.errors import Conflict, Forbidden, NotFound, SignInRefusal, SignInRefused
 from identity.linked_identities import person_for
@@ -344,40 +344,6 @@ class TestRequests:
 
     def test_a_strangers_address_leads_nowhere(self, cast: Cast) -> None:
         assert access_requests.tenant_to_ask(make_person("dora"), cast.tenant.slug) is None
-
-
-def test_a_letter_whose_lower_case_is_another_makes_nobody_elses_address() -> None:
-    for told, taken in (
-        ("jac\u212a@example.org", ""),  # the Kelvin sign, whose lower case is "k"
-        ("Jack@Example.org", "jack@example.org"),
-        ("jack@\u212aelvin.example", "jack@kelvin.example"),  # the same name for resolvers too
-    ):
-        claims = claims_of({"iss": ISSUER, "sub": "s", "email": told}, groups_claim="groups")
-        assert claims.email == taken
-
-
-def test_claims_of_a_wrong_type_count_as_absent() -> None:
-    read = claims_of(
-        {
-            "iss": ISSUER,
-            "sub": "s",
-            "email": ["a@b"],
-            "email_verified": "true",
-            "realm": {"roles": ["a", 7, "b\0"]},
-            "amr": "otp",
-        },
-        groups_claim="realm.roles",
-    )
-    assert (read.email, read.email_verified, read.groups, read.mfa_seen) == ("", False, frozenset({"a"}), True)
-
-
-def test_a_required_class_is_one_of_several_and_required_methods_are_all_of_them() -> None:
-    claims = Claims(ISSUER, "s", acr="gold", amr=frozenset({"pwd", "otp"}))
-    assert claims.is_strong_enough((), ())
-    assert claims.is_strong_enough(("silver", "gold"), ("otp",))
-    assert not claims.is_strong_enough(("silver",), ())
-    assert not claims.is_strong_enough((), ("otp", "hwk"))
-    assert not Claims(ISSUER, "s", amr=frozenset({"pwd"})).mfa_seen
 
 
 def test_a_session_ends_after_a_working_day_whatever_happens_meanwhile(cast: Cast) -> None:
