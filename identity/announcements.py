@@ -36,7 +36,7 @@ def announce(
     said = hashlib.sha256(json.dumps(dict(context), sort_keys=True).encode()).hexdigest()[:32]
     count = 0
     with transaction.atomic():
-        everybody = Tenant.objects.filter(status=Tenant.Status.ACTIVE).order_by("pk")
+        everybody = Tenant.objects.filter(status=Tenant.Status.ACTIVE, is_platform=False).order_by("pk")
         found = everybody.iterator() if tenants is None else tenants
         for tenant in found:
             notify(tenant, kind, context=context, once_key=f"announcement:{kind}:{said}")

@@ -3,13 +3,14 @@
 A model that is published has a reference price and an engine that answers; from then on it is probed every minute.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from django.db import transaction
 
 from billing.models import RateCard
-from billing.price_book import price_in_force, reference_rate_card
+from billing.price_book import add_price_version, add_rate_card, price_in_force, prices_of, reference_rate_card
 from billing.visibility import NOBODY, Audience, set_visibility, tenants_that_see
 from gateway.pools.engine_look import Served
 from gateway.pools.models import Pool, Replica
@@ -26,6 +27,7 @@ from models_catalog.entries import NewEntry, add_model
 from models_catalog.lifecycle import NOTICE_MONTHS, months_later
 from models_catalog.models import LanguageModel
 
+REFERENCE = "Reference"  # the list of an installation that loaded no prices
 UNTOLD_WINDOW = 4_096  # tokens, where an engine does not say its context window: what any serves
 
 
@@ -136,6 +138,24 @@ def show_to(model: LanguageModel, *, audience: Audience, by: Operator) -> bool:
     if model.published_at is None and audience != NOBODY:
         raise Conflict("It is not published yet.")
     return set_visibility(model=model, audience=audience, actor=by.actor)
+
+
+def set_reference_price(model: LanguageModel, *, prices: Mapping[str, int], by: Operator) -> bool:
+    """The model's prices by meter (nano-EUR per million units) on the reference list, from now; other models stay.
+
+    False where these are in force already. Raises `Forbidden`, `Invalid`, `Conflict`.
+    """
+    by.require(OperatorPermission.PRICE_UPDATE)
+    with transaction.atomic():
+        try:
+            card = reference_rate_card()
+        except RateCard.DoesNotExist:
+            card = add_rate_card(name=REFERENCE, is_reference=True, actor=by.actor)
+        known = price_in_force(rate_card=card, model=model)
+        if known is not None and dict(prices_of(known).nano_eur_per_million) == dict(prices):
+            return False
+        add_price_version(rate_card=card, model=model, prices=prices, actor=by.actor)
+    return True
 
 
 def earliest_end(today: date | None = None) -> date:

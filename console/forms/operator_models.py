@@ -1,0 +1,206 @@
+"""The forms of the operator's models: an engine's address, an entry, a price, who sees it, its end."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import Tier
+from billing.money import NotAnAmount, parse_eur
+from billing.visibility import Audience, audience_of
+from console.catalog_words import meter_word, short_unit_of
+from gateway.pools.publishing import earliest_end
+from identity.models import Tenant
+from models_catalog.models import LanguageModel
+
+Visibility = LanguageModel.Visibility
+TENANTS_LISTED = 1_000
+# What is paid of each kind of model; of a chat, reasoning costs as output where nothing is said.
+METERS_OF_KIND: dict[str, tuple[str, ...]] = {
+    LanguageModel.Kind.CHAT: ("input", "cached", "output", "reasoning"),
+    LanguageModel.Kind.EMBEDDING: ("input",),
+    LanguageModel.Kind.RERANK: ("documents",),
+}
+_OPTIONAL = ("cached", "reasoning")
+# What a kind's requests report besides, and nobody pays: a missing price would refuse them.
+_FREE: dict[str, tuple[str, ...]] = {
+    LanguageModel.Kind.EMBEDDING: ("output",),
+    LanguageModel.Kind.RERANK: ("input", "output"),
+}
+
+
+def _text(**attributes: str) -> forms.TextInput:
+    return forms.TextInput(attrs={"class": "form-control", "autocomplete": "off", **attributes})
+
+
+class EngineForm(forms.Form):
+    """Where an engine is, and its key."""
+
+    url = forms.CharField(
+        label=_("Address of the engine"),
+        max_length=300,
+        widget=_text(placeholder="http://gpu-1:8000", inputmode="url", spellcheck="false"),
+        help_text=_("Scheme, host and port of a server that speaks OpenAI's API, such as vLLM's."),
+    )
+    api_key = forms.CharField(
+        label=_("Key of the engine"),
+        max_length=500,
+        required=False,
+        widget=forms.PasswordInput(attrs={"class": "form-control", "autocomplete": "off"}),
+        help_text=_("What it was started with (--api-key). Empty: it asks for none. It is stored encrypted."),
+    )
+
+
+class ServedForm(EngineForm):
+    """An engine of a model that there is already."""
+
+    served_name = forms.CharField(
+        label=_("The engine's name for the model"),
+        max_length=200,
+        required=False,
+        widget=_text(spellcheck="false"),
+        help_text=_("Empty: the model's own."),
+    )
+
+
+class EntryForm(forms.Form):
+    """Which of what an engine serves, and which entry of the catalogue that is."""
+
+    served_name = forms.ChoiceField(label=_("Model of the engine"), widget=forms.RadioSelect)
+    entry = forms.ChoiceField(
+        label=_("Entry of the catalogue"),
+        required=False,
+        widget=forms.Select(attrs={"class": "form-select"}),
+        help_text=_("What tenants read about the model. A new entry takes sizes from the engine."),
+    )
+    name = forms.CharField(
+        label=_("Id of the new entry"),
+        max_length=200,
+        required=False,
+        widget=_text(spellcheck="false"),
+        help_text=_("What clients send as model. Empty: the engine's name."),
+    )
+    title = forms.CharField(label=_("Title of the new entry"), max_length=200, required=False, widget=_text())
+
+    def __init__(self, data: Any, *, served: Iterable[str], entries: Iterable[LanguageModel], **options: Any) -> None:
+        super().__init__(data, **options)
+        self.fields["served_name"].choices = [(name, name) for name in served]  # type: ignore[attr-defined]
+        self.fields["entry"].choices = [  # type: ignore[attr-defined]
+            ("", _("A new entry")),
+            *((str(one.pk), one.name) for one in entries),
+        ]
+
+
+class PriceForm(forms.Form):
+    """Prices in euros per million units, by meter."""
+
+    def __init__(self, data: Any, *, kind: str, known: dict[str, int]) -> None:
+        super().__init__(data)
+        self._kind = kind
+        for meter in METERS_OF_KIND.get(kind, ("input", "output")):
+            nano = known.get(meter)
+            self.fields[meter] = forms.CharField(
+                label=_("{meter}: euros / {unit}").format(meter=meter_word(meter), unit=short_unit_of(meter)),
+                max_length=20,
+                required=meter not in _OPTIONAL,
+                initial="" if nano is None else _eur(nano),
+                widget=_text(inputmode="decimal"),
+                help_text=_("Empty: as input.")
+                if meter == "cached"
+                else _("Empty: as output.")
+                if meter == "reasoning"
+                else "",
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """Each price an amount."""
+        for meter in self.fields:
+            text = str(self.cleaned_data.get(meter) or "").strip().replace(",", ".")
+            if not text:
+                continue
+            try:
+                self.cleaned_data[meter] = parse_eur(text)
+            except NotAnAmount:
+                self.add_error(meter, _("Write an amount in euros, such as 0.90."))
+        return self.cleaned_data
+
+    @property
+    def prices(self) -> dict[str, int]:
+        """Nano-EUR per million units by meter."""
+        given = {meter: value for meter, value in self.cleaned_data.items() if value not in ("", None)}
+        return given | dict.fromkeys(_FREE.get(self._kind, ()), 0)
+
+
+class VisibilityForm(forms.Form):
+    """Who sees a model."""
+
+    visibility = forms.ChoiceField(
+        label=_("Who sees it"),
+        choices=[
+            (Visibility.EVERYBODY.value, _("Everybody")),
+            (Visibility.CHOSEN.value, _("The tiers and organisations below")),
+            (Visibility.NOBODY.value, _("Nobody")),
+        ],
+        widget=forms.RadioSelect,
+    )
+    tiers = forms.MultipleChoiceField(label=_("Tiers"), required=False, widget=forms.CheckboxSelectMultiple)
+    tenants = forms.MultipleChoiceField(
+        label=_("Organisations"),
+        required=False,
+        widget=forms.SelectMultiple(attrs={"class": "form-select", "size": "8"}),
+        help_text=_("Hold Ctrl or Cmd to choose several."),
+    )
+
+    def __init__(self, data: Any, *, model: LanguageModel, platform_tier: str) -> None:
+        now = audience_of(model)
+        chosen = Visibility.EVERYBODY if model.published_at is None else now.visibility
+        initial = {
+            "visibility": chosen.value,
+            "tiers": [str(one) for one in now.tiers],
+            "tenants": [str(one) for one in now.tenants],
+        }
+        super().__init__(data, initial=initial)
+        tiers = Tier.objects.exclude(code=platform_tier).order_by("name")
+        tenants = Tenant.objects.filter(is_platform=False).order_by("name")[:TENANTS_LISTED]
+        self.fields["tiers"].choices = [(str(one.pk), one.name) for one in tiers]  # type: ignore[attr-defined]
+        self.fields["tenants"].choices = [(str(one.pk), one.name) for one in tenants]  # type: ignore[attr-defined]
+
+    @property
+    def audience(self) -> Audience:
+        """As the verbs take it."""
+        given = self.cleaned_data
+        return Audience(
+            Visibility(given["visibility"]), tuple(map(int, given["tiers"])), tuple(map(int, given["tenants"]))
+        )
+
+
+class EndForm(forms.Form):
+    """When a model ends, and what takes its place."""
+
+    ends_on = forms.DateField(
+        label=_("It ends on"),
+        widget=forms.DateInput(attrs={"class": "form-control", "type": "date"}),
+        help_text=_("Requests are refused from this day on, at midnight UTC. Three months' notice at least."),
+    )
+    successor = forms.ChoiceField(
+        label=_("What takes its place"), required=False, widget=forms.Select(attrs={"class": "form-select"})
+    )
+
+    def __init__(self, data: Any, *, model: LanguageModel, others: Iterable[LanguageModel]) -> None:
+        initial: dict[str, date | str] = {
+            "ends_on": model.retired_on or earliest_end(),
+            "successor": str(model.successor_id or ""),
+        }
+        super().__init__(data, initial=initial)
+        self.fields["successor"].choices = [  # type: ignore[attr-defined]
+            ("", _("None")),
+            *((str(one.pk), one.name) for one in others),
+        ]
+
+
+def _eur(nano: int) -> str:
+    """An amount of nano-EUR as people write it: 0.9."""
+    whole, part = divmod(nano, 10**9)
+    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")

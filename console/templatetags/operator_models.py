@@ -1,0 +1,93 @@
+"""How the operator's models are said: whether they answer, where they stand, what state an engine is in."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django import template
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from console import formats
+from console.catalog_words import meter_word, short_unit_of
+from gateway.pools.models import ModelProbe
+from models_catalog.models import LanguageModel
+
+register = template.Library()
+
+_STAGES: dict[str, tuple[str, Promise]] = {
+    "draft": ("secondary", _("not published")),
+    "hidden": ("yellow", _("hidden")),
+    "published": ("green", _("published")),
+    "ending": ("yellow", _("ends soon")),
+    "ended": ("secondary", _("ended")),
+}
+_REPLICAS: dict[str, tuple[str, Promise]] = {
+    "registered": ("blue", _("being tried")),
+    "ready": ("green", _("ready")),
+    "failed": ("red", _("failed")),
+    "draining": ("yellow", _("draining")),
+    "ejected": ("secondary", _("ejected")),
+}
+
+
+@register.simple_tag
+def stage(name: str) -> SafeString:
+    """Where a model stands for the operator."""
+    return _status(*_STAGES[name])
+
+
+@register.simple_tag
+def replica_state(name: str) -> SafeString:
+    """An engine's health."""
+    return _status(*_REPLICAS[name])
+
+
+@register.simple_tag
+def answers(does: bool | None, probe: ModelProbe | None) -> SafeString | str:
+    """Whether a model answers, by its newest probe."""
+    if does is None or probe is None:
+        return _status("secondary", _("not probed"))
+    if does:
+        return _status("green", _("answers"))
+    return _status("red", ModelProbe.Outcome(probe.outcome).label)
+
+
+@register.simple_tag
+def kind_word(kind: str) -> str:
+    """What kind of model it is."""
+    return str(LanguageModel.Kind(kind).label)
+
+
+@register.simple_tag
+def prices(amounts: Mapping[str, int]) -> SafeString | str:
+    """The two main prices, each with its unit; a dash where there is none."""
+    language = (get_language() or "en").partition("-")[0]
+    main = [(meter, nano) for meter, nano in amounts.items() if nano and meter not in ("cached", "reasoning")][:2]
+    if not main:
+        return "–"
+    told = (f"{meter_word(meter)} {formats.money(nano, language)}" for meter, nano in main)
+    return format_html('<span title="{}">{}</span>', short_unit_of(main[0][0]), " · ".join(told))
+
+
+@register.filter
+def share(percent: float | None) -> str:
+    """A share with two decimals, never rounded up to what it is not; a dash for None."""
+    if percent is None:
+        return "–"
+    return f"{int(percent * 100) / 100:.2f} %" if percent < 100 else "100 %"
+
+
+@register.filter
+def moment_text(when: datetime) -> str:
+    """Day and time, for a tooltip."""
+    return f"{localtime(when):%Y-%m-%d %H:%M}"
+
+
+def _status(tone: str, word: Promise | str) -> SafeString:
+    return format_html(
+        '<span class="status status-{}"><span class="status-dot" aria-hidden="true"></span>{}</span>', tone, word
+    )

@@ -1,0 +1,168 @@
+"""The operator's models: all of them, each of them, its price, who sees it and its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_http_methods
+
+from billing.model_use import TENANTS_SHOWN, tenants_that_used
+from billing.models import Tier
+from console.forms.operator_models import EndForm, PriceForm, VisibilityForm
+from console.pages import operator_page
+from console.probe_strip import strip_of, strip_since
+from gateway.pools.availability import is_answering, outcomes_of
+from gateway.pools.model_state import model_states, reference_prices, stage_of
+from gateway.pools.models import Replica
+from gateway.pools.probe_account import TIER
+from gateway.pools.publishing import (
+    publish,
+    set_reference_price,
+    show_to,
+    what_is_missing,
+    withdraw,
+)
+from identity.errors import Conflict, Invalid, NotFound
+from identity.models import Person, Tenant
+from identity.operators import operator_for_person
+from identity.permissions import OperatorPermission
+from models_catalog.models import LanguageModel
+
+_ORDER = {"published": 0, "ending": 1, "draft": 2, "hidden": 3, "ended": 4}
+
+
+@operator_page(OperatorPermission.PLATFORM_READ)
+@require_GET
+def models(request: HttpRequest, operator: Person) -> HttpResponse:
+    """What is offered here, and what is only described."""
+    states = model_states(list(LanguageModel.objects.order_by("name")), now=timezone.now())
+    here = [one for one in states if one.stage != "draft" or one.replicas or one.model.visibility == "nobody"]
+    rows = sorted(here, key=lambda one: _ORDER[one.stage])
+    shown = {"rows": rows, "described": len(states) - len(here)}
+    return render(request, "console/operator/models/models.html", shown)
+
+
+@operator_page(OperatorPermission.PLATFORM_READ)
+@require_GET
+def model(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
+    """One model: does it answer, who uses it, its engines, price, audience and end."""
+    found, now = model_or_404(model_id), timezone.now()
+    strip = strip_of(outcomes_of(found.pk, since=strip_since(now), until=now), now=now)
+    tenants = tenants_that_used(found.pk, now=now)
+    replicas = list(Replica.objects.filter(pool__model=found).select_related("pool").order_by("name"))
+    stage = stage_of(found, now=now)
+    shown: dict[str, Any] = {
+        "model": found,
+        "stage": stage,
+        "strip": strip,
+        "answers": is_answering(strip.last, now=now),
+        "tenants": tenants,
+        "has_more_tenants": len(tenants) == TENANTS_SHOWN,
+        "spent": sum(one.cost_nano_eur for one in tenants),
+        "replicas": replicas,
+        "prices": reference_prices([found.pk], now).get(found.pk, {}),
+        "missing": what_is_missing(found) if stage == "draft" else [],
+        "audience": _audience_names(found),
+    }
+    return render(request, "console/operator/models/model.html", shown)
+
+
+@operator_page(OperatorPermission.PRICE_UPDATE)
+@require_http_methods(["GET", "POST"])
+def price(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
+    """What it costs at the reference prices, from now."""
+    found = model_or_404(model_id)
+    known = reference_prices([found.pk], timezone.now()).get(found.pk, {})
+    form = PriceForm(request.POST or None, kind=found.kind, known=known)
+
+    def change() -> str:
+        by = operator_for_person(operator)
+        if set_reference_price(found, prices=form.prices, by=by):
+            return _("The price is in force from now on.")
+        return _("The price was so before.")
+
+    return _changed(request, found, form, change, "price")
+
+
+@operator_page(OperatorPermission.CATALOGUE_UPDATE)
+@require_http_methods(["GET", "POST"])
+def visibility(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
+    """Who sees it; of a draft, this publishes it."""
+    found = model_or_404(model_id)
+    form = VisibilityForm(request.POST or None, model=found, platform_tier=TIER)
+
+    def change() -> str:
+        by = operator_for_person(operator)
+        if found.published_at is None:
+            publish(found, audience=form.audience, by=by)
+            return _("The model is published. The first probe comes within a minute.")
+        show_to(found, audience=form.audience, by=by)
+        return _("Who sees the model is changed, for keys in use too.")
+
+    return _changed(request, found, form, change, "visibility")
+
+
+@operator_page(OperatorPermission.CATALOGUE_UPDATE)
+@require_http_methods(["GET", "POST"])
+def end(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
+    """Announce when it ends."""
+    found = model_or_404(model_id)
+    others = list(LanguageModel.objects.filter(kind=found.kind).exclude(pk=found.pk).order_by("name"))
+    form = EndForm(request.POST or None, model=found, others=others)
+
+    def change() -> str:
+        by, given = operator_for_person(operator), form.cleaned_data
+        successor = next((one for one in others if str(one.pk) == given["successor"]), None)
+        told = withdraw(found, ends_on=given["ends_on"], successor=successor, by=by)
+        return ngettext(
+            "The end is announced: %(count)s organisation is told.",
+            "The end is announced: %(count)s organisations are told.",
+            told,
+        ) % {"count": told}
+
+    return _changed(request, found, form, change, "end")
+
+
+def model_or_404(model_id: int) -> LanguageModel:
+    """The model, or `NotFound`."""
+    found = LanguageModel.objects.select_related("successor").filter(pk=model_id).first()
+    if found is None:
+        raise NotFound("model")
+    return found
+
+
+def put_on_form(form: forms.Form, refused: Invalid | Conflict) -> None:
+    """Show a verb's refusal at the field that it names, else above the form."""
+    if isinstance(refused, Invalid):
+        form.add_error(refused.field if refused.field in form.fields else None, refused.message)
+    else:
+        form.add_error(None, str(refused))
+
+
+def _changed(
+    request: HttpRequest, found: LanguageModel, form: forms.Form, change: Callable[[], str], what: str
+) -> HttpResponse:
+    """The form's page; once it is sent and taken, the model's page with what `change` says."""
+    if request.method == "POST" and form.is_valid():
+        try:
+            messages.success(request, change())
+        except (Invalid, Conflict) as refused:
+            put_on_form(form, refused)
+        else:
+            return redirect("operator-model", model_id=found.pk)
+    return render(request, "console/operator/models/form.html", {"form": form, "model": found, "what": what})
+
+
+def _audience_names(found: LanguageModel) -> list[str]:
+    """The tiers and tenants that see it, by name."""
+    if found.visibility != LanguageModel.Visibility.CHOSEN:
+        return []
+    tiers = Tier.objects.filter(pk__in=found.visible_tiers).order_by("name").values_list("name", flat=True)
+    tenants = Tenant.objects.filter(pk__in=found.visible_tenants).order_by("name").values_list("name", flat=True)
+    return [*tiers, *tenants]
