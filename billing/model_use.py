@@ -4,7 +4,7 @@ Money is nano-EUR.
 """
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -58,6 +58,6 @@ def tenants_that_used(model_id: int, *, now: datetime) -> list[TenantUse]:
         return [TenantUse(*row) for row in cursor.fetchall()]
 
 
-def _times(now: datetime) -> dict[str, object]:
+def _times(now: datetime) -> dict[str, Any]:
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return {"today": today, "month": today.replace(day=1)}

@@ -73,6 +73,7 @@ OPERATOR_GROUPS = (
         OperatorDestination(
             "operator-tenants", _("Organisations"), "folder", OperatorPermission.PLATFORM_READ, "tenants"
         ),
+        OperatorDestination("operator-models", _("Models"), "model", OperatorPermission.PLATFORM_READ, "models"),
     ),
     (
         OperatorDestination("operator-set-up", _("Settings"), "gear", OperatorPermission.PLATFORM_READ, "settings"),

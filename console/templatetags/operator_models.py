@@ -47,7 +47,7 @@ def replica_state(name: str) -> SafeString:
 
 
 @register.simple_tag
-def answers(does: bool | None, probe: ModelProbe | None) -> SafeString | str:
+def answers(does: bool | None, probe: ModelProbe | None) -> SafeString:  # noqa: FBT001  # as templates call it
     """Whether a model answers, by its newest probe."""
     if does is None or probe is None:
         return _status("secondary", _("not probed"))

@@ -81,6 +81,8 @@ def make_console_world() -> ConsoleWorld:
         "rule_id": 1,
         "token_id": 1,
         "model": house.model.name,
+        "model_id": house.model.pk,
+        "replica_id": 0,
         "budget_id": budget.pk,
         "limit_id": limit.pk,
         "sequence": 1,
