@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import fmean
-from typing import Any
-
-from django.utils.translation import gettext as _
 
 from gateway.pools.availability import Share
 from gateway.pools.models import ModelProbe
@@ -14,6 +11,7 @@ from gateway.pools.models import ModelProbe
 QUARTER = timedelta(minutes=15)
 QUARTERS = 96
 HOURS = 24
+BAR_HEIGHT = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,19 @@ class HourLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """An hour as a bar, from 0 to `BAR_HEIGHT` high."""
+
+    hour: HourLine
+    height: int
+
+    @property
+    def top(self) -> int:
+        """Where it begins, from above."""
+        return BAR_HEIGHT - self.height
+
+
+@dataclass(frozen=True, slots=True)
 class Strip:
     """A day of probes, up to now."""
 
@@ -53,11 +64,24 @@ class Strip:
     last: ModelProbe | None
 
     @property
-    def chart(self) -> dict[str, Any]:
-        """What components/chart.html draws: milliseconds to the first token, by hour."""
-        values = [round(hour.first_token_ms or 0) for hour in self.hours]
-        times = [int(hour.starts_at.timestamp()) for hour in self.hours]
-        return {"times": times, "series": [{"label": _("first token"), "values": values}], "unit": "ms"}
+    def best_ms(self) -> float:
+        """Of the hours that answered, the shortest mean time to the first token. Raises `ValueError` without any."""
+        return min(self._answered())
+
+    @property
+    def worst_ms(self) -> float:
+        """The longest. Raises `ValueError` without any."""
+        return max(self._answered())
+
+    @property
+    def bars(self) -> list[Bar]:
+        """The time to the first token by hour, the longest `BAR_HEIGHT` high; empty where nothing answered."""
+        if not (known := self._answered()):
+            return []
+        return [Bar(hour, round(BAR_HEIGHT * (hour.first_token_ms or 0) / max(known))) for hour in self.hours]
+
+    def _answered(self) -> list[float]:
+        return [hour.first_token_ms for hour in self.hours if hour.first_token_ms]
 
 
 def strip_since(now: datetime) -> datetime:

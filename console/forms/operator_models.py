@@ -17,6 +17,7 @@ from models_catalog.models import LanguageModel
 
 Visibility = LanguageModel.Visibility
 TENANTS_LISTED = 1_000
+_TICK = {"class": "form-check-input"}
 # What is paid of each kind of model; of a chat, reasoning costs as output where nothing is said.
 METERS_OF_KIND: dict[str, tuple[str, ...]] = {
     LanguageModel.Kind.CHAT: ("input", "cached", "output", "reasoning"),
@@ -68,7 +69,7 @@ class ServedForm(EngineForm):
 class EntryForm(forms.Form):
     """Which of what an engine serves, and which entry of the catalogue that is."""
 
-    served_name = forms.ChoiceField(label=_("Model of the engine"), widget=forms.RadioSelect)
+    served_name = forms.ChoiceField(label=_("Model of the engine"), widget=forms.RadioSelect(attrs=_TICK))
     entry = forms.ChoiceField(
         label=_("Entry of the catalogue"),
         required=False,
@@ -102,7 +103,7 @@ class PriceForm(forms.Form):
         for meter in METERS_OF_KIND.get(kind, ("input", "output")):
             nano = known.get(meter)
             self.fields[meter] = forms.CharField(
-                label=_("{meter}: euros / {unit}").format(meter=meter_word(meter), unit=short_unit_of(meter)),
+                label=_("{meter} (euros / {unit})").format(meter=meter_word(meter), unit=short_unit_of(meter)),
                 max_length=20,
                 required=meter not in _OPTIONAL,
                 initial="" if nano is None else _eur(nano),
@@ -143,14 +144,15 @@ class VisibilityForm(forms.Form):
             (Visibility.CHOSEN.value, _("The tiers and organisations below")),
             (Visibility.NOBODY.value, _("Nobody")),
         ],
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs=_TICK),
     )
-    tiers = forms.MultipleChoiceField(label=_("Tiers"), required=False, widget=forms.CheckboxSelectMultiple)
+    tiers = forms.MultipleChoiceField(
+        label=_("Tiers"), required=False, widget=forms.CheckboxSelectMultiple(attrs=_TICK)
+    )
     tenants = forms.MultipleChoiceField(
         label=_("Organisations"),
         required=False,
-        widget=forms.SelectMultiple(attrs={"class": "form-select", "size": "8"}),
-        help_text=_("Hold Ctrl or Cmd to choose several."),
+        widget=forms.CheckboxSelectMultiple(attrs=_TICK),
     )
 
     def __init__(self, data: Any, *, model: LanguageModel, platform_tier: str) -> None:
@@ -163,7 +165,7 @@ class VisibilityForm(forms.Form):
         }
         super().__init__(data, initial=initial)
         tiers = Tier.objects.exclude(code=platform_tier).order_by("name")
-        tenants = Tenant.objects.filter(is_platform=False).order_by("name")[:TENANTS_LISTED]
+        tenants = _tenants_listed(now.tenants)
         self.fields["tiers"].choices = [(str(one.pk), one.name) for one in tiers]  # type: ignore[attr-defined]
         self.fields["tenants"].choices = [(str(one.pk), one.name) for one in tenants]  # type: ignore[attr-defined]
 
@@ -198,6 +200,14 @@ class EndForm(forms.Form):
             ("", _("None")),
             *((str(one.pk), one.name) for one in others),
         ]
+
+
+def _tenants_listed(chosen: Iterable[int]) -> list[Tenant]:
+    """Those that are chosen and, up to `TENANTS_LISTED`, the others, by name."""
+    clients = Tenant.objects.filter(is_platform=False)
+    listed = {tenant.pk: tenant for tenant in clients.order_by("name", "pk")[:TENANTS_LISTED]}
+    listed |= {tenant.pk: tenant for tenant in clients.filter(pk__in=chosen).exclude(pk__in=listed)}
+    return sorted(listed.values(), key=lambda tenant: (tenant.name, tenant.pk))
 
 
 def _eur(nano: int) -> str:

@@ -5,14 +5,14 @@ from datetime import datetime
 
 from django import template
 from django.utils.functional import Promise
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from console import formats
-from console.catalog_words import meter_word, short_unit_of
+from console.catalog_words import meter_word
 from gateway.pools.models import ModelProbe
 from models_catalog.models import LanguageModel
 
@@ -64,13 +64,13 @@ def kind_word(kind: str) -> str:
 
 @register.simple_tag
 def prices(amounts: Mapping[str, int]) -> SafeString | str:
-    """The two main prices, each with its unit; a dash where there is none."""
+    """The two main prices, a line each; a dash where there is none."""
     language = (get_language() or "en").partition("-")[0]
     main = [(meter, nano) for meter, nano in amounts.items() if nano and meter not in ("cached", "reasoning")][:2]
     if not main:
         return "–"
-    told = (f"{meter_word(meter)} {formats.money(nano, language)}" for meter, nano in main)
-    return format_html('<span title="{}">{}</span>', short_unit_of(main[0][0]), " · ".join(told))
+    told = ((meter_word(meter), formats.money(nano, language)) for meter, nano in main)
+    return format_html_join(mark_safe("<br>"), '<span class="quiet">{}</span> {}', told)
 
 
 @register.filter

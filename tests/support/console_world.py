@@ -10,8 +10,9 @@ from billing.budgets import set_budget
 from billing.limits import set_limit
 from identity.access_reviews import start_review
 from identity.invitations import invite
-from identity.models import AccessRequest, NoticeDelivery, Person, Role
+from identity.models import AccessRequest, NoticeDelivery, OperatorRole, Person, Role
 from identity.notices import notify
+from identity.operators import appoint_operator
 from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
 from tests.support.ledger import house_of, ledger_gateway
@@ -27,7 +28,7 @@ class ConsoleWorld:
     operator: Person
 
     def reader(self, route: "Route") -> Person:
-        """Who may see a page: alice, or who runs the platform."""
+        """Who may see a page: alice, or who runs the platform in every role."""
         return self.operator if route.is_of_operators else self.cast.alice
 
     def address(self, route: "Route") -> str:
@@ -83,13 +84,17 @@ def make_console_world() -> ConsoleWorld:
         "model": house.model.name,
         "model_id": house.model.pk,
         "replica_id": 0,
+        "act": "drain",
         "budget_id": budget.pk,
         "limit_id": limit.pk,
         "sequence": 1,
         "kind": "csv",
         "line": "model",
     }
-    return ConsoleWorld(cast, values | _told(cast) | _of_people(cast), make_operator())
+    operator = make_operator()
+    for role in OperatorRole:
+        appoint_operator(operator, role, actor=TESTS)
+    return ConsoleWorld(cast, values | _told(cast) | _of_people(cast), operator)
 
 
 def _told(cast: Cast) -> dict[str, object]:

@@ -40,10 +40,10 @@ _ORDER = {"published": 0, "ending": 1, "draft": 2, "hidden": 3, "ended": 4}
 @operator_page(OperatorPermission.PLATFORM_READ)
 @require_GET
 def models(request: HttpRequest, operator: Person) -> HttpResponse:
-    """What is offered here, and what is only described."""
+    """What is offered here, first what fails; and what is only described."""
     states = model_states(list(LanguageModel.objects.order_by("name")), now=timezone.now())
     here = [one for one in states if one.stage != "draft" or one.replicas or one.model.visibility == "nobody"]
-    rows = sorted(here, key=lambda one: _ORDER[one.stage])
+    rows = sorted(here, key=lambda one: (one.answers is not False, _ORDER[one.stage]))
     shown = {"rows": rows, "described": len(states) - len(here)}
     return render(request, "console/operator/models/models.html", shown)
 

@@ -47,16 +47,15 @@ def add_replica(request: HttpRequest, operator: Person, model_id: int) -> HttpRe
 
 @operator_page(OperatorPermission.CAPACITY_UPDATE)
 @require_POST
-def change_replica(request: HttpRequest, operator: Person, model_id: int, replica_id: int) -> HttpResponse:
+def change_replica(request: HttpRequest, operator: Person, model_id: int, replica_id: int, act: str) -> HttpResponse:
     """Drain it, eject it, put it back or take it away."""
     replica = Replica.objects.filter(pk=replica_id, pool__model=model_id).select_related("pool__model").first()
     if replica is None:
         raise NotFound("replica")
-    act = _ACTS.get(request.POST.get("act", ""))
-    if act is None:
+    if act not in _ACTS:
         raise NotFound("act")
     try:
-        act(request, replica, operator_for_person(operator))
+        _ACTS[act](request, replica, operator_for_person(operator))
     except Conflict as refused:
         messages.error(request, str(refused))
     return redirect("operator-model", model_id=model_id)

@@ -129,6 +129,15 @@ PAGES: dict[str, Told] = {
     "operator-support-leave": Why.OPERATORS_ACT,
     "support-grant": Why.OWNERS_WORD,
     "support-end": ("support_sessions_end",),
+    # the operator's models
+    "operator-models": Why.OPERATORS_ACT,
+    "operator-model": Why.OPERATORS_ACT,
+    "operator-model-add": Why.OPERATORS_ACT,
+    "operator-model-price": Why.OPERATORS_ACT,
+    "operator-model-visibility": Why.OPERATORS_ACT,
+    "operator-model-end": Why.OPERATORS_ACT,
+    "operator-replica": Why.OPERATORS_ACT,
+    "operator-replica-add": Why.OPERATORS_ACT,
     # audit
     "audit": ("audit_list", "audit_checkpoints_list", "audit_verification_read"),
     "audit-event": ("audit_list",),
