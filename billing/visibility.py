@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from billing.models import Contract, Tier
 from identity import audit
@@ -123,7 +124,7 @@ def _cleaned(audience: Audience) -> Audience:
         return Audience(audience.visibility)
     tiers, tenants = _known(audience.tiers, Tier, "tiers"), _known(audience.tenants, Tenant, "tenants")
     if not tiers and not tenants:
-        raise Invalid("visibility", "Choose a tier or an organisation at least.")
+        raise Invalid("visibility", _("Choose a tier or an organisation at least."))
     return Audience(audience.visibility, tiers, tenants)
 
 

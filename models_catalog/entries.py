@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.errors import Conflict, Invalid
@@ -50,16 +51,16 @@ def add_model(entry: NewEntry, *, actor: audit.Actor) -> LanguageModel:
     if entry.template_overhead_tokens is not None:
         row.template_overhead_tokens = entry.template_overhead_tokens
     for problem in problems_of(row)[:1]:
-        field, _, message = problem.partition(": ")
+        field, message = problem.split(": ", 1)
         raise Invalid(field, message)
     with transaction.atomic():
         if ModelAlias.objects.filter(alias=row.name).exists():
-            raise Conflict("There is a model of this name already.")
+            raise Conflict(_("There is a model of this name already."))
         try:
             with transaction.atomic():
                 row.save(force_insert=True)
         except IntegrityError:
-            raise Conflict("There is a model of this name already.") from None
+            raise Conflict(_("There is a model of this name already.")) from None
         target = audit.Target("languagemodel", str(row.pk), row.name)
         audit.record(actor=actor, action="catalog.model_added", target=target, detail={"model": row.name})
     return row

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from billing.models import RateCard
 from billing.price_book import add_price_version, add_rate_card, price_in_force, prices_of, reference_rate_card
@@ -85,7 +87,9 @@ def take_away(replica: Replica, *, by: Operator) -> None:
     """Off the list; what it is answering it ends. Raises `Forbidden`, `Conflict` where the environment names it."""
     by.require(OperatorPermission.CAPACITY_UPDATE)
     if replica.source == Replica.Source.ENVIRONMENT:
-        raise Conflict("The environment names this engine (BEFFROI_ENGINES): take it out there, and let it drain here.")
+        raise Conflict(
+            _("The environment names this engine (BEFFROI_ENGINES): take it out there, and let it drain here.")
+        )
     remove_replica(replica=replica, actor=by.actor)
 
 
@@ -108,11 +112,12 @@ def publish(model: LanguageModel, *, audience: Audience, by: Operator) -> bool:
     """
     by.require(OperatorPermission.CATALOGUE_UPDATE)
     if audience.visibility == LanguageModel.Visibility.NOBODY:
-        raise Invalid("visibility", "Who publishes a model shows it to somebody.")
+        raise Invalid("visibility", _("Who publishes a model shows it to somebody."))
     with transaction.atomic():
         fresh = LanguageModel.objects.select_for_update(no_key=True).get(pk=model.pk)
         if missing := what_is_missing(fresh):
-            raise Conflict(f"It cannot be published: {', '.join(_MISSING[one] for one in missing)}.")
+            reasons = ", ".join(str(_MISSING[one]) for one in missing)
+            raise Conflict(_("It cannot be published: {reasons}.").format(reasons=reasons))
         is_new = fresh.published_at is None
         if is_new:
             mark_published(fresh, actor=by.actor)
@@ -136,7 +141,7 @@ def show_to(model: LanguageModel, *, audience: Audience, by: Operator) -> bool:
     """Change who sees the model, from now; False where it was so before. Raises `Forbidden`, `Invalid`, `Conflict`."""
     by.require(OperatorPermission.CATALOGUE_UPDATE)
     if model.published_at is None and audience != NOBODY:
-        raise Conflict("It is not published yet.")
+        raise Conflict(_("It is not published yet."))
     return set_visibility(model=model, audience=audience, actor=by.actor)
 
 
@@ -175,7 +180,8 @@ def withdraw(model: LanguageModel, *, ends_on: date, successor: LanguageModel | 
         fresh = LanguageModel.objects.select_for_update(no_key=True).get(pk=model.pk)
         announced = min(fresh.deprecated_on or today, today)
         if ends_on < max(months_later(announced, NOTICE_MONTHS), today):
-            raise Invalid("ends_on", f"A model ends {NOTICE_MONTHS} months after that was announced at the earliest.")
+            text = _("A model ends {months} months after that was announced at the earliest.")
+            raise Invalid("ends_on", text.format(months=NOTICE_MONTHS))
         _check_successor(fresh, successor, ends_on)
         before = _told(fresh)
         fresh.deprecated_on, fresh.retired_on, fresh.successor = announced, ends_on, successor
@@ -195,10 +201,10 @@ def withdraw(model: LanguageModel, *, ends_on: date, successor: LanguageModel | 
 
 
 _MISSING = {
-    "kind": "requests for this kind of model are not passed on yet",
-    "price": "it has no reference price",
-    "engine": "no engine is ready",
-    "retired": "it has ended",
+    "kind": gettext_lazy("requests for this kind of model are not passed on yet"),
+    "price": gettext_lazy("it has no reference price"),
+    "engine": gettext_lazy("no engine is ready"),
+    "retired": gettext_lazy("it has ended"),
 }
 
 
@@ -218,7 +224,7 @@ def _check_successor(model: LanguageModel, successor: LanguageModel | None, ends
     if successor is None:
         return
     if successor.pk == model.pk or (successor.retired_on is not None and successor.retired_on <= ends_on):
-        raise Invalid("successor", "must be another model, which lives longer")
+        raise Invalid("successor", _("It must be another model, which lives longer."))
 
 
 def _active_that_see(model: LanguageModel) -> list[Tenant]:

@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 from django.db import transaction
 from django.db.models import Q
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from gateway.pools.models import Pool, Replica
 from identity import audit, secret_box
@@ -21,11 +22,11 @@ def engine_address(text: str) -> tuple[str, str]:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise Invalid("url", "An engine's address looks like http://host:port.") from None
+        raise Invalid("url", _("An engine's address looks like http://host:port.")) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise Invalid("url", "An engine's address looks like http://host:port.")
+        raise Invalid("url", _("An engine's address looks like http://host:port."))
     if parts.path.rstrip("/") not in ("", "/v1"):
-        raise Invalid("url", "An engine's address has no path: its API is expected at /v1.")
+        raise Invalid("url", _("An engine's address has no path: its API is expected at /v1."))
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     url = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
     return url, unquote(parts.password or parts.username or "")
