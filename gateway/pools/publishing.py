@@ -95,14 +95,15 @@ def take_away(replica: Replica, *, by: Operator) -> None:
 
 def what_is_missing(model: LanguageModel) -> list[str]:
     """Why the model cannot be published yet: of `kind`, `price`, `engine`, `retired`."""
-    missing = [] if model.kind in PROBED_KINDS else ["kind"]
-    if not _has_price(model):
-        missing.append("price")
-    if not Pool.objects.filter(model=model, replicas__state=Replica.State.READY).exists():
-        missing.append("engine")
-    if model.retired_on is not None and model.retired_on <= datetime.now(UTC).date():
-        missing.append("retired")
-    return missing
+    has_engine = Pool.objects.filter(model=model, replicas__state=Replica.State.READY).exists()
+    return missing_of(model, has_price=_has_price(model), has_engine=has_engine)
+
+
+def missing_of(model: LanguageModel, *, has_price: bool, has_engine: bool) -> list[str]:
+    """`what_is_missing`, for who knows already whether it has a reference price and an engine that is ready."""
+    is_over = model.retired_on is not None and model.retired_on <= datetime.now(UTC).date()
+    found = {"kind": model.kind in PROBED_KINDS, "price": has_price, "engine": has_engine, "retired": not is_over}
+    return [what for what, is_there in found.items() if not is_there]
 
 
 def publish(model: LanguageModel, *, audience: Audience, by: Operator) -> bool:

@@ -22,10 +22,10 @@ from gateway.pools.model_state import model_states, reference_prices, stage_of
 from gateway.pools.models import Replica
 from gateway.pools.probe_account import TIER
 from gateway.pools.publishing import (
+    missing_of,
     publish,
     set_reference_price,
     show_to,
-    what_is_missing,
     withdraw,
 )
 from identity.errors import Conflict, Invalid, NotFound
@@ -56,7 +56,8 @@ def model(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
     strip = strip_of(outcomes_of(found.pk, since=strip_since(now), until=now), now=now)
     tenants = tenants_that_used(found.pk, now=now)
     replicas = list(Replica.objects.filter(pool__model=found).select_related("pool").order_by("name"))
-    stage = stage_of(found, now=now)
+    prices, stage = reference_prices([found.pk], now).get(found.pk, {}), stage_of(found, now=now)
+    has_engine = any(replica.state == Replica.State.READY for replica in replicas)
     shown: dict[str, Any] = {
         "model": found,
         "stage": stage,
@@ -66,8 +67,8 @@ def model(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
         "has_more_tenants": len(tenants) == TENANTS_SHOWN,
         "spent": sum(one.cost_nano_eur for one in tenants),
         "replicas": replicas,
-        "prices": reference_prices([found.pk], now).get(found.pk, {}),
-        "missing": what_is_missing(found) if stage == "draft" else [],
+        "prices": prices,
+        "missing": missing_of(found, has_price=bool(prices), has_engine=has_engine) if stage == "draft" else [],
         "audience": _audience_names(found),
     }
     return render(request, "console/operator/models/model.html", shown)
