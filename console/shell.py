@@ -83,9 +83,6 @@ OPERATOR_GROUPS = (
         OperatorDestination(
             "operator-key-blocks", _("Blocked keys"), "key", OperatorPermission.KEY_BLOCK, "blocked-keys"
         ),
-        OperatorDestination(
-            "operator-keys", _("Operator's keys"), "code", OperatorPermission.OPERATOR_KEY_UPDATE, "settings"
-        ),
     ),
 )
 
