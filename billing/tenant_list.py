@@ -1,7 +1,8 @@
 """All tenants as the operator looks at them: what each spent this month, its cap, its last request, its owner.
 
-One query a page. Sums are the ledger's own (`billing_usage_day`, whole days in UTC, and `billing_usage_hour` for what
-of the month lies outside of them); no usage record is read but each tenant's last. Money is nano-EUR.
+The platform's own account is none of them. One query a page. Sums are the ledger's own (`billing_usage_day`, whole
+days in UTC, and `billing_usage_hour` for what of the month lies outside of them); no usage record is read but each
+tenant's last. Money is nano-EUR.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ SEARCH_LENGTH_MAX = 100
 
 _LIST = """
     with page as materialized (
-        select t.* from identity_tenant t where {which} order by lower(t.name), t.id limit %(size)s
+        select t.* from identity_tenant t where not t.is_platform and ({which})
+        order by lower(t.name), t.id limit %(size)s
     ), bounds as (
         select p.id, m.starts_at,
             date_trunc('day', m.starts_at + interval '1 day' - interval '1 microsecond', 'UTC') as first_day

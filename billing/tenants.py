@@ -16,8 +16,8 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from billing.contracts import start_contract
-from billing.models import Contract, RateCard, Tier
-from billing.tiers import tier_by_code
+from billing.models import Contract, RateCard
+from billing.tiers import offered_tiers, tier_by_code
 from identity import audit
 from identity.errors import Conflict, Forbidden, IdentityError, Invalid
 from identity.invitations import invite
@@ -172,7 +172,7 @@ class _Known:
             tiers_in_force=dict(running),
             by_slug=by_slug,
             owned=set(owners.values_list("tenant_id", flat=True)),
-            tiers=set(Tier.objects.values_list("code", flat=True)),
+            tiers=set(offered_tiers().values_list("code", flat=True)),
             invited=invited,
             operators=set(Person.objects.filter(email__in=emails, is_operator=True).values_list("email", flat=True)),
             has_prices=RateCard.objects.filter(is_reference=True).exists(),
@@ -185,7 +185,8 @@ class _Known:
         tenant = self.by_external_id.get(wish.external_id)
         if tenant is None and wish.external_id and wish.slug:
             rival = self.by_slug.get(wish.slug)
-            tenant = rival if rival is not None and rival.external_id is None else None
+            is_free = rival is not None and rival.external_id is None and not rival.is_platform
+            tenant = rival if is_free else None
         return tenant
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from billing.limits import check_limit
 from billing.models import Tier
@@ -16,6 +17,8 @@ from identity import audit
 from identity.errors import Invalid, NotFound
 
 TIERS = Path(__file__).parent / "data" / "tiers.json"
+# Of the account on which the platform probes its models: without limits and cap, no offer.
+PLATFORM_TIER = "platform"
 _COLUMNS = ("name", "monthly_cap_nano_eur", "prepaid_nano_eur", "limits", "by_agreement")
 
 
@@ -44,6 +47,11 @@ def tier_by_code(code: str) -> Tier:
     if tier is None:
         raise NotFound(f"There is no tier {code}.")
     return tier
+
+
+def offered_tiers() -> QuerySet[Tier]:
+    """The tiers that organisations may have, by id."""
+    return Tier.objects.exclude(code=PLATFORM_TIER).order_by("id")
 
 
 def _told(tier: Tier) -> dict[str, Any]:

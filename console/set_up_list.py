@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Tier
+from billing.tiers import offered_tiers
 from console.operator_jobs import run_now
 from console.sign_in.flows import redirect_uri
 from gateway.pools.models import Replica
@@ -141,7 +141,7 @@ def _model() -> Line:
 
 
 def _tier() -> Line:
-    if Tier.objects.exists():
+    if offered_tiers().exists():
         return Line(
             "tier", _("First tier"), State.DONE, _("Tiers say what organisations are offered."), "", "operator-tiers"
         )
@@ -157,7 +157,7 @@ def _tier() -> Line:
 
 def _tenant() -> Line:
     title = _("First tenant")
-    if Tenant.objects.filter(is_demo=False).exists():
+    if Tenant.objects.filter(is_demo=False, is_platform=False).exists():
         return Line(
             "tenant", title, State.DONE, _("There are organisations besides the demo's."), "", "operator-tenants"
         )

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.access import Caller
-from identity.errors import Conflict, Invalid
+from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Project, Tenant
 from identity.notices import notify
 from identity.operators import Operator
@@ -109,7 +109,7 @@ def change_tenant(*, by: Caller, name: str, time_zone: str) -> None:
 def suspend_tenant(tenant: Tenant, *, by: Operator, reason: str) -> bool:
     """Refuse the tenant's keys within a second; its members still sign in, look and export. False where it was so.
 
-    Its members are told, with the reason. Raises `Forbidden`, `Invalid`.
+    Its members are told, with the reason. Raises `Forbidden`, `Invalid`, `NotFound` (the platform's own account).
     """
     return _set_status(tenant, Tenant.Status.SUSPENDED, by=by, reason=reason)
 
@@ -121,6 +121,8 @@ def reactivate_tenant(tenant: Tenant, *, by: Operator, reason: str) -> bool:
 
 def _set_status(tenant: Tenant, status: Tenant.Status, *, by: Operator, reason: str) -> bool:
     by.require(OperatorPermission.TENANT_SUSPEND)
+    if tenant.is_platform:  # probes run on it: it is nobody's
+        raise NotFound("tenant")
     reason = clean_name(reason, "reason")
     is_end = status == Tenant.Status.SUSPENDED
     since, kept = (Now(), reason) if is_end else (None, "")

@@ -6,8 +6,8 @@ from django import forms
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Tier
 from billing.tenants import TenantWish
+from billing.tiers import offered_tiers
 from console.time_zones import time_zone_choices
 from identity.models import Tenant
 from identity.wording import NAME_LENGTH_MAX
@@ -57,7 +57,7 @@ class TenantForm(forms.Form):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        tiers = Tier.objects.order_by("by_agreement", "id").values_list("code", "name")
+        tiers = offered_tiers().order_by("by_agreement", "id").values_list("code", "name")
         for name, choices in (("tier", list(tiers)), ("time_zone", time_zone_choices())):
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from billing.contracts import contract_in_force, start_contract
 from billing.models import Tier
 from billing.price_book import reference_rate_card
+from billing.tiers import PLATFORM_TIER
 from identity import audit, key_format
 from identity.api_keys import digested
 from identity.models import ApiKey, Tenant
@@ -19,7 +20,7 @@ from identity.scopes import Scope
 from identity.tenants import DEFAULT_PROJECT, create_tenant
 
 SLUG = "platform-probes"
-TIER = "platform"  # no offer: without limits and cap, for this account alone
+TIER = PLATFORM_TIER
 LIFETIME = timedelta(seconds=90)  # of a secret: to begin the requests of a minute
 ACTOR = audit.Actor.system("probe")
 _NAME = "Platform probes"

@@ -15,6 +15,7 @@ from billing.models import Tier
 from billing.price_book import load_prices
 from billing.tenant_list import tenant_by_external_id, tenants_for
 from billing.tenants import Outcome, TenantWish, import_tenants, plan_tenants, put_tenant
+from billing.tiers import PLATFORM_TIER
 from identity.access import Caller
 from identity.audit import verify_chain
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
@@ -258,3 +259,18 @@ def test_the_list_goes_on_where_it_ended_and_filters() -> None:
     assert tenants_for(RUNS, size=9, text="no%such_tenant").tenants == []
     with pytest.raises(NotFound):
         tenant_by_external_id(RUNS, "nothing")
+
+
+def test_the_platforms_own_account_is_nobodys_to_see_to_change_or_to_suspend(wish: TenantWish) -> None:
+    account = make_tenant()
+    Tenant.objects.filter(pk=account.pk).update(is_platform=True)
+    account.refresh_from_db()
+    assert not tenants_for(RUNS, size=9, text=account.slug).tenants
+    with pytest.raises(Conflict):
+        put_tenant(by=RUNS, wish=replace(wish, slug=account.slug))
+    with pytest.raises(NotFound):
+        suspend_tenant(account, by=RUNS, reason="unpaid")
+    Tier.objects.get_or_create(code=PLATFORM_TIER, defaults={"name": "Platform"})
+    with pytest.raises(Invalid):
+        put_tenant(by=RUNS, wish=replace(wish, tier=PLATFORM_TIER))
+    Tenant.objects.filter(pk=account.pk).update(is_platform=False)

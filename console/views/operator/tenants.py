@@ -131,7 +131,7 @@ def tenant_reactivate(request: HttpRequest, operator: Person, slug: str) -> Http
 
 
 def _with_reason(request: HttpRequest, operator: Person, slug: str, *, is_end: bool) -> HttpResponse:
-    found = Tenant.objects.filter(slug=slug).first()
+    found = Tenant.objects.filter(slug=slug, is_platform=False).first()
     if found is None:
         raise NotFound("tenant")
     form = ReasonForm(request.POST or None)
