@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import django
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 
 from console.supervisor import packages
@@ -29,6 +30,10 @@ from console import texts  # noqa: E402  # it needs Django
 
 texts.compile_all()
 packages.install(for_tests=True)  # the pages' style and scripts: a fresh clone has none
+
+# How long an example takes says on a shared machine what its neighbours do.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 def pytest_configure(config: pytest.Config) -> None:

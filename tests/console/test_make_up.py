@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.installation import Installation, is_running, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.support.browser import Browser, open_browser_at
 from tests.support.installation import GATEWAYS, Installation, wait_for
 from tests.support.pictures import keep_picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 HERE = "/t/valbourg"
 CLIPBOARD = ["clipboard-read", "clipboard-write"]

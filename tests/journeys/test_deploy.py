@@ -9,7 +9,7 @@ import pytest
 from tests.support.installation import Installation, wait_for
 from tests.support.load import Ask, Load, chat, form, page
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 QUICK = {"first_token_ms": 5, "tokens_per_second": 0}
 SLOW = {"first_token_ms": 5, "tokens_per_second": 20, "output_tokens": 60}  # a stream of three seconds

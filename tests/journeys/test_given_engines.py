@@ -9,7 +9,7 @@ from tests.gateway.simulated_engine.process import EngineProcess
 from tests.journeys.bill import Bill
 from tests.support.installation import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 MODEL, EMBEDDING = "journeys/unheard-of:1b", "bge-m3:567m"
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from tests.journeys.bill import Bill
 from tests.support.installation import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 CHAT, EMBEDDING = "gpt-oss:120b", "bge-m3:567m"
 

@@ -24,7 +24,7 @@ from tests.support.ledger import HeldKey, House, make_house
 from tests.support.load import Load, chat, new_key, page
 from tests.support.outage import OwnPostgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 # Where the schema is when the load begins: the code of today runs on it, but has not all of its migrations. Should it
 # need a later one some day, take that one.

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from tests.journeys.bill import Bill
 from tests.support.installation import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 CHAT, EMBEDDING, RERANK = "gpt-oss:120b", "bge-m3:567m", "qwen3-reranker:4b"
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello!"}]

@@ -15,7 +15,7 @@ from tests.journeys.bill import Bill
 from tests.journeys.test_openai_answers import CHAT, EMBEDDING, FAST, HELLO
 from tests.support.installation import Installation, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 Ask = Callable[..., OpenAI]
 

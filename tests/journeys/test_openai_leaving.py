@@ -15,9 +15,9 @@ from tests.journeys.bill import Bill
 from tests.journeys.test_openai_answers import CHAT, EMBEDDING, FAST, HELLO
 from tests.support.installation import Installation, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
-SLOW = {"simulate": {"first_token_ms": 1, "tokens_per_second": 50}}
+SLOW = {"simulate": {"first_token_ms": 1, "tokens_per_second": 20}}
 # Tokens that the engine may have sent while a client that left, or its last event, was on the way.
 ON_THE_WAY = 15
 

@@ -17,7 +17,7 @@ from tests.support.installation import Installation, wait_for
 from tests.support.load import Ask, Load, chat, page
 from tests.support.outage import OwnPostgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 QUICK = {"first_token_ms": 5, "tokens_per_second": 0}
 PAUSE_S = 0.3  # below the 1,000 requests a minute of the demo's tier

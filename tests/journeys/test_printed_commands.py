@@ -12,7 +12,7 @@ import pytest
 from tests.journeys.bill import Bill
 from tests.support.installation import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 
 def printed(beffroi: Installation, heading: str) -> str:

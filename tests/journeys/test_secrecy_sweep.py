@@ -30,7 +30,7 @@ from tests.journeys.spies import Broker, Bystander, Statements, rows_of, superus
 from tests.support.installation import Installation, wait_for
 from tests.support.wire import request as wire_request
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LIMITS = (
     "first_byte_s=1.5,silence_s=1.5,admit_wait_s=2,settle_wait_s=2,heartbeat_s=1,checkpoint_s=0.3,"

@@ -11,7 +11,7 @@ import pytest
 from tests.support.installation import Installation
 from tests.support.servers import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 DOCUMENT = (ROOT / "docs/set-up-300-teams.md").read_text(encoding="utf-8")
 TEAMS = 60  # three hundred take half a minute

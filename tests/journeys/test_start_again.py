@@ -13,7 +13,7 @@ from tests.journeys.bill import Bill
 from tests.journeys.test_openai_answers import CHAT, FAST, HELLO
 from tests.support.installation import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 
 def start_another(beffroi: Installation, home: Path) -> subprocess.CompletedProcess[str]:

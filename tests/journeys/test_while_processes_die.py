@@ -15,7 +15,7 @@ from tests.journeys.bill import Bill
 from tests.journeys.test_openai_answers import CHAT, HELLO
 from tests.support.installation import Installation, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 QUICK = {"simulate": {"first_token_ms": 5, "tokens_per_second": 0}}
 CLIENTS, PAUSE_S = 4, 0.25  # below the 1,000 requests a minute of the demo's tier

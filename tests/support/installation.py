@@ -20,7 +20,7 @@ from console.supervisor.listening import free_port
 from console.supervisor.processes import ROOT, python, spawn
 from tests.support.servers import servers
 
-START_SECONDS = 120
+START_SECONDS = 240
 STOP_SECONDS = 90
 GATEWAYS = 2
 
