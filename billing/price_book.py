@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from billing.clock import database_now
@@ -111,6 +112,13 @@ def price_in_force(
     )
 
 
+def reference_prices_in_force() -> QuerySet[PriceVersion]:
+    """Of each model that has one, the version of the reference list that bills now, by model; with its prices."""
+    begun = PriceVersion.objects.filter(rate_card__is_reference=True, mode=Mode.STANDARD, valid_from__lte=Now())
+    newest = begun.order_by("model_id", "-valid_from").distinct("model_id")
+    return newest.select_related("model").prefetch_related("prices")
+
+
 def prices_of(version: PriceVersion) -> Prices:
     """The version in the form that arithmetic takes."""
     return Prices(version.pk, dict(version.prices.values_list("meter", "nano_eur_per_million")))
@@ -128,17 +136,20 @@ class _FileVersion:
 def load_prices(path: Path = REFERENCE_PRICES, *, actor: audit.Actor) -> list[PriceVersion]:
     """Add the file's versions to every catalog model of their kind that lacks them; gives those added.
 
+    A model whose only prices on that list are not the file's, but an operator's, keeps those.
     Raises Invalid for a file that makes no sense, Conflict where a version in the file differs from the one in the
     book.
     """
     added = []
     with transaction.atomic():
-        for listed in _read_prices(path):
+        versions = _read_prices(path)
+        for listed in versions:
             card = RateCard.objects.filter(name=listed.card).first() or add_rate_card(
                 name=listed.card, is_reference=listed.is_reference, actor=actor
             )
             known = _known_prices(card, listed.mode, listed.valid_from)
-            for model in LanguageModel.objects.filter(kind__in=listed.prices).order_by("name"):
+            own = _priced_by_others(card, listed.mode, [one.valid_from for one in versions if one.card == listed.card])
+            for model in LanguageModel.objects.filter(kind__in=listed.prices).exclude(pk__in=own).order_by("name"):
                 prices = listed.prices[model.kind]
                 if model.pk not in known:
                     added.append(_add_version(card, model, prices, listed.valid_from, listed.mode, actor))
@@ -149,6 +160,13 @@ def load_prices(path: Path = REFERENCE_PRICES, *, actor: audit.Actor) -> list[Pr
                     )
         tell_of_prices(one.version for one in added if one.is_change)
     return [one.version for one in added]
+
+
+def _priced_by_others(card: RateCard, mode: str, starts: list[datetime]) -> set[int]:
+    """The models with prices of which none starts when one of the file's does."""
+    versions = PriceVersion.objects.filter(rate_card=card, mode=mode)
+    of_the_file = versions.filter(valid_from__in=starts).values("model")
+    return set(versions.exclude(model__in=of_the_file).values_list("model_id", flat=True))
 
 
 def _known_prices(card: RateCard, mode: str, valid_from: datetime) -> dict[int, dict[str, int]]:

@@ -76,6 +76,7 @@ WORDING: dict[str, Promise] = {
     "catalog.demo_entry_added": _("%(who)s added a model of an engine that the catalogue does not describe"),
     "catalog.loaded": _("%(who)s loaded the model catalogue"),
     "catalog.model_added": _("%(who)s added the model %(what)s to the catalogue"),
+    "catalog.model_changed": _("%(who)s changed what the catalogue says of the model %(what)s"),
     "contract.renewed": _("%(who)s renewed the contract"),
     "contract.started": _("%(who)s started a contract"),
     "email_domain.confirmed": _("%(who)s confirmed an e-mail domain"),

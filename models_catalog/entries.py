@@ -1,5 +1,6 @@
 """Catalogue entries that somebody makes here, of models that no file describes. Nobody sees them until published."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
@@ -11,6 +12,8 @@ from models_catalog.loading import problems_of
 from models_catalog.models import LanguageModel, ModelAlias
 
 MOST_DEFAULT_OUTPUT = 4_096  # tokens
+# What of an entry may change later: not what a model is, by which requests were checked and billed.
+CHANGEABLE = ("title", "publisher", "licence", "description", "context_window", "default_max_output")
 UNTOLD = "–"  # where nobody said who publishes a model and under which licence
 
 
@@ -50,9 +53,7 @@ def add_model(entry: NewEntry, *, actor: audit.Actor) -> LanguageModel:
     )
     if entry.template_overhead_tokens is not None:
         row.template_overhead_tokens = entry.template_overhead_tokens
-    for problem in problems_of(row)[:1]:
-        field, message = problem.split(": ", 1)
-        raise Invalid(field, message)
+    _check(row)
     with transaction.atomic():
         if ModelAlias.objects.filter(alias=row.name).exists():
             raise Conflict(_("There is a model of this name already."))
@@ -64,6 +65,33 @@ def add_model(entry: NewEntry, *, actor: audit.Actor) -> LanguageModel:
         target = audit.Target("languagemodel", str(row.pk), row.name)
         audit.record(actor=actor, action="catalog.model_added", target=target, detail={"model": row.name})
     return row
+
+
+def change_model(model: LanguageModel, changes: Mapping[str, object], *, actor: audit.Actor) -> bool:
+    """Change what an entry says, of the fields `CHANGEABLE`; False where it says so already. Raises `Invalid`."""
+    with transaction.atomic():
+        row = LanguageModel.objects.select_for_update(no_key=True).get(pk=model.pk)
+        before = {field: getattr(row, field) for field in CHANGEABLE if field in changes}
+        after = {field: changes[field] for field in before}
+        if before == after:
+            return False
+        for field, value in after.items():
+            setattr(row, field, value)
+        _check(row)
+        row.save(update_fields=list(after))
+        target = audit.Target("languagemodel", str(row.pk), row.name)
+        detail = {"model": row.name}
+        audit.record(
+            actor=actor, action="catalog.model_changed", target=target, detail=detail, before=before, after=after
+        )
+    model.refresh_from_db()
+    return True
+
+
+def _check(row: LanguageModel) -> None:
+    for problem in problems_of(row)[:1]:
+        field, message = problem.split(": ", 1)
+        raise Invalid(field, message)
 
 
 def default_output(kind: str, context_window: int) -> int:

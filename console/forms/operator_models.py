@@ -25,11 +25,6 @@ METERS_OF_KIND: dict[str, tuple[str, ...]] = {
     LanguageModel.Kind.RERANK: ("documents",),
 }
 _OPTIONAL = ("cached", "reasoning")
-# What a kind's requests report besides, and nobody pays: a missing price would refuse them.
-_FREE: dict[str, tuple[str, ...]] = {
-    LanguageModel.Kind.EMBEDDING: ("output",),
-    LanguageModel.Kind.RERANK: ("input", "output"),
-}
 
 
 def _text(**attributes: str) -> forms.TextInput:
@@ -99,7 +94,6 @@ class PriceForm(forms.Form):
 
     def __init__(self, data: Any, *, kind: str, known: dict[str, int]) -> None:
         super().__init__(data)
-        self._kind = kind
         for meter in METERS_OF_KIND.get(kind, ("input", "output")):
             nano = known.get(meter)
             self.fields[meter] = forms.CharField(
@@ -130,8 +124,7 @@ class PriceForm(forms.Form):
     @property
     def prices(self) -> dict[str, int]:
         """Nano-EUR per million units by meter."""
-        given = {meter: value for meter, value in self.cleaned_data.items() if value not in ("", None)}
-        return given | dict.fromkeys(_FREE.get(self._kind, ()), 0)
+        return {meter: value for meter, value in self.cleaned_data.items() if value not in ("", None)}
 
 
 class VisibilityForm(forms.Form):

@@ -30,6 +30,10 @@ from models_catalog.lifecycle import NOTICE_MONTHS, months_later
 from models_catalog.models import LanguageModel
 
 REFERENCE = "Reference"  # the list of an installation that loaded no prices
+FREE_OF_KIND: dict[str, tuple[str, ...]] = {
+    LanguageModel.Kind.EMBEDDING: ("output",),
+    LanguageModel.Kind.RERANK: ("input", "output"),
+}
 UNTOLD_WINDOW = 4_096  # tokens, where an engine does not say its context window: what any serves
 
 
@@ -149,16 +153,18 @@ def show_to(model: LanguageModel, *, audience: Audience, by: Operator) -> bool:
 def set_reference_price(model: LanguageModel, *, prices: Mapping[str, int], by: Operator) -> bool:
     """The model's prices by meter (nano-EUR per million units) on the reference list, from now; other models stay.
 
-    False where these are in force already. Raises `Forbidden`, `Invalid`, `Conflict`.
+    What its requests report besides and nobody pays gets the price 0: without any they would be refused. False where
+    these are in force already. Raises `Forbidden`, `Invalid`, `Conflict`.
     """
     by.require(OperatorPermission.PRICE_UPDATE)
+    prices = dict.fromkeys(FREE_OF_KIND.get(model.kind, ()), 0) | dict(prices)
     with transaction.atomic():
         try:
             card = reference_rate_card()
         except RateCard.DoesNotExist:
             card = add_rate_card(name=REFERENCE, is_reference=True, actor=by.actor)
         known = price_in_force(rate_card=card, model=model)
-        if known is not None and dict(prices_of(known).nano_eur_per_million) == dict(prices):
+        if known is not None and dict(prices_of(known).nano_eur_per_million) == prices:
             return False
         add_price_version(rate_card=card, model=model, prices=prices, actor=by.actor)
     return True

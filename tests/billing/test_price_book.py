@@ -157,6 +157,14 @@ def test_loading_again_adds_only_what_is_missing(reference: RateCard) -> None:
     assert [version.model for version in load_prices(actor=ALICE)] == [newcomer]
 
 
+def test_a_model_that_an_operator_priced_first_keeps_that_price_at_the_next_start(database: None) -> None:
+    load_prices(actor=ALICE)
+    own = make_model()
+    priced = add_price_version(rate_card=reference_rate_card(), model=own, prices=CHEAP, actor=ALICE)
+    assert own not in [version.model for version in load_prices(actor=ALICE)]
+    assert price_in_force(rate_card=reference_rate_card(), model=own) == priced
+
+
 def a_price_file(tmp_path: Path, **changes: Any) -> Path:
     document = json.loads(REFERENCE_PRICES.read_text())
     document["rate_cards"][0]["versions"][0] |= changes

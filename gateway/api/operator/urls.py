@@ -2,7 +2,10 @@
 
 from django.urls import URLPattern, path, register_converter
 
+from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
+from gateway.api.operator.models import OperatedModelsView, OperatedModelView
 from gateway.api.operator.own_key import OwnOperatorKeyView
+from gateway.api.operator.prices import OperatedPricesView, OperatedPriceView
 from gateway.api.operator.tenants import (
     OperatedTenantsView,
     OperatedTenantView,
@@ -33,6 +36,12 @@ _TENANT = "operator/tenants/<external:external_id>"
 
 urlpatterns: list[URLPattern] = [
     path("operator/key", OwnOperatorKeyView.as_view(), name="operator-api-key"),
+    path("operator/engines", OperatedEnginesView.as_view(), name="operator-api-engines"),
+    path("operator/engines/<int:engine_id>", OperatedEngineView.as_view(), name="operator-api-engine"),
+    path("operator/models", OperatedModelsView.as_view(), name="operator-api-models"),
+    path("operator/models/<path:model_id>", OperatedModelView.as_view(), name="operator-api-model"),
+    path("operator/prices", OperatedPricesView.as_view(), name="operator-api-prices"),
+    path("operator/prices/<path:model_id>", OperatedPriceView.as_view(), name="operator-api-price"),
     path("operator/tenants", OperatedTenantsView.as_view(), name="operator-api-tenants"),
     path(_TENANT, OperatedTenantView.as_view(), name="operator-api-tenant"),
     path(f"{_TENANT}/suspend", SuspendTenantView.as_view(), name="operator-api-tenant-suspend"),
