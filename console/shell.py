@@ -76,13 +76,14 @@ OPERATOR_GROUPS = (
         OperatorDestination("operator-models", _("Models"), "model", OperatorPermission.PLATFORM_READ, "models"),
     ),
     (
-        OperatorDestination("operator-set-up", _("Settings"), "gear", OperatorPermission.PLATFORM_READ, "settings"),
         OperatorDestination(
-            "operator-support", _("Support sessions"), "people", OperatorPermission.SUPPORT_OPEN, "support"
+            "operator-support", _("Support sessions"), "help", OperatorPermission.SUPPORT_OPEN, "support"
         ),
         OperatorDestination(
             "operator-key-blocks", _("Blocked keys"), "key", OperatorPermission.KEY_BLOCK, "blocked-keys"
         ),
+        OperatorDestination("operator-people", _("People"), "people", OperatorPermission.OPERATOR_APPOINT, "people"),
+        OperatorDestination("operator-set-up", _("Settings"), "gear", OperatorPermission.PLATFORM_READ, "settings"),
     ),
 )
 

@@ -18,7 +18,7 @@ from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import Person, Role, SupportSession, Tenant
 from identity.notices import notify
-from identity.operators import require_operator
+from identity.operators import Operator, require_operator
 from identity.permissions import SUPPORT_MAY_BE_GRANTED, OperatorPermission, Permission
 from identity.wording import clean_name
 
@@ -68,6 +68,13 @@ def leave_session(*, operator: Person, session_id: int) -> None:
     """End one's own session at once, from the operator's side. Raises `NotFound`."""
     with transaction.atomic():
         _end(_locked(session_id, Q(operator=operator)), audit.Actor.operator(operator))
+
+
+def stop_session(*, by: Operator, session_id: int) -> None:
+    """End another operator's session at once. Raises `Forbidden` for who does not appoint operators, `NotFound`."""
+    by.require(OperatorPermission.OPERATOR_APPOINT)
+    with transaction.atomic():
+        _end(_locked(session_id, Q()), by.actor)
 
 
 def grant(*, by: Caller, session_id: int, permissions: Collection[Permission], duration: timedelta) -> None:

@@ -90,6 +90,7 @@ def make_console_world() -> ConsoleWorld:
         "sequence": 1,
         "kind": "csv",
         "line": "model",
+        "role": "support",
     }
     operator = make_operator()
     for role in OperatorRole:

@@ -22,6 +22,9 @@ class Why(StrEnum):
     KEYS_MAKE_NO_KEYS = "who holds an operator's key must not make another that outlives it"
     OPERATORS_EYES = "it shows those who run the platform how it is; scripts read the metrics of its parts"
     OPERATORS_HANDS = "who runs the platform tries by hand whether a part of it works"
+    OPERATORS_PEOPLE = (
+        "who runs the platform, and into whom they look, is said and seen by people: no key has a scope for it"
+    )
     ANSWERED_BY_MAIL = "the operator answers to the e-mail address of the person who wrote; a key has none"
 
 
@@ -45,6 +48,9 @@ PAGES: dict[str, Told] = {
     "no-membership": Why.SESSION,
     "break-glass": Why.SESSION,
     "operator-overview": Why.OPERATORS_EYES,
+    "operator-people": Why.OPERATORS_PEOPLE,
+    "operator-dismiss": Why.OPERATORS_PEOPLE,
+    "operator-support-stop": Why.OPERATORS_PEOPLE,
     "operator-set-up": Why.OPERATORS_EYES,
     "operator-set-up-try": Why.OPERATORS_HANDS,
     "sign-out": Why.SESSION,
