@@ -46,8 +46,11 @@ class AuditLine:
     is_refusal: bool
 
 
-def audit_lines(caller: Caller, events: Iterable[AuditEvent]) -> list[AuditLine]:
-    """The events, in the reader's language; `console/audit/_events.html` shows them. `known_as` should be loaded."""
+def audit_lines(caller: Caller | None, events: Iterable[AuditEvent]) -> list[AuditLine]:
+    """The events, in the reader's language; `console/audit/_events.html` shows them. `known_as` should be loaded.
+
+    caller: None for who runs the platform, from where no link leads into a tenant
+    """
     return [_line(caller, event) for event in events]
 
 
@@ -84,7 +87,7 @@ def who_of(event: AuditEvent) -> str:
     return name or _erased(event.actor)
 
 
-def _line(caller: Caller, event: AuditEvent) -> AuditLine:
+def _line(caller: Caller | None, event: AuditEvent) -> AuditLine:
     actor = part_of(event, "actor")
     return AuditLine(
         sequence=event.sequence,
@@ -97,14 +100,14 @@ def _line(caller: Caller, event: AuditEvent) -> AuditLine:
     )
 
 
-def _sentence(caller: Caller, event: AuditEvent) -> SafeString:
+def _sentence(caller: Caller | None, event: AuditEvent) -> SafeString:
     wording: Promise | str = WORDING.get(event.action, "%(who)s: " + event.action)
     who, what = format_html("<strong>{}</strong>", _capital(who_of(event))), _what(caller, event)
     sentence = conditional_escape(str(wording)) % {"who": who, "what": what}
     return mark_safe(sentence)  # noqa: S308  (the wording is escaped, and so are both names)
 
 
-def _what(caller: Caller, event: AuditEvent) -> SafeString:
+def _what(caller: Caller | None, event: AuditEvent) -> SafeString:
     name = _name(part_of(event, "target"))
     if event.target_kind == "apikey":
         shown = _key(name, event.target)
@@ -118,8 +121,8 @@ def _what(caller: Caller, event: AuditEvent) -> SafeString:
     return format_html('<a href="{}">{}</a>', address, shown) if address else format_html("<span>{}</span>", shown)
 
 
-def _address(caller: Caller, event: AuditEvent) -> str:
-    if event.target_kind not in _PAGES:
+def _address(caller: Caller | None, event: AuditEvent) -> str:
+    if caller is None or event.target_kind not in _PAGES:
         return ""
     page, part = _PAGES[event.target_kind]
     try:

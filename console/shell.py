@@ -82,6 +82,7 @@ OPERATOR_GROUPS = (
         OperatorDestination(
             "operator-key-blocks", _("Blocked keys"), "key", OperatorPermission.KEY_BLOCK, "blocked-keys"
         ),
+        OperatorDestination("operator-audit", _("Audit"), "shield", OperatorPermission.AUDIT_READ, "audit"),
         OperatorDestination("operator-people", _("People"), "people", OperatorPermission.OPERATOR_APPOINT, "people"),
         OperatorDestination("operator-set-up", _("Settings"), "gear", OperatorPermission.PLATFORM_READ, "settings"),
     ),

@@ -57,7 +57,7 @@ class Page(NamedTuple):
 
 def events_page(caller: Caller, filters: Filters, *, before: int | None = None, size: int = PAGE_SIZE) -> Page:
     """The tenant's events. Raises `Forbidden`."""
-    events = _filtered(_events_of(caller), filters)
+    events = filtered(_events_of(caller), filters)
     if before is not None:
         events = events.filter(sequence__lt=before)
     rows = list(events.order_by("-sequence")[: size + 1])
@@ -129,8 +129,8 @@ def verify_and_keep(tenant: Tenant | None) -> AuditVerification:
     return row
 
 
-def links_of(tenant: Tenant) -> int:
-    """How many links the tenant's chain has."""
+def links_of(tenant: Tenant | None) -> int:
+    """How many links a chain has."""
     return AuditHead.objects.filter(tenant=tenant).values_list("sequence", flat=True).first() or 0
 
 
@@ -184,7 +184,7 @@ def export_of(tenant: Tenant | None, *, since: datetime | None = None) -> Iterat
 
 def all_events(caller: Caller, filters: Filters) -> Iterator[AuditEvent]:
     """Every event that the filters name, oldest first, in bounded memory. Raises `Forbidden`."""
-    events, done = _filtered(_events_of(caller), filters).order_by("sequence"), 0
+    events, done = filtered(_events_of(caller), filters).order_by("sequence"), 0
     while chunk := list(events.filter(sequence__gt=done)[:_CHUNK]):
         yield from chunk
         done = chunk[-1].sequence
@@ -205,7 +205,8 @@ def _events_of(caller: Caller) -> QuerySet[AuditEvent]:
     return AuditEvent.objects.filter(tenant=caller.tenant).prefetch_related("known_as")
 
 
-def _filtered(events: QuerySet[AuditEvent], filters: Filters) -> QuerySet[AuditEvent]:
+def filtered(events: QuerySet[AuditEvent], filters: Filters) -> QuerySet[AuditEvent]:
+    """Those of the events that the filters name."""
     exact = {
         "actor": filters.actor,
         "target_kind": filters.target_kind,

@@ -2,6 +2,8 @@
 into (support sessions of all operators in all tenants).
 """
 
+from uuid import UUID
+
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -34,7 +36,7 @@ def take_on(*, by: Operator, email: str, name: str, role: OperatorRole) -> bool:
         return appoint_operator(person, role, actor=by.actor)
 
 
-def let_go(*, by: Operator, pseudonym: object, role: OperatorRole) -> bool:
+def let_go(*, by: Operator, pseudonym: UUID, role: OperatorRole) -> bool:
     """Take a role away. False where there was none.
 
     Raises `Forbidden`, `NotFound`, `Conflict` for the last who appoints.

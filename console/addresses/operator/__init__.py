@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-_NOUNS = ("key_blocks", "models", "operator_keys", "overview", "people", "settings", "support", "tenants")
+_NOUNS = ("audit", "key_blocks", "models", "operator_keys", "overview", "people", "settings", "support", "tenants")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include(f"console.addresses.operator.{noun}")) for noun in _NOUNS

@@ -25,6 +25,7 @@ class Why(StrEnum):
     OPERATORS_PEOPLE = (
         "who runs the platform, and into whom they look, is said and seen by people: no key has a scope for it"
     )
+    OPERATORS_AUDIT = "no operator's key has a scope for the audit; an organisation's own keys read its chain"
     ANSWERED_BY_MAIL = "the operator answers to the e-mail address of the person who wrote; a key has none"
 
 
@@ -51,6 +52,8 @@ PAGES: dict[str, Told] = {
     "operator-people": Why.OPERATORS_PEOPLE,
     "operator-dismiss": Why.OPERATORS_PEOPLE,
     "operator-support-stop": Why.OPERATORS_PEOPLE,
+    "operator-audit": Why.OPERATORS_AUDIT,
+    "operator-audit-verify": Why.OPERATORS_AUDIT,
     "operator-set-up": Why.OPERATORS_EYES,
     "operator-set-up-try": Why.OPERATORS_HANDS,
     "sign-out": Why.SESSION,
