@@ -59,6 +59,11 @@ def duration(milliseconds: int, language: str) -> str:
     return f"{minutes}\u00a0min {seconds}\u00a0s"
 
 
+def span(seconds: int, language: str) -> str:
+    """Such as "15 seconds" or "1 hour"."""
+    return format_timedelta(seconds, locale=language, granularity="second", threshold=2)
+
+
 def ago(seconds: int, language: str) -> str:
     """Such as "3 minutes ago" or "in 2 days"."""
     return format_timedelta(-seconds, add_direction=True, locale=language, granularity="second", threshold=0.9)

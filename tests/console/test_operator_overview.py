@@ -91,6 +91,18 @@ def test_a_job_that_fails_is_told_by_its_errors_class_until_it_goes_well() -> No
     JobRun.objects.filter(name=JOB).delete()
 
 
+def test_a_job_is_run_now_by_who_operates_and_no_other_task_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("console.operator_jobs.app.send_task", lambda name, **options: asked.append(name))
+    run, client = reverse("operator-job-run", kwargs={"job": JOB}), signed_in(make_operator())
+    shown = page(client.post(run, follow=True))
+    assert "Deliver notices" in shown
+    assert asked == [JOB]
+    assert client.post(run.replace(JOB, "identity.verify_audit_chain")).status_code == 404
+    assert signed_in(make_operator(OperatorRole.SUPPORT)).post(run).status_code == 403
+    assert asked == [JOB]
+
+
 def test_the_schema_is_in_place() -> None:
     assert pending_migrations() == []
 

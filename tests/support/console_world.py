@@ -91,6 +91,7 @@ def make_console_world() -> ConsoleWorld:
         "kind": "csv",
         "line": "model",
         "role": "support",
+        "job": "pools.probe_replicas",
     }
     operator = make_operator()
     for role in OperatorRole:
