@@ -22,7 +22,7 @@ _PULSE = """
     select count(*), count(*) filter (where http_status >= 400), coalesce(sum(tokens), 0)::bigint,
         percentile_disc(0.5) within group (order by ttft_ms), percentile_disc(0.95) within group (order by ttft_ms),
         min(admitted_at), (select count(*) from billing_hold),
-        (select count(*) from identity_tenant)
+        (select count(*) from identity_tenant where not is_platform)
     from newest
 """
 _NEAR = """

@@ -127,7 +127,7 @@ def sessions_of(operator: Person) -> QuerySet[SupportSession]:
 def tenants_to_support(operator: Person) -> QuerySet[Tenant]:
     """The tenants that the operator may open a session in, by name. Raises `Forbidden`."""
     require_operator(operator, OperatorPermission.SUPPORT_OPEN)
-    return Tenant.objects.order_by("name", "id")
+    return Tenant.objects.filter(is_platform=False).order_by("name", "id")
 
 
 def _opened(tenant: Tenant, operator: Person, reason: str, duration: timedelta) -> SupportSession:
