@@ -7,15 +7,22 @@ import pyotp
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from pytest_django import Settings
 
 from identity import access_requests, break_glass, email_domains, group_rules, providers
 from identity.break_glass import Credentials
-from identity.models import BreakGlassTry, OperatorRole, SignIn
-from tests.console.sign_in.conftest import browser, new_member, who_is_in
+from identity.models import BreakGlassTry, IdentityProvider, OperatorRole, SignIn
+from tests.console.sign_in.conftest import (
+    browser,
+    new_member,
+    switch_platform_providers_off,
+    use_platform_provider,
+    who_is_in,
+)
 from tests.support.console import page, signed_in
 from tests.support.ledger import unique
 from tests.support.people import TESTS, Cast, as_member, make_person
-from tests.support.rude_provider import CLIENT, SECRET, RudeProvider
+from tests.support.rude_provider import CLIENT, SECRET, RudeProvider, rude_provider
 
 
 @pytest.fixture
@@ -38,6 +45,17 @@ def test_password_and_code_break_the_glass(made: Credentials) -> None:
     assert SignIn.objects.filter(person=person).latest("id").door == SignIn.Door.BREAK_GLASS
     again = browser()
     page(again.post("/operator/break-glass", {"password": made.password, "code": code}), 403)
+
+
+def test_where_the_operators_provider_is_away_the_way_round_it_is_told(database: None, settings: Settings) -> None:
+    settings.PRIVATE_PROVIDER_HOSTS = frozenset({"127.0.0.1"})
+    with rude_provider() as provider:
+        use_platform_provider(IdentityProvider.Audience.OPERATORS, provider.issuer)
+        provider.status = 503
+        shown = page(browser().get("/operator/sign-in/with/operators"), 503)
+    switch_platform_providers_off()
+    assert 'href="/operator/break-glass"' in shown
+    assert "breaking the glass" in shown
 
 
 def test_after_too_many_tries_the_page_waits(made: Credentials) -> None:
