@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db.models import BooleanField, Count, ExpressionWrapper, Window
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
@@ -88,4 +89,7 @@ def _callers_of(caller: Caller, offered: Offered) -> Callers | None:
         return None
     active = access.projects_for(caller).filter(status=Project.Status.ACTIVE)
     may_call = listing_one_of((offered.model.name, *offered.aliases))
-    return Callers(list(active.filter(may_call)[:_PROJECTS_SHOWN]), active.exclude(may_call).exists())
+    first = active.annotate(
+        may_call=ExpressionWrapper(may_call, BooleanField()), others=Window(Count("id", filter=~may_call))
+    ).order_by("-may_call", *active.query.order_by)[:_PROJECTS_SHOWN]
+    return Callers([one for one in first if one.may_call], any(one.others for one in first[:1]))

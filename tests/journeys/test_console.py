@@ -21,6 +21,7 @@ from tests.support.pictures import keep_picture
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 HERE = "/t/valbourg"
+INSIDE = "/operator/t/valbourg"  # for an operator in a support session
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 FAST = {"simulate": {"first_token_ms": 1, "tokens_per_second": 0}}
 Enter = Callable[[str], AbstractContextManager[Page]]
@@ -45,7 +46,8 @@ def enter(beffroi: Installation, browser: Browser) -> Enter:
     def window_of(who: str) -> Iterator[Page]:
         state = sessions.get(who)
         with browser.window(None, storage_state=state, permissions=CLIPBOARD, base_url=browser.address) as window:
-            page = window.open("/" if who in sessions else f"/sign-in/{secrets[who]}")
+            door = "/operator/" if who == "operator" else "/"
+            page = window.open(door if who in sessions else f"{door}sign-in/{secrets[who]}")
             page.set_default_timeout(15_000)
             sessions[who] = page.context.storage_state()
             yield page
@@ -53,9 +55,9 @@ def enter(beffroi: Installation, browser: Browser) -> Enter:
     return window_of
 
 
-def go(page: Page, path: str) -> int:
+def go(page: Page, path: str, here: str = HERE) -> int:
     """Open a page of the organisation. Returns: its status."""
-    answer = page.goto(f"{HERE}{path}")
+    answer = page.goto(f"{here}{path}")
     assert answer
     return answer.status
 
@@ -226,14 +228,14 @@ def test_an_auditor_s_export_holds_and_tells_of_a_changed_word(enter: Enter, tmp
 
 def test_an_operator_looks_in_and_the_organisation_sees_it(enter: Enter) -> None:
     with enter("operator") as operator, enter("owner") as owner:
-        operator.goto("/support?organisation=valbourg")
+        operator.goto("/operator/support?organisation=valbourg")
         operator.get_by_label("Reason").fill("Ticket 4711: no answers since noon")
         press(operator, "Open")
         expect(operator.locator(".support-banner")).to_contain_text("Support session in Ville de Valbourg.")
         keep_picture(operator, "operator-1-inside")
-        assert go(operator, "/requests") == 200
-        assert go(operator, "/keys/new") == 403
-        assert go(operator, "/members/invite") == 403
+        assert go(operator, "/requests", INSIDE) == 200
+        assert go(operator, "/keys/new", INSIDE) == 403
+        assert go(operator, "/members/invite", INSIDE) == 403
 
         go(owner, "")
         expect(owner.locator(".support-banner")).to_contain_text("Inès Moreau of the operator is looking into")
@@ -241,5 +243,5 @@ def test_an_operator_looks_in_and_the_organisation_sees_it(enter: Enter) -> None
         keep_picture(owner, "operator-2-what-the-owner-sees")
         owner.locator(".support-banner").get_by_role("button", name="End now").click()
         expect(owner.locator(".support-banner")).to_have_count(0)
-        assert go(operator, "/requests") == 404
+        assert go(operator, "/requests", INSIDE) == 404
         keep_picture(operator, "operator-3-out-again")
