@@ -195,6 +195,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # it waits for its broker as long as it takes
 CELERY_TASK_TIME_LIMIT = 600  # seconds; a stuck task is ended and may run again
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_MAX_LOOP_INTERVAL = 2  # seconds; the clock sees only between two looks at its schedule that it is to stop
 CELERY_BEAT_SCHEDULE = {
     **pools_schedule.BEAT_SCHEDULE,
     **identity_schedule.BEAT_SCHEDULE,

@@ -173,9 +173,9 @@ class Installation:
         with step(f"Starting the pages, {plan.gateway_count()} gateways and the worker"):
             listening.listen(listener)
             self._supervisor.start(
-                plan.worker_service(self._home),
                 plan.django_service(self._environment),
                 *plan.gateway_services(listener),
+                plan.worker_service(self._home),  # it asks gateways: it is stopped before they are
             )
 
     def _publish(self) -> None:
