@@ -142,17 +142,8 @@ def _model() -> Line:
 
 def _tier() -> Line:
     if offered_tiers().exists():
-        return Line(
-            "tier", _("First tier"), State.DONE, _("Tiers say what organisations are offered."), "", "operator-tiers"
-        )
-    return Line(
-        "tier",
-        _("First tier"),
-        State.MISSING,
-        _("Without a tier no organisation can have a contract."),
-        "",
-        "operator-tiers",
-    )
+        return Line("tier", _("First tier"), State.DONE, _("Tiers say what organisations are offered."))
+    return Line("tier", _("First tier"), State.MISSING, _("Without a tier no organisation can have a contract."))
 
 
 def _tenant() -> Line:

@@ -7,8 +7,8 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Tier
 from billing.money import NotAnAmount, parse_eur
+from billing.tiers import offered_tiers
 from billing.visibility import Audience, audience_of
 from console.catalog_words import meter_word, short_unit_of
 from gateway.pools.publishing import earliest_end
@@ -148,7 +148,7 @@ class VisibilityForm(forms.Form):
         widget=forms.CheckboxSelectMultiple(attrs=_TICK),
     )
 
-    def __init__(self, data: Any, *, model: LanguageModel, platform_tier: str) -> None:
+    def __init__(self, data: Any, *, model: LanguageModel) -> None:
         now = audience_of(model)
         chosen = Visibility.EVERYBODY if model.published_at is None else now.visibility
         initial = {
@@ -157,7 +157,7 @@ class VisibilityForm(forms.Form):
             "tenants": [str(one) for one in now.tenants],
         }
         super().__init__(data, initial=initial)
-        tiers = Tier.objects.exclude(code=platform_tier).order_by("name")
+        tiers = offered_tiers().order_by("name")
         tenants = _tenants_listed(now.tenants)
         self.fields["tiers"].choices = [(str(one.pk), one.name) for one in tiers]  # type: ignore[attr-defined]
         self.fields["tenants"].choices = [(str(one.pk), one.name) for one in tenants]  # type: ignore[attr-defined]

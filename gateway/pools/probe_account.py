@@ -20,7 +20,6 @@ from identity.scopes import Scope
 from identity.tenants import DEFAULT_PROJECT, create_tenant
 
 SLUG = "platform-probes"
-TIER = PLATFORM_TIER
 LIFETIME = timedelta(seconds=90)  # of a secret: to begin the requests of a minute
 ACTOR = audit.Actor.system("probe")
 _NAME = "Platform probes"
@@ -59,7 +58,7 @@ def _account() -> Tenant:
 def _bring_contract(tenant: Tenant) -> None:
     contract, card = contract_in_force(tenant), reference_rate_card()
     if contract is None or contract.rate_card_id != card.pk:
-        tier, _ = Tier.objects.get_or_create(code=TIER, defaults={"name": _NAME, "by_agreement": True})
+        tier, _ = Tier.objects.get_or_create(code=PLATFORM_TIER, defaults={"name": _NAME, "by_agreement": True})
         start_contract(tenant=tenant, tier=tier, rate_card=card, actor=ACTOR)
 
 

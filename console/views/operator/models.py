@@ -20,7 +20,6 @@ from console.probe_strip import strip_of, strip_since
 from gateway.pools.availability import is_answering, outcomes_of
 from gateway.pools.model_state import model_states, reference_prices, stage_of
 from gateway.pools.models import Replica
-from gateway.pools.probe_account import TIER
 from gateway.pools.publishing import (
     missing_of,
     publish,
@@ -96,7 +95,7 @@ def price(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
 def visibility(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
     """Who sees it; of a draft, this publishes it."""
     found = model_or_404(model_id)
-    form = VisibilityForm(request.POST or None, model=found, platform_tier=TIER)
+    form = VisibilityForm(request.POST or None, model=found)
 
     def change() -> str:
         by = operator_for_person(operator)
