@@ -42,14 +42,15 @@ class AccountForm(forms.Form):
         help_text=_("In which times are shown to you. Budgets and bills keep the organisation's."),
     )
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, is_operator: bool = False, **named: Any) -> None:
         super().__init__(*arguments, **named)
         field = self.fields["time_zone"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", _("The organisation's")), *time_zone_choices()]
+        field.choices = [("", "UTC" if is_operator else _("The organisation's")), *time_zone_choices()]
 
     @classmethod
     def of(cls, person: Person, data: Any = None) -> "AccountForm":
         """Filled with what is, or with what was sent."""
         fields = ("name", "language", "theme", "time_zone")
-        return cls(data, initial={field: getattr(person, field) for field in fields})
+        initial = {field: getattr(person, field) for field in fields}
+        return cls(data, initial=initial, is_operator=person.is_operator)

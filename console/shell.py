@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from console.operator_site import PREFIX, is_operators
+from console.operator_site import PREFIX, bound_host, is_operators
 from console.pages import frame_caller_of, permissions_of, some_tenants_of
 from identity.access import Caller
 from identity.models import Tenant
@@ -128,6 +128,8 @@ def context(request: HttpRequest) -> dict[str, object]:
         "navigation": SimpleLazyObject(lambda: _navigation(request, caller)),
         "is_operators": is_operators(request),
         "may_operate": SimpleLazyObject(lambda: {permission.name: True for permission in permissions_of(request)}),
+        # On the operators' own host there is nothing but their pages.
+        "public_url": settings.PUBLIC_URL if is_operators(request) and bound_host() else "",
         "support_contact": settings.SUPPORT_CONTACT,
         "switcher": SimpleLazyObject(lambda: _tenants_to_switch_to(request)),
         "theme": getattr(request.user, "theme", "system") if hasattr(request, "user") else "system",

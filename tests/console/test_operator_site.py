@@ -129,6 +129,14 @@ def test_an_operators_account_notices_and_sessions_are_in_the_operators_console(
     assert '<html lang="fr"' in page(client.get(HOME))
 
 
+def test_from_a_host_of_its_own_the_reference_of_the_api_is_found_at_the_public_address(settings: Settings) -> None:
+    settings.PUBLIC_URL, settings.OPERATOR_URL = "https://models.example.org", "https://ops.example.org"
+    settings.ALLOWED_HOSTS = ["ops.example.org"]
+    shown = page(signed_in(make_operator()).get("/operator/account", secure=True, headers={"host": "ops.example.org"}))
+    assert 'href="https://models.example.org/api/docs"' in shown
+    assert '<option value="" selected>UTC</option>' in shown
+
+
 def test_a_mail_leads_who_runs_the_platform_to_their_own_console(settings: Settings) -> None:
     settings.PUBLIC_URL, settings.OPERATOR_URL = "https://models.example.org", "https://ops.example.org"
     settings.MAIL_IS_SET_UP = True
