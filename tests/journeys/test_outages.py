@@ -20,6 +20,7 @@ from tests.support.outage import OwnPostgres
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 QUICK = {"first_token_ms": 5, "tokens_per_second": 0}
+DAILY_JOB = "identity.forget_notices"
 PAUSE_S = 0.3  # below the 1,000 requests a minute of the demo's tier
 
 
@@ -110,9 +111,16 @@ def test_started_before_its_servers_it_says_what_it_waits_for_then_works(
     assert not clients.failures
 
 
-def test_the_worker_begins_when_its_broker_comes(given: Installation, valkey: OwnValkey) -> None:
+def test_the_worker_begins_when_its_broker_comes_and_runs_what_it_is_told(
+    given: Installation, valkey: OwnValkey
+) -> None:
     valkey.start()
     assert_worker_answers(given)
+    runs = f"from identity.models import JobRun; runs = JobRun.objects.filter(name={DAILY_JOB!r}); "
+    run_now = f"runs.delete(); from console.operator_jobs import run_now; run_now({DAILY_JOB!r})"
+    given.manage("shell", "--no-imports", "-c", runs + run_now)
+    found = f"{runs}print(sum(run.went_well_at is not None for run in runs))"
+    wait_for(lambda: given.manage("shell", "--no-imports", "-c", found).strip() == "1", given.said, 40)
 
 
 def assert_worker_answers(given: Installation) -> None:
