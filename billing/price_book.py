@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from billing.clock import database_now
 from billing.models import MeterPrice, PriceVersion, RateCard
@@ -35,7 +36,7 @@ def add_rate_card(*, name: str, is_reference: bool = False, actor: audit.Actor) 
     with transaction.atomic():
         taken = RateCard.objects.filter(name=name)
         if taken.exists() or (is_reference and RateCard.objects.filter(is_reference=True).exists()):
-            raise Conflict("There is such a rate card already.")
+            raise Conflict(_("There is such a rate card already."))
         card = RateCard.objects.create(name=name, is_reference=is_reference)
         audit.record(actor=actor, action="rate_card.added", target=card, detail={"name": name})
     return card
@@ -88,9 +89,9 @@ def _add_version(
         earlier = PriceVersion.objects.filter(rate_card=rate_card, model=model, mode=mode)
         is_change = earlier.exists()
         if starts < now and is_change:
-            raise Conflict("Prices that are or were in force do not change: let the new ones start now or later.")
+            raise Conflict(_("Prices that are or were in force do not change: let the new ones start now or later."))
         if earlier.filter(valid_from=starts).exists():
-            raise Conflict("Prices that start at that instant exist already.")
+            raise Conflict(_("Prices that start at that instant exist already."))
         version = PriceVersion.objects.create(rate_card=rate_card, model=model, mode=mode, valid_from=starts)
         MeterPrice.objects.bulk_create(
             MeterPrice(version=version, meter=meter, nano_eur_per_million=price) for meter, price in prices.items()
@@ -213,14 +214,15 @@ def _instant(text: str) -> datetime:
 
 def _check_prices(prices: Mapping[str, int]) -> None:
     if not prices:
-        raise Invalid("prices", "There must be a price for a meter at least.")
+        raise Invalid("prices", _("There must be a price for a meter at least."))
     unknown = prices.keys() - set(METERS)
     if unknown:
-        raise Invalid("prices", f"There is no meter {', '.join(sorted(unknown))}.")
+        raise Invalid("prices", _("There is no meter {names}.").format(names=", ".join(sorted(unknown))))
     if any(type(price) is not int or not 0 <= price <= HIGHEST_PRICE for price in prices.values()):
-        raise Invalid("prices", f"A price is a whole number of nano-EUR per million units, at most {HIGHEST_PRICE}.")
+        text = _("A price is a whole number of nano-EUR per million units, at most {highest}.")
+        raise Invalid("prices", text.format(highest=HIGHEST_PRICE))
 
 
 def _check_mode(mode: str) -> None:
     if mode not in Mode.values:
-        raise Invalid("mode", f"One of {', '.join(Mode.values)}.")
+        raise Invalid("mode", _("One of {names}.").format(names=", ".join(Mode.values)))

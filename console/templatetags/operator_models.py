@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from console import formats
 from console.catalog_words import meter_word
 from gateway.pools.models import ModelProbe
+from gateway.pools.reasons import in_readers_language
 from models_catalog.models import LanguageModel
 
 register = template.Library()
@@ -32,6 +33,9 @@ _REPLICAS: dict[str, tuple[str, Promise]] = {
     "draining": ("yellow", _("draining")),
     "ejected": ("secondary", _("ejected")),
 }
+
+
+register.filter("reason", in_readers_language)
 
 
 @register.simple_tag

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from billing.price_book import load_prices
+from gateway.pools import reasons
 from gateway.pools.models import Pool, Replica
 from gateway.pools.probes import Engine, NotReady, kind_of, probe_replica, prompt_tokens_of_one_word, served_models
 from gateway.pools.publishing import mark_published
@@ -140,7 +141,7 @@ def _served_name(one: Wanted, model: LanguageModel | None, served: dict[str, int
             return name
     if len(served) == 1:
         return next(iter(served))
-    raise NotReady(f"It does not serve {one.model}, but {', '.join(sorted(served))}.")
+    raise NotReady(reasons.SERVES_OTHERS, model=one.model, served=", ".join(sorted(served)))
 
 
 def _demo_entry(one: Wanted, served_name: str, window: int | None) -> LanguageModel:

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing.clock import database_now
+from gateway.pools import reasons
 from gateway.pools.models import EngineProbe, Replica
 from gateway.pools.registry import OUT, key_of, set_state
 from identity import audit, egress
@@ -25,11 +26,14 @@ _QUESTION = [{"role": "user", "content": "ping"}]
 
 
 class NotReady(Exception):
-    """Why an engine takes no requests, in words. `may_pass`: it may be just starting, so ask again soon."""
+    """Why an engine takes no requests: a sentence of `reasons.py` and what fills it.
 
-    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    `may_pass`: it may be just starting, so ask again soon.
+    """
+
+    def __init__(self, sentence: str, *, may_pass: bool = False, **values: object) -> None:
+        self.reason = sentence % values
+        super().__init__(self.reason)
         self.may_pass = may_pass
 
 
@@ -58,11 +62,11 @@ class Engine:
             )
         except egress.EgressError as error:
             passing = isinstance(error, egress.Unreachable | egress.TimedOut)
-            raise NotReady(f"It does not answer: {error}.", may_pass=passing) from None
+            raise NotReady(reasons.SILENT, fault=error, may_pass=passing) from None
         if answer.status in (401, 403):
-            raise NotReady("It refuses the key that it was registered with.")
+            raise NotReady(reasons.REFUSES_KEY)
         if answer.status != 200:
-            raise NotReady(f"It answers {path} with status {answer.status}.", may_pass=answer.status >= 500)
+            raise NotReady(reasons.ANSWERS_STATUS, path=path, status=answer.status, may_pass=answer.status >= 500)
         return answer.body
 
     def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -82,7 +86,7 @@ def served_models(engine: Engine) -> dict[str, int | None]:
     """What the engine serves: name -> its context window in tokens, None where it does not say. Raises NotReady."""
     cards = engine.json("GET", "/v1/models").get("data")
     if not isinstance(cards, list) or not cards:
-        raise NotReady("It lists no model at /v1/models.")
+        raise NotReady(reasons.LISTS_NOTHING)
     served = {}
     for card in cards:
         if isinstance(card, dict) and isinstance(name := card.get("id"), str):
@@ -95,10 +99,10 @@ def check_engine(engine: Engine, served_name: str, kind: str) -> int | None:
     """Raises NotReady unless the engine serves the model and reports usage; gives its context window, if it says."""
     windows = served_models(engine)
     if served_name not in windows:
-        raise NotReady(f"It does not serve {served_name}, but {', '.join(sorted(windows))}.")
+        raise NotReady(reasons.SERVES_OTHERS, model=served_name, served=", ".join(sorted(windows)))
     check = _CHECKS.get(kind)
     if check is None:
-        raise NotReady(f"Requests for {kind} models are not passed on yet.")
+        raise NotReady(reasons.KIND_NOT_PASSED_ON, kind=kind)
     check(engine, served_name)
     return windows[served_name]
 
@@ -114,7 +118,7 @@ def probe_replica(replica: Replica) -> NotReady | None:
         used = engine.used
         window = check_engine(engine, replica.pool.served_name, replica.pool.model.kind)
     except SecretBoxError:
-        missing = NotReady("Its key cannot be decrypted: register it again.")
+        missing = NotReady(reasons.KEY_UNREADABLE)
     except NotReady as error:
         missing = error
     if used:
@@ -129,7 +133,7 @@ def probe_replica(replica: Replica) -> NotReady | None:
     with transaction.atomic():
         fresh = Replica.objects.select_for_update().exclude(state__in=OUT).filter(pk=replica.pk).first()
         if fresh is None:
-            return missing or NotReady("It was taken out of service.")
+            return missing or NotReady(reasons.TAKEN_OUT)
         fresh.probed_at = timezone.now()
         if missing is None:
             fresh.context_window = window
@@ -150,7 +154,7 @@ def kind_of(engine: Engine, served_name: str) -> str:
                 raise
         else:
             return kind
-    raise NotReady(f"It serves {served_name}, but answers no chat, embedding or rerank request with a usage.")
+    raise NotReady(reasons.OF_NO_KIND, model=served_name)
 
 
 def prompt_tokens_of_one_word(engine: Engine, served_name: str) -> int:
@@ -158,7 +162,7 @@ def prompt_tokens_of_one_word(engine: Engine, served_name: str) -> int:
     request = {"model": served_name, "messages": _QUESTION, "max_tokens": 1}
     usage = engine.json("POST", "/v1/chat/completions", request).get("usage")
     if not isinstance(usage, dict) or not _is_usage(usage, "prompt_tokens"):
-        raise NotReady("It reports no usage in a whole answer.")
+        raise NotReady(reasons.NO_USAGE)
     return int(usage["prompt_tokens"])
 
 
@@ -166,29 +170,29 @@ def _check_chat(engine: Engine, served_name: str) -> None:
     request = {"model": served_name, "messages": _QUESTION, "max_tokens": 4}
     answer = engine.json("POST", "/v1/chat/completions", request)
     if not _is_usage(answer.get("usage"), "prompt_tokens", "completion_tokens"):
-        raise NotReady("It reports no usage in a whole answer.")
+        raise NotReady(reasons.NO_USAGE)
     options = {"include_usage": True, "continuous_usage_stats": True}
     stream = engine.call("POST", "/v1/chat/completions", {**request, "stream": True, "stream_options": options})
     events = _events(stream)
     if not any(not event.get("choices") and _is_usage(event.get("usage"), "completion_tokens") for event in events):
-        raise NotReady("It reports no usage at the end of a stream (stream_options.include_usage).")
+        raise NotReady(reasons.NO_USAGE_AT_END)
     engine.note(next((event["usage"] for event in reversed(events) if event.get("usage")), None))
     said = [event for event in events if event.get("choices")]
     if not said or not all(_is_usage(event.get("usage"), "prompt_tokens") for event in said):
-        raise NotReady("It reports no usage during a stream (stream_options.continuous_usage_stats).")
+        raise NotReady(reasons.NO_USAGE_DURING)
 
 
 def _check_embedding(engine: Engine, served_name: str) -> None:
     answer = engine.json("POST", "/v1/embeddings", {"model": served_name, "input": "ping"})
     if not answer.get("data") or not _is_usage(answer.get("usage"), "prompt_tokens"):
-        raise NotReady("It reports no usage with an embedding.")
+        raise NotReady(reasons.NO_USAGE_OF_EMBEDDING)
 
 
 def _check_rerank(engine: Engine, served_name: str) -> None:
     request = {"model": served_name, "query": "ping", "documents": ["pong", "ping"]}
     results = engine.json("POST", "/v1/rerank", request).get("results")
     if not isinstance(results, list) or len(results) != len(request["documents"]):
-        raise NotReady("It does not rerank: there is no result for each document.")
+        raise NotReady(reasons.NO_RERANK)
 
 
 _CHECKS: dict[str, Callable[[Engine, str], None]] = {
@@ -200,7 +204,7 @@ _CHECKS: dict[str, Callable[[Engine, str], None]] = {
 
 def _remark(window: int | None, catalog_window: int) -> str:
     if window is not None and window < catalog_window:
-        return f"Its context window is {window} tokens, less than the catalog's {catalog_window}."
+        return reasons.SMALL_WINDOW % {"window": window, "catalog": catalog_window}
     return ""
 
 
@@ -212,7 +216,7 @@ def _is_usage(usage: object, *counts: str) -> bool:
 def _events(stream: bytes) -> list[dict[str, Any]]:
     data = [line[5:].strip() for line in stream.splitlines() if line.startswith(b"data:")]
     if not data or data[-1] != b"[DONE]":
-        raise NotReady("Its stream does not end with [DONE].")
+        raise NotReady(reasons.NO_DONE)
     return [_object(event, "a stream") for event in data[:-1]]
 
 
@@ -222,5 +226,5 @@ def _object(text: bytes, path: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise NotReady(f"It answers {path} with something that is no JSON object.")
+        raise NotReady(reasons.NO_OBJECT, path=path)
     return found

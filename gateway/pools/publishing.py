@@ -18,6 +18,7 @@ from gateway.pools.engine_look import Served
 from gateway.pools.models import Pool, Replica
 from gateway.pools.probe_call import PROBED_KINDS
 from gateway.pools.probes import probe_replica
+from gateway.pools.reasons import DRAINS, EJECTED, PUT_BACK
 from gateway.pools.registry import OUT, engine_address, register_pool, register_replica, remove_replica, set_state
 from identity import audit
 from identity.errors import Conflict, Invalid
@@ -72,17 +73,17 @@ def add_engine(
 
 def drain(replica: Replica, *, by: Operator) -> None:
     """It gets no new request; what it is answering it ends. Raises `Forbidden`."""
-    _set(replica, Replica.State.DRAINING, f"{by.name} lets it drain.", by)
+    _set(replica, Replica.State.DRAINING, DRAINS % {"who": by.name}, by)
 
 
 def eject(replica: Replica, *, by: Operator) -> None:
     """Out at once: what it answers breaks off, and is begun elsewhere where nothing was sent. Raises `Forbidden`."""
-    _set(replica, Replica.State.EJECTED, f"{by.name} ejected it.", by)
+    _set(replica, Replica.State.EJECTED, EJECTED % {"who": by.name}, by)
 
 
 def put_back(replica: Replica, *, by: Operator) -> None:
     """Into service again, once a probe finds it sound; that is tried at once. Raises `Forbidden`."""
-    _set(replica, Replica.State.REGISTERED, "It was put back and not probed yet.", by)
+    _set(replica, Replica.State.REGISTERED, PUT_BACK, by)
     probe_replica(replica)
     replica.refresh_from_db()
 

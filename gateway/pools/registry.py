@@ -8,6 +8,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from gateway.pools.models import Pool, Replica
+from gateway.pools.reasons import NOT_PROBED
 from identity import audit, secret_box
 from identity.errors import Invalid
 from models_catalog.models import LanguageModel
@@ -61,7 +62,7 @@ def register_replica(
     Raises Invalid for an address that makes no sense.
     """
     if engine_address(url) != (url, ""):
-        raise Invalid("url", "An engine's address looks like http://host:port, without a key.")
+        raise Invalid("url", _("An engine's address looks like http://host:port, without a key."))
     told = {"source": source, "is_simulated": is_simulated, "node": node}
     with transaction.atomic():
         Pool.objects.select_for_update(no_key=True).get(pk=pool.pk)
@@ -72,7 +73,7 @@ def register_replica(
         replica.name = urlsplit(url).netloc
         for name, value in told.items():
             setattr(replica, name, value)
-        replica.state, replica.state_reason = Replica.State.REGISTERED, "It was not probed yet."
+        replica.state, replica.state_reason = Replica.State.REGISTERED, NOT_PROBED
         replica.save()
         replica.sealed_api_key = secret_box.seal(api_key.encode(), secret_context(replica)) if api_key else None
         replica.save(update_fields=["sealed_api_key"])

@@ -16,6 +16,7 @@ from console.views.operator.models import put_on_form
 from gateway.pools.engine_look import Look, look_at_engine
 from gateway.pools.probes import NotReady
 from gateway.pools.publishing import add_engine, create_model, entry_for
+from gateway.pools.reasons import in_readers_language
 from identity import secret_box
 from identity.errors import Conflict, Invalid
 from identity.models import Person
@@ -47,7 +48,7 @@ def add_model(request: HttpRequest, operator: Person) -> HttpResponse:
         put_on_form(form, refused)
         return _first(request, form)
     except NotReady as trouble:
-        form.add_error("url", trouble.reason)
+        form.add_error("url", in_readers_language(trouble.reason))
         return _first(request, form)
     return _second(request, operator, form, look, is_sent="served_name" in data)
 
@@ -95,7 +96,7 @@ def _added(
     if replica.state == replica.State.READY:
         messages.success(request, _("The engine is registered and answers."))
     else:
-        messages.warning(request, replica.state_reason)
+        messages.warning(request, in_readers_language(replica.state_reason))
     return redirect("operator-model", model_id=model.pk)
 
 

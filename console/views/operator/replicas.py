@@ -13,6 +13,7 @@ from console.pages import operator_page
 from console.views.operator.models import model_or_404, put_on_form
 from gateway.pools.models import Replica
 from gateway.pools.publishing import add_engine, drain, eject, put_back, take_away
+from gateway.pools.reasons import in_readers_language
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Person
 from identity.operators import Operator, operator_for_person
@@ -86,7 +87,7 @@ def _tell(request: HttpRequest, replica: Replica) -> None:
         messages.success(request, _("The engine answers and tells what it uses: it takes requests."))
     else:
         text = _("The engine is on the list, but takes no requests yet: {reason}")
-        messages.warning(request, text.format(reason=replica.state_reason))
+        messages.warning(request, text.format(reason=in_readers_language(replica.state_reason)))
 
 
 _ACTS: dict[str, Callable[[HttpRequest, Replica, Operator], None]] = {
