@@ -34,6 +34,10 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "unexplained": ("red", _("tokens are unexplained")),
     "set_up": ("green", _("done")),
     "missing": ("yellow", _("missing")),
+    "machine": ("secondary", _("this machine")),
+    "inside": ("green", _("inside the house")),
+    "outside": ("blue", _("outside the house")),
+    "nowhere": ("yellow", _("its name leads nowhere")),
 }
 
 

@@ -19,12 +19,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from urllib3 import HTTPHeaderDict
@@ -127,6 +128,18 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
+def addresses_of(names: Iterable[str], *, seconds: float) -> dict[str, list[Address]]:
+    """The addresses of each name or address, looked up side by side; none for what is not known in time."""
+    lookups = {name: _resolvers.submit(socket.getaddrinfo, name, None, type=socket.SOCK_STREAM) for name in names}
+    wait(lookups.values(), timeout=seconds)
+    found: dict[str, list[Address]] = {}
+    for name, lookup in lookups.items():
+        lookup.cancel()
+        known = lookup.done() and not lookup.cancelled() and lookup.exception() is None
+        found[name] = _addresses(lookup.result()) if known else []
+    return found
+
+
 class _Limit:
     """Ends the exchange at its deadline by shutting the socket down under whoever reads or writes it.
 
@@ -208,7 +221,11 @@ def _resolve(target: SplitResult, deadline: float) -> list[Address]:
         raise TimedOut("the name could not be resolved in time") from None
     except (OSError, UnicodeError):
         raise Unreachable("there is no such name") from None
-    # An address with a zone ("fe80::1%eth0") is link-local, which is refused without its zone too.
+    return _addresses(found)
+
+
+def _addresses(found: Iterable[tuple[Any, ...]]) -> list[Address]:
+    """What a look-up found, each once; a zone ("fe80::1%eth0") is of link-local ones, refused without it too."""
     return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 

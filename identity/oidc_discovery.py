@@ -118,6 +118,12 @@ def discover(issuer: str, *, anew: bool = False) -> Discovered:
     return found
 
 
+def known(issuer: str) -> Discovered | None:
+    """The provider's metadata as far as this process has it already: nobody is asked."""
+    found = _metadata.get(issuer)
+    return found if isinstance(found, Discovered) else None
+
+
 def key_for(provider: Discovered, header: Mapping[str, Any]) -> jwt.PyJWK:
     """The key that a token with this header is verified with. Raises `ProviderTrouble`.
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from console.supervisor.home import Home
 from console.supervisor.listening import free_port
-from console.supervisor.processes import ROOT, python, spawn
+from console.supervisor.processes import ROOT, Command, python, spawn
 from tests.support.servers import servers
 
 START_SECONDS = 240
@@ -71,8 +71,12 @@ class Installation:
         last = self._published_at()
         self.terminal.unlink(missing_ok=True)
         # It gets a SIGTERM should these tests be killed.
-        self.process = spawn(python("manage.py", "up"), self.environment, self.terminal)
+        self.process = spawn(self.command(), self.environment, self.terminal)
         return last
+
+    def command(self) -> Command:
+        """What is started."""
+        return python("manage.py", "up")
 
     def end(self) -> None:
         """Stop as Ctrl-C does and remove everything."""

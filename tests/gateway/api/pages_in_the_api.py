@@ -54,6 +54,7 @@ PAGES: dict[str, Told] = {
     "operator-support-stop": Why.OPERATORS_PEOPLE,
     "operator-audit": Why.OPERATORS_AUDIT,
     "operator-audit-verify": Why.OPERATORS_AUDIT,
+    "operator-connections": Why.OPERATORS_EYES,
     "operator-jobs": Why.OPERATORS_EYES,
     "operator-job-run": Why.OPERATORS_HANDS,
     "operator-set-up": Why.OPERATORS_EYES,
