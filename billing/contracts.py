@@ -20,24 +20,33 @@ def contract_in_force(tenant: Tenant) -> Contract | None:
     return Contract.objects.filter(tenant=tenant, ends_at=None).select_related("tier", "rate_card").first()
 
 
+def card_of(tier: Tier) -> RateCard:
+    """The price list of the contracts that start on the tier. Raises RateCard.DoesNotExist before `load_prices` ran."""
+    return tier.rate_card or reference_rate_card()
+
+
 def start_contract(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = None, actor: audit.Actor) -> Contract:
-    """End the contract in force and start one of that tier, now, at those prices (None: the reference prices).
+    """End the contract in force and start one of that tier, now, at those prices (None: those of the tier).
 
     The tier's limits and cap replace the old tier's; what is used and spent in windows and periods that both have stays
     counted. What members set themselves stays. The same tier and prices again: the contract goes on, its limits are
     renewed.
     """
     place = place_of(tenant)
-    card = rate_card or reference_rate_card()
+    card = rate_card or card_of(tier)
     with transaction.atomic():
         place.lock()
         running = contract_in_force(tenant)
         if running is not None and (running.tier_id, running.rate_card_id) == (tier.pk, card.pk):
             contract = running
+            Contract.objects.filter(pk=running.pk).update(tier_version=tier.version)
+            contract.tier_version = tier.version
         else:
             now = database_now()
             Contract.objects.filter(tenant=tenant, ends_at=None).update(ends_at=now)
-            contract = Contract.objects.create(tenant=tenant, tier=tier, rate_card=card, starts_at=now)
+            contract = Contract.objects.create(
+                tenant=tenant, tier=tier, tier_version=tier.version, rate_card=card, starts_at=now
+            )
         _bring_limits(place, tier.limits)
         _bring_cap(place, tier.monthly_cap_nano_eur)
         action = "contract.renewed" if contract is running else "contract.started"

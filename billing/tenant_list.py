@@ -68,6 +68,9 @@ _FOUND = """
     (%(status)s = '' or t.status = %(status)s)
     and (%(text)s = '' or position(lower(%(text)s) in lower(t.name)) > 0 or position(lower(%(text)s) in t.slug) > 0
         or position(lower(%(text)s) in lower(t.external_id)) > 0)
+    and (%(tier)s = '' or exists (
+        select from billing_contract c join billing_tier i on i.id = c.tier_id
+        where c.tenant_id = t.id and c.ends_at is null and i.code = %(tier)s))
     and (%(after)s = 0
         or (lower(t.name), t.id) > (select lower(a.name), a.id from identity_tenant a where a.id = %(after)s))
 """
@@ -114,10 +117,13 @@ class TenantPage:
     next: int | None
 
 
-def tenants_for(by: Operator, *, size: int, after: int = 0, text: str = "", status: str = "") -> TenantPage:
-    """Tenants by name. text: in name, slug or external id. Raises `Forbidden`."""
+def tenants_for(
+    by: Operator, *, size: int, after: int = 0, text: str = "", status: str = "", tier: str = ""
+) -> TenantPage:
+    """Tenants by name. text: in name, slug or external id; tier: the code of their contract's. Raises `Forbidden`."""
     by.require(OperatorPermission.PLATFORM_READ)
-    values = {"size": size + 1, "after": after, "text": text.strip()[:SEARCH_LENGTH_MAX], "status": status}
+    words = text.strip()[:SEARCH_LENGTH_MAX]
+    values = {"size": size + 1, "after": after, "text": words, "status": status, "tier": tier}
     found = _lines(_FOUND, values)
     page = found[:size]
     return TenantPage(page, page[-1].id if len(found) > size else None)

@@ -83,7 +83,12 @@ class Plan:
             case Invalid():
                 return f"{self.error.field}: {self.error.message}"
             case Forbidden():
-                return _("this needs the permission %(permission)s") % {"permission": str(self.error)}
+                before, after = self.changes.get("tier", ("", self.wish.tier))
+                told = _(
+                    "tier: %(before)s to %(after)s is another contract, which only a billing operator, or a key with "
+                    "tiers:write, may start"
+                )
+                return told % {"before": before, "after": after}
         return str(self.error or "")
 
 
@@ -189,6 +194,11 @@ class _Known:
             tenant = rival if is_free else None
         return tenant
 
+    def tier_of(self, wish: TenantWish) -> str:
+        """What the tenant has already, offered or not; "" for a new one."""
+        tenant = self.tenant_of(wish)
+        return self.tiers_in_force.get(tenant.pk, "") if tenant else ""
+
 
 def _open_owner_invitations(tenant_ids: Iterable[int]) -> Iterable[tuple[int, str]]:
     found = Invitation.objects.filter(
@@ -214,8 +224,8 @@ def _cleaned(wish: TenantWish, known: _Known) -> TenantWish:
         require_external_id(wish.external_id)
     name = clean_name(wish.name)
     require_time_zone(wish.time_zone)
-    if wish.tier not in known.tiers:
-        raise Invalid("tier", _("is none that there is"))
+    if wish.tier not in known.tiers and wish.tier != known.tier_of(wish):
+        raise Invalid("tier", _("is none that is offered"))
     owner = wish.owner
     if owner:
         try:
@@ -236,8 +246,10 @@ def _planned(by: Operator, wish: TenantWish, known: _Known) -> Plan:
     if wish.slug and wish.slug != tenant.slug:
         raise Invalid("slug", _("cannot be changed: addresses would break"))
     changes = _changes(wish, tenant, known)
-    if "tier" in changes and changes["tier"][0]:
-        by.require(OperatorPermission.CONTRACT_UPDATE)
+    needed = OperatorPermission.CONTRACT_UPDATE
+    if "tier" in changes and changes["tier"][0] and not by.may(needed):
+        refusal = Forbidden(needed.value)
+        return Plan(wish, Outcome.REFUSED, {"tier": changes["tier"]}, error=refusal, tenant=tenant)
     outcome = Outcome.CHANGED if changes else Outcome.UNCHANGED
     return Plan(wish, outcome, changes, tenant=tenant)
 

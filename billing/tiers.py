@@ -1,4 +1,5 @@
-"""The offers that an organisation may subscribe to. They are data: `data/tiers.json`, loaded with the prices.
+"""The offers that an organisation may subscribe to. They are data: `data/tiers.json`, loaded with the prices, and what
+operators make of it (`billing/tier_changes.py`), which the file leaves alone.
 
 A change of a tier reaches the contracts made from it when they are started anew.
 """
@@ -23,15 +24,21 @@ _COLUMNS = ("name", "monthly_cap_nano_eur", "prepaid_nano_eur", "limits", "by_ag
 
 
 def load_tiers(path: Path = TIERS, *, actor: audit.Actor) -> list[str]:
-    """Create and change the file's tiers, all or nothing; gives the codes of those that differed. Raises Invalid."""
+    """Create and change the file's tiers, all or nothing; gives the codes of those that differed. Raises Invalid.
+
+    A tier that an operator made or changed stays as it is.
+    """
     differed = []
     with transaction.atomic():
         for listed in _read_tiers(path):
             known = Tier.objects.filter(code=listed.code).first()
-            if known is not None and all(getattr(known, name) == getattr(listed, name) for name in _COLUMNS):
+            same = known is not None and all(getattr(known, name) == getattr(listed, name) for name in _COLUMNS)
+            if known is not None and (same or known.is_operators):
                 continue
             before = _told(known) if known else None
-            listed.pk = known.pk if known else None
+            if known is not None:
+                listed.pk, listed.withdrawn_at, listed.rate_card = known.pk, known.withdrawn_at, known.rate_card
+                listed.version = next_version(known, limits=listed.limits, cap_nano_eur=listed.monthly_cap_nano_eur)
             listed.save()
             differed.append(listed.code)
             detail = {"code": listed.code}
@@ -49,9 +56,20 @@ def tier_by_code(code: str) -> Tier:
     return tier
 
 
-def offered_tiers() -> QuerySet[Tier]:
-    """The tiers that organisations may have, by id."""
+def all_tiers() -> QuerySet[Tier]:
+    """The tiers that organisations have or may have, those withdrawn included, by id."""
     return Tier.objects.exclude(code=PLATFORM_TIER).order_by("id")
+
+
+def offered_tiers() -> QuerySet[Tier]:
+    """The tiers that a contract may start on, by id."""
+    return all_tiers().filter(withdrawn_at=None)
+
+
+def next_version(tier: Tier, *, limits: list[dict[str, Any]], cap_nano_eur: int | None) -> int:
+    """The tier's version once it has these limits and this cap: another one where contracts have something else."""
+    is_same = tier.limits == limits and tier.monthly_cap_nano_eur == cap_nano_eur
+    return tier.version if is_same else tier.version + 1
 
 
 def _told(tier: Tier) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """What a verb refused, for people: at the field of the form that it is about, or as a sentence."""
 
 from django.forms import BaseForm
+from django.utils.translation import gettext as _
 
 from identity.errors import Conflict, Forbidden, IdentityError, Invalid
 
 
 def sentence_of(error: IdentityError) -> str:
     """With a capital and a full stop."""
+    if isinstance(error, Forbidden):
+        return _("Your role does not allow this.")
     text = str(error.message if isinstance(error, Invalid) else error).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 

@@ -141,9 +141,11 @@ def _model() -> Line:
 
 
 def _tier() -> Line:
+    page = "operator-tiers"
     if offered_tiers().exists():
-        return Line("tier", _("First tier"), State.DONE, _("Tiers say what organisations are offered."))
-    return Line("tier", _("First tier"), State.MISSING, _("Without a tier no organisation can have a contract."))
+        return Line("tier", _("First tier"), State.DONE, _("Tiers say what organisations are offered."), "", page)
+    why = _("Without a tier no organisation can have a contract.")
+    return Line("tier", _("First tier"), State.MISSING, why, "", page)
 
 
 def _tenant() -> Line:

@@ -89,6 +89,10 @@ OPERATOR_GROUPS = (
 )
 
 
+# Addresses of the operator's console that belong to a section by another word.
+_OF_SECTION = {"tiers": "tenants", "new-tier": "tenants", "new-tenant": "tenants", "tenant-imports": "tenants"}
+
+
 def navigation(caller: Caller, path: str) -> list[list[Link]]:
     """The groups of links that the caller may follow; the one whose section `path` is in is marked."""
     root = reverse("overview", kwargs={"slug": caller.tenant.slug})
@@ -106,7 +110,8 @@ def navigation(caller: Caller, path: str) -> list[list[Link]]:
 
 def operator_navigation(permissions: frozenset[OperatorPermission], path: str) -> list[list[Link]]:
     """As `navigation`, for who runs the platform."""
-    here = path.removeprefix(PREFIX).partition("/")[0]
+    first = path.removeprefix(PREFIX).partition("/")[0]
+    here = _OF_SECTION.get(first, first)
     groups = [
         [
             Link(one.label, one.icon, reverse(one.name), one.section == here)

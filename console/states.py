@@ -32,6 +32,8 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "failing": ("red", _("failing")),
     "late": ("red", _("does not run")),
     "unexplained": ("red", _("tokens are unexplained")),
+    "offered": ("green", _("offered")),
+    "withdrawn": ("secondary", _("withdrawn")),
     "set_up": ("green", _("done")),
     "missing": ("yellow", _("missing")),
     "machine": ("secondary", _("this machine")),

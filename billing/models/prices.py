@@ -81,27 +81,43 @@ class MeterPrice(models.Model):
 
 
 class Tier(models.Model):
-    """An offer. `monthly_cap_nano_eur` empty: no cap. `limits` is data: [{"what", "window", "amount"}]."""
+    """An offer. `monthly_cap_nano_eur` empty: no cap. `limits` is data: [{"what", "window", "amount"}].
+
+    `rate_card`: of the contracts that start on it; empty: the reference list. `version` rises with the limits and the
+    cap: a contract has those of its `tier_version`. `withdrawn_at`: no contract starts on it since. What an operator
+    made or changed (`is_operators`), the file of the release leaves alone. The verbs are in `billing/tier_changes.py`.
+    """
 
     code = models.SlugField(max_length=32, unique=True)
     name = models.CharField(max_length=100)
+    description = models.CharField(max_length=500, blank=True, default="", db_default="")
     monthly_cap_nano_eur = models.BigIntegerField(null=True, blank=True)
     prepaid_nano_eur = models.BigIntegerField(null=True, blank=True)
     limits = models.JSONField(default=list)
     by_agreement = models.BooleanField(default=False)
+    rate_card = models.ForeignKey(
+        RateCard, null=True, blank=True, on_delete=models.PROTECT, related_name="tiers", db_index=False
+    )
+    version = models.PositiveIntegerField(default=1, db_default=1)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    is_operators = models.BooleanField(default=False, db_default=False)
 
     def __str__(self) -> str:
         return self.name
 
 
 class Contract(models.Model):
-    """What a tenant agreed: a tier, a rate card, a time. Exactly one is in force (`ends_at` empty)."""
+    """What a tenant agreed: a tier, a rate card, a time. Exactly one is in force (`ends_at` empty).
+
+    `tier_version`: of the tier when its limits and cap were last brought.
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="contracts")
     tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="contracts")
     rate_card = models.ForeignKey(RateCard, on_delete=models.PROTECT, related_name="contracts")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
+    tier_version = models.PositiveIntegerField(default=1, db_default=1)
 
     class Meta:
         constraints = [

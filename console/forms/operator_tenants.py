@@ -120,4 +120,5 @@ class TenantFilterForm(forms.Form):
 
     q = forms.CharField(required=False, max_length=100)
     status = forms.ChoiceField(required=False, choices=[("", ""), *Tenant.Status.choices])
+    tier = forms.SlugField(required=False, max_length=32)
     after = forms.IntegerField(required=False, min_value=0, max_value=2**63 - 1)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from billing.model_use import ModelUse, use_by_model
-from billing.models import MeterPrice
+from billing.models import MeterPrice, RateCard
 from gateway.pools.availability import is_answering, last_probes
 from gateway.pools.models import ModelProbe, Replica
 from models_catalog.models import LanguageModel
@@ -70,12 +70,16 @@ def model_states(models: Sequence[LanguageModel], *, now: datetime) -> list[Mode
 
 def reference_prices(model_ids: Sequence[int], now: datetime) -> dict[int, dict[str, int]]:
     """By model, nano-EUR per million units by meter on the reference list; models without a price are not there."""
-    amounts = MeterPrice.objects.filter(
-        version__rate_card__is_reference=True,
-        version__mode="standard",
-        version__model__in=model_ids,
-        version__valid_from__lte=now,
-    )
+    return _in_force(MeterPrice.objects.filter(version__rate_card__is_reference=True), model_ids, now)
+
+
+def prices_on(rate_card: RateCard, model_ids: Sequence[int], now: datetime) -> dict[int, dict[str, int]]:
+    """The same on that list."""
+    return _in_force(MeterPrice.objects.filter(version__rate_card=rate_card), model_ids, now)
+
+
+def _in_force(prices_of_card: QuerySet[MeterPrice], ids: Sequence[int], now: datetime) -> dict[int, dict[str, int]]:
+    amounts = prices_of_card.filter(version__mode="standard", version__model__in=ids, version__valid_from__lte=now)
     newest: dict[int, tuple[datetime, int]] = {}
     prices: dict[int, dict[str, int]] = {}
     for amount in amounts.select_related("version").order_by("version__model", "-version__valid_from", "pk"):

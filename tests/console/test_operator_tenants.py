@@ -63,7 +63,7 @@ def test_a_table_is_looked_at_first_and_then_made(olga: Client, tier: str) -> No
     wrong = good + f"{word}-9;Team 9;none\n"
     looked = page(olga.post("/operator/tenant-imports", {"text": wrong, "make": "1"}))
     assert "1 line is wrong" in looked
-    assert "tier: is none that there is" in looked
+    assert "tier: is none that is offered" in looked
     assert looked.index("Team 9") < looked.index("Team 0")  # what is wrong stands first
 
 

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 # need a later one some day, take that one.
 YESTERDAY = {
     "identity": "0022_platform_account",
-    "billing": "0011_budget_alerts",
+    "billing": "0014_tiers_of_operators",
     "pools": "0002_notify",
     "models_catalog": "0003_visibility",
 }

@@ -56,7 +56,7 @@ def test_a_list_becomes_many_teams_and_once_more_changes_nothing(beffroi: Instal
 
     write("team-999,Team 999,none,")
     wrong = run("--go")
-    assert (wrong.returncode, wrong.stderr) == (1, "team-999: tier: is none that there is\n")
+    assert (wrong.returncode, wrong.stderr) == (1, "team-999: tier: is none that is offered\n")
     write()
     looked = run()
     assert looked.stdout == f"would be: {TEAMS} made, 0 changed, 0 unchanged, 0 refused\n"

@@ -7,7 +7,9 @@ from datetime import timedelta
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from billing.budgets import set_budget
+from billing.contracts import contract_in_force
 from billing.limits import set_limit
+from billing.models import Contract
 from identity.access_reviews import start_review
 from identity.invitations import invite
 from identity.models import AccessRequest, NoticeDelivery, OperatorRole, Person, Role
@@ -76,6 +78,7 @@ def make_console_world() -> ConsoleWorld:
     values: dict[str, object] = {
         "slug": cast.tenant.slug,
         "lookup": key.lookup,
+        "code": contract_of(cast).tier.code,
         "project_id": cast.project.pk,
         "pseudonym": cast.bob.pseudonym,
         "request_id": request_id,
@@ -131,6 +134,13 @@ def _of_people(cast: Cast) -> dict[str, object]:
         "review_id": review.pk,
         "line_id": review.lines.get(person=cast.bob).pk,
     }
+
+
+def contract_of(cast: Cast) -> Contract:
+    """The contract of the cast's tenant."""
+    found = contract_in_force(cast.tenant)
+    assert found is not None
+    return found
 
 
 def console_routes() -> list[Route]:

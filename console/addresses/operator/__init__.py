@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-_NOUNS = ("audit", "key_blocks", "models", "operator_keys", "overview", "people", "settings", "support", "tenants")
+_NOUNS = (
+    "audit",
+    "key_blocks",
+    "models",
+    "operator_keys",
+    "overview",
+    "people",
+    "settings",
+    "support",
+    "tenants",
+    "tiers",
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include(f"console.addresses.operator.{noun}")) for noun in _NOUNS

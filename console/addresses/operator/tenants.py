@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from console.views.operator import tenants
+from console.views.operator import tenant_changes, tenants
 
 _TENANT = "tenants/<slug:slug>"
 
@@ -11,6 +11,9 @@ urlpatterns: list[URLPattern] = [
     path("new-tenant", tenants.tenant_new, name="operator-tenant-new"),
     path("tenant-imports", tenants.tenant_import, name="operator-tenant-import"),
     path(_TENANT, tenants.tenant, name="operator-tenant"),
+    path(f"{_TENANT}/change", tenant_changes.tenant_change, name="operator-tenant-change"),
+    path(f"{_TENANT}/contract", tenant_changes.tenant_contract, name="operator-tenant-contract"),
+    path(f"{_TENANT}/models", tenant_changes.tenant_models, name="operator-tenant-models"),
     path(f"{_TENANT}/suspend", tenants.tenant_suspend, name="operator-tenant-suspend"),
     path(f"{_TENANT}/reactivate", tenants.tenant_reactivate, name="operator-tenant-reactivate"),
 ]

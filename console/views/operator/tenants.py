@@ -10,16 +10,19 @@ from billing.tenant_detail import tenant_detail
 from billing.tenant_files import OPTIONAL, REQUIRED, read_wishes
 from billing.tenant_list import tenants_for
 from billing.tenants import Outcome, Plan, import_tenants, plan_tenants, put_tenant
+from billing.tiers import all_tiers
 from console.forms.operator_tenants import ReasonForm, TenantFileForm, TenantFilterForm, TenantForm
 from console.pages import operator_page
 from console.refusals import show_at_form
-from identity.errors import Conflict, Forbidden, Invalid, NotFound
+from console.views.operator.tenant_changes import tenant_or_404
+from identity.errors import Conflict, Forbidden, Invalid
 from identity.models import Person, Role, Tenant
 from identity.operators import operator_for_person
 from identity.permissions import OperatorPermission
 from identity.tenants import reactivate_tenant, suspend_tenant
 
 _PAGE_SIZE = 25
+_WANTED = {"text": "q", "status": "status", "tier": "tier"}
 _COMING = {Outcome.MADE: "to_make", Outcome.CHANGED: "to_change"}
 _EXAMPLE = """external_id,name,tier,owner,time_zone
 team-001,Digital services,standard,erin@example.org,Europe/Paris"""
@@ -31,15 +34,16 @@ def tenants(request: HttpRequest, operator: Person) -> HttpResponse:
     """All organisations with what they spent."""
     form = TenantFilterForm(request.GET)
     given = form.cleaned_data if form.is_valid() else {}
-    text, status, after = given.get("q", ""), given.get("status", ""), given.get("after") or 0
-    page = tenants_for(operator_for_person(operator), size=_PAGE_SIZE, after=after, text=text, status=status)
+    wanted = {name: str(given.get(field, "")) for name, field in _WANTED.items()}
+    after: int = given.get("after") or 0
+    page = tenants_for(operator_for_person(operator), size=_PAGE_SIZE, after=after, **wanted)
     shown = {
         "page": page,
-        "text": text,
-        "status": status,
+        **wanted,
         "statuses": Tenant.Status.choices,
+        "tiers": all_tiers().values_list("code", "name"),
         "is_first": not after,
-        "is_filtered": bool(text or status),
+        "is_filtered": any(wanted.values()),
     }
     return render(request, "console/operator/tenants/tenants.html", shown)
 
@@ -131,9 +135,7 @@ def tenant_reactivate(request: HttpRequest, operator: Person, slug: str) -> Http
 
 
 def _with_reason(request: HttpRequest, operator: Person, slug: str, *, is_end: bool) -> HttpResponse:
-    found = Tenant.objects.filter(slug=slug, is_platform=False).first()
-    if found is None:
-        raise NotFound("tenant")
+    found = tenant_or_404(slug)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         change = suspend_tenant if is_end else reactivate_tenant

@@ -9,9 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gateway.api.operator.models import model_of
-from gateway.api.operator.view import OperatorApiView
+from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
-from gateway.api.queries import PageQuery, StrictSerializer, TextField, next_address, parameters
+from gateway.api.queries import PageQuery, StrictSerializer, TextField
 from gateway.pools.models import Replica
 from gateway.pools.publishing import add_engine, drain, eject, put_back, take_away
 from gateway.pools.registry import OUT
@@ -84,13 +84,8 @@ class OperatedEnginesView(OperatorApiView):
     )
     def get(self, request: Request) -> Response:
         """List all engines. Needs `pools:read`."""
-        given = parameters(PageQuery, request)
-        engines = Replica.objects.filter(pk__gt=given.get("cursor", 0)).select_related("pool__model").order_by("pk")
-        found = list(engines[: given["limit"] + 1])
-        page = found[: given["limit"]]
-        following = page[-1].pk if len(found) > len(page) else None
-        results = OperatedEngineSerializer(page, many=True).data
-        return Response({"results": results, "next": next_address(request, following)})
+        engines = Replica.objects.select_related("pool__model").order_by("pk")
+        return page_of(request, engines, lambda page: OperatedEngineSerializer(page, many=True).data)
 
     @extend_schema(
         operation_id="operator_engines_add",

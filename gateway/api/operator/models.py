@@ -12,9 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.models import Tier
-from gateway.api.operator.view import OperatorApiView
+from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
-from gateway.api.queries import PageQuery, StrictSerializer, TextField, next_address, parameters
+from gateway.api.queries import PageQuery, StrictSerializer, TextField
 from gateway.pools.model_state import ModelState, model_states
 from gateway.pools.model_wishes import ModelWish, put_model
 from gateway.pools.publishing import missing_of
@@ -141,12 +141,7 @@ class OperatedModelsView(OperatorApiView):
     )
     def get(self, request: Request) -> Response:
         """List all models of the catalogue. Needs `models:read`."""
-        given = parameters(PageQuery, request)
-        after, size = given.get("cursor", 0), given["limit"]
-        found = list(_models().filter(pk__gt=after).order_by("pk")[: size + 1])
-        page = found[:size]
-        following = page[-1].pk if len(found) > size else None
-        return Response({"results": shown(page), "next": next_address(request, following)})
+        return page_of(request, _models().order_by("pk"), shown)
 
 
 class OperatedModelView(OperatorApiView):

@@ -11,9 +11,9 @@ from billing.models import PriceVersion
 from billing.price_book import HIGHEST_PRICE, reference_prices_in_force
 from billing.pricing import METERS
 from gateway.api.operator.models import MODEL_ID, model_of
-from gateway.api.operator.view import OperatorApiView
+from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
-from gateway.api.queries import PageQuery, StrictSerializer, next_address, parameters
+from gateway.api.queries import PageQuery, StrictSerializer
 from gateway.pools.publishing import set_reference_price
 from identity.errors import NotFound
 
@@ -65,12 +65,8 @@ class OperatedPricesView(OperatorApiView):
     )
     def get(self, request: Request) -> Response:
         """List the reference prices of all models that have one. Needs `prices:read`."""
-        given = parameters(PageQuery, request)
-        found = list(reference_prices_in_force().filter(model__gt=given.get("cursor", 0))[: given["limit"] + 1])
-        page = found[: given["limit"]]
-        following = page[-1].model_id if len(found) > len(page) else None
-        results = OperatedPriceSerializer(page, many=True).data
-        return Response({"results": results, "next": next_address(request, following)})
+        rows = reference_prices_in_force()
+        return page_of(request, rows, lambda page: OperatedPriceSerializer(page, many=True).data, by="model_id")
 
 
 class OperatedPriceView(OperatorApiView):

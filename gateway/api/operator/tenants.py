@@ -67,6 +67,7 @@ class TenantsQuery(PageQuery):
         required=False, max_length=SEARCH_LENGTH_MAX, help_text="In the name, slug or external id."
     )
     status = serializers.ChoiceField(required=False, choices=[status.value for status in Tenant.Status])
+    tier = serializers.CharField(required=False, max_length=32, help_text="With a contract of the tier of this code.")
 
 
 class _WishedMembers(serializers.Serializer[Any]):
@@ -166,6 +167,7 @@ class OperatedTenantsView(OperatorApiView):
             after=given.get("cursor", 0),
             text=given.get("q", ""),
             status=given.get("status", ""),
+            tier=given.get("tier", ""),
         )
         results = OperatedTenantSerializer(page.tenants, many=True).data
         return Response({"results": results, "next": next_address(request, page.next)})

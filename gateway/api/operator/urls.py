@@ -6,12 +6,19 @@ from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
 from gateway.api.operator.models import OperatedModelsView, OperatedModelView
 from gateway.api.operator.own_key import OwnOperatorKeyView
 from gateway.api.operator.prices import OperatedPricesView, OperatedPriceView
+from gateway.api.operator.sight import OperatedTenantModelsView, OperatedTierModelsView
 from gateway.api.operator.tenants import (
     OperatedTenantsView,
     OperatedTenantView,
     ReactivateTenantView,
     SuspendTenantView,
     TenantImportsView,
+)
+from gateway.api.operator.tiers import (
+    OperatedContractView,
+    OperatedTiersView,
+    OperatedTierView,
+    RenewTierView,
 )
 from identity.tenants import EXTERNAL_ID
 
@@ -44,7 +51,13 @@ urlpatterns: list[URLPattern] = [
     path("operator/prices/<path:model_id>", OperatedPriceView.as_view(), name="operator-api-price"),
     path("operator/tenants", OperatedTenantsView.as_view(), name="operator-api-tenants"),
     path(_TENANT, OperatedTenantView.as_view(), name="operator-api-tenant"),
+    path(f"{_TENANT}/contract", OperatedContractView.as_view(), name="operator-api-tenant-contract"),
+    path(f"{_TENANT}/models", OperatedTenantModelsView.as_view(), name="operator-api-tenant-models"),
     path(f"{_TENANT}/suspend", SuspendTenantView.as_view(), name="operator-api-tenant-suspend"),
     path(f"{_TENANT}/reactivate", ReactivateTenantView.as_view(), name="operator-api-tenant-reactivate"),
     path("operator/tenant-imports", TenantImportsView.as_view(), name="operator-api-tenant-imports"),
+    path("operator/tiers", OperatedTiersView.as_view(), name="operator-api-tiers"),
+    path("operator/tiers/<slug:code>", OperatedTierView.as_view(), name="operator-api-tier"),
+    path("operator/tiers/<slug:code>/models", OperatedTierModelsView.as_view(), name="operator-api-tier-models"),
+    path("operator/tiers/<slug:code>/renew", RenewTierView.as_view(), name="operator-api-tier-renew"),
 ]

@@ -10,8 +10,9 @@ everywhere else.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
@@ -22,12 +23,15 @@ from rest_framework.response import Response
 from gateway.api import problems
 from gateway.api.authentication import CHALLENGE, foreign_origin
 from gateway.api.problems import problem
+from gateway.api.queries import PageQuery, next_address, parameters
 from gateway.api.view import ApiView
 from identity.errors import Forbidden, KeyRefused, Refusal
 from identity.operator_keys import authenticate_operator_key
 from identity.operators import Operator, operator_for_key
 from identity.permissions import OPERATOR_SCOPE_PERMISSIONS
 from identity.scopes import OperatorScope
+
+Row = TypeVar("Row", bound=Model)
 
 
 class OperatorKeyAuthentication(BaseAuthentication):
@@ -88,6 +92,15 @@ class OperatorApiView(ApiView):
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
         """Errors are problems that speak of operator's keys."""
         return _answer
+
+
+def page_of(request: Request, rows: QuerySet[Row], shown: Callable[[list[Row]], Any], by: str = "pk") -> Response:
+    """A page of the rows as `shown` shows them, which are in the order of `by`, an id. Raises ValidationError."""
+    given = parameters(PageQuery, request)
+    found = list(rows.filter(**{f"{by}__gt": given.get("cursor", 0)})[: given["limit"] + 1])
+    page = found[: given["limit"]]
+    following = getattr(page[-1], by) if len(found) > len(page) else None
+    return Response({"results": shown(page), "next": next_address(request, following)})
 
 
 def _answer(error: Exception, context: dict[str, Any]) -> Response:
