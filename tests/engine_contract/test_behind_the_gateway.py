@@ -14,6 +14,7 @@ from gateway.pools.probes import probe_replica
 from gateway.pools.registry import register_pool, register_replica
 from models_catalog.models import LanguageModel
 from tests.engine_contract.client import Endpoint
+from tests.gateway.simulated_engine.process import eventually
 from tests.support.gateway import GatewayProcess
 from tests.support.ledger import House, make_house, make_model
 from tests.support.people import TESTS
@@ -45,9 +46,10 @@ def served(endpoint: Endpoint, kind: str) -> House:
 
 
 def key_for(house: House, gateway: GatewayProcess) -> str:
-    """A key that the gateway knows."""
+    """A key that the gateway knows, and with it the replica: what it heard of that may come a moment later."""
     text = house.key().text
     gateway.await_key(text)
+    assert eventually(lambda: house.model.name in str(gateway.get("/v1/models", text).json), 10)
     return text
 
 

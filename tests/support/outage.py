@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, durable as in production, that may be stopped and started under load."""
+"""A PostgreSQL of a test's own that may be stopped and started under load."""
 
 import os
 import secrets
@@ -22,9 +22,12 @@ from tests.support.servers import DATABASE, PREFIX, ROOT, hold_lock
 
 
 class OwnPostgres:
-    """A cluster with our tables in it; `until`: by app, the migration after which no further one is applied."""
+    """A cluster with our tables in it, durable as in production unless told otherwise.
 
-    def __init__(self, until: Mapping[str, str] | None = None) -> None:
+    `until`: by app, the migration after which no further one is applied.
+    """
+
+    def __init__(self, until: Mapping[str, str] | None = None, *, durable: bool = True) -> None:
         self._until = until or {}
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self._lock = hold_lock(self.folder)
@@ -33,7 +36,7 @@ class OwnPostgres:
             os.chown(self.folder, -1, account.gid)
             self.folder.chmod(0o710)
         self._cluster = EmbeddedPostgres(
-            self.folder / "postgres", self.folder / "sockets", secrets.token_hex(16), account, durable=True
+            self.folder / "postgres", self.folder / "sockets", secrets.token_hex(16), account, durable=durable
         )
         self._passwords = {role: secrets.token_hex(16) for role in (OWNER, APP, GATEWAY)}
         self.log = self.folder / "postgres.log"

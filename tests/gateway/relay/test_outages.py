@@ -365,7 +365,7 @@ def test_I8_past_the_bound_of_waiting_charges_a_stream_is_left_to_the_sweeper(ha
             assert b"settlement_delayed" in received
             stream.close()
         hasty.postgres.start()
-        assert eventually(lambda: UsageRecord.objects.filter(key_id=key.row.pk).count() >= 2, 10)
+        assert eventually(lambda: UsageRecord.objects.filter(key_id=key.row.pk).count() >= 2, 40)
         with psycopg.connect(hasty.postgres.environment["DATABASE_OWNER_URL"], autocommit=True) as owner:
             owner.execute(
                 "update billing_hold set admitted_at = now() - interval '2 minutes' where key_id = %s", [key.row.pk]
