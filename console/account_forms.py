@@ -3,11 +3,11 @@
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from console.time_zones import time_zone_choices
 from identity.models import Person, Theme
+from identity.service import service
 from identity.wording import NAME_LENGTH_MAX
 
 _THEMES = [
@@ -16,7 +16,7 @@ _THEMES = [
     (Theme.DARK.value, _("Dark")),
 ]
 # Each language is named in itself: who landed in the wrong one finds the way out.
-_LANGUAGES = {"en": "English", "fr": "Français", "es": "Español"}
+LANGUAGE_NAMES = {"en": "English", "fr": "Français", "es": "Español"}
 
 
 class AccountForm(forms.Form):
@@ -29,7 +29,7 @@ class AccountForm(forms.Form):
     )
     language = forms.ChoiceField(
         label=_("Language"),
-        choices=[(code, _LANGUAGES[code]) for code, _name in settings.LANGUAGES],
+        choices=[],
         widget=forms.Select(attrs={"class": "form-select"}),
         help_text=_("Of these pages and of your e-mails."),
     )
@@ -44,13 +44,16 @@ class AccountForm(forms.Form):
 
     def __init__(self, *arguments: Any, is_operator: bool = False, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        field = self.fields["time_zone"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", "UTC" if is_operator else _("The organisation's")), *time_zone_choices()]
+        zone, language = self.fields["time_zone"], self.fields["language"]
+        assert isinstance(zone, forms.ChoiceField)
+        assert isinstance(language, forms.ChoiceField)
+        zone.choices = [("", "UTC" if is_operator else _("The organisation's")), *time_zone_choices()]
+        language.choices = [(code, LANGUAGE_NAMES[code]) for code in service().offered_languages]
 
     @classmethod
     def of(cls, person: Person, data: Any = None) -> "AccountForm":
         """Filled with what is, or with what was sent."""
         fields = ("name", "language", "theme", "time_zone")
         initial = {field: getattr(person, field) for field in fields}
+        initial |= {"language": service().language_for(person.language)}
         return cls(data, initial=initial, is_operator=person.is_operator)

@@ -3,13 +3,36 @@
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.translation.trans_real import parse_accept_lang_header
 from whitenoise.middleware import WhiteNoiseFileResponse, WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
+from identity.service import service
+
 # No page of ours asks for any of these: whatever got into one could not either.
 _NOTHING = ("camera", "display-capture", "fullscreen", "geolocation", "microphone", "payment", "usb")
+# What no person reads.
+_OF_PROGRAMS = ("/api/", "/scim/", "/health/")
 PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in _NOTHING)
+
+
+class OfferedLanguagesMiddleware(LocaleMiddleware):
+    """The first of a browser's languages that the operator offers, else the one that speaks for the house."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Programs choose for themselves."""
+        if request.path.startswith(_OF_PROGRAMS):
+            return super().process_request(request)
+        known = service()
+        asked = parse_accept_lang_header(request.headers.get("Accept-Language", ""))
+        codes = (code.partition("-")[0] for code, _weight in asked)
+        offered = (code for code in codes if code in known.offered_languages)
+        translation.activate(next(offered, known.default_language))
+        request.LANGUAGE_CODE = translation.get_language() or known.default_language
+        return None
 
 
 class PermissionsPolicyMiddleware(MiddlewareMixin):

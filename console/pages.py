@@ -29,6 +29,7 @@ from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import Person, Tenant
 from identity.operators import permissions_for_operator
 from identity.permissions import OperatorPermission, Permission
+from identity.service import service
 
 View = Callable[..., HttpResponseBase]
 
@@ -160,7 +161,7 @@ def _in_their_language(view: View) -> View:
     @wraps(view)
     def page(request: HttpRequest, *args: object, **values: object) -> HttpResponseBase:
         if isinstance(request.user, Person):
-            translation.activate(request.user.language)
+            translation.activate(service().language_for(request.user.language))
             request.LANGUAGE_CODE = translation.get_language() or "en"
         response = view(request, *args, **values)
         # A page shows what is somebody's own: no cache keeps it, and after a sign-out "back" shows nothing.

@@ -18,9 +18,10 @@ from console.sign_in.flows import redirect_uri
 from gateway.pools.models import Replica
 from identity import egress, providers
 from identity.errors import Conflict, NotFound
-from identity.models import IdentityProvider, Person, ProviderVersion, Tenant
-from identity.notice_mail import send
+from identity.models import IdentityProvider, Person, ProviderVersion, Service, Tenant
+from identity.notice_mail import send, sender
 from identity.provider_check import check_connection, is_good
+from identity.service import service
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 _AUDIENCE = IdentityProvider.Audience
@@ -64,6 +65,7 @@ def set_up_lines() -> list[Line]:
         clients,
         _mail(),
         _address(),
+        _trade(),
         _model(),
         _tier(),
         _tenant(),
@@ -124,6 +126,19 @@ def _address() -> Line:
     return Line("address", title, State.DONE, settings.PUBLIC_URL, _("Try it"))
 
 
+def _trade() -> Line:
+    title, page = _("Seller or chargeback"), "operator-service"
+    said = {
+        Service.Trade.SELLER: _("It sells to customers, and VAT is added to its prices."),
+        Service.Trade.CHARGEBACK: _("It charges back to departments of one house, without VAT."),
+    }
+    trade = service().trade
+    if trade:
+        return Line("trade", title, State.DONE, said[Service.Trade(trade)], "", page)
+    why = _("Say whether organisations are customers who buy, or departments of one house that are charged back.")
+    return Line("trade", title, State.MISSING, why, "", page)
+
+
 def _model() -> Line:
     ready = Count("pk", filter=Q(state=Replica.State.READY))
     found = Replica.objects.aggregate(all=Count("pk"), ready=ready, simulated=Count("pk", filter=Q(is_simulated=True)))
@@ -174,7 +189,8 @@ def _try_mail(operator: Person) -> Trial:
     if not settings.MAIL_IS_SET_UP:
         raise NotFound("mail")
     text = gettext("This is the test mail that you asked for in the operator's console: mail works.")
-    outcome = send(EmailMultiAlternatives(gettext("Beffroi: a test mail"), text, to=[operator.email]))
+    subject = gettext("%(service)s: a test mail") % {"service": service().title}
+    outcome = send(EmailMultiAlternatives(subject, text, from_email=sender(), to=[operator.email]))
     if outcome.is_delivered:
         told = gettext("A test mail is on its way to %(email)s.") % {"email": operator.email}
         return Trial(is_good=True, told=(told,))

@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "console.audit_door.AuditDoor",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "console.middleware.OfferedLanguagesMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "console.sign_in.middleware.SignedInMiddleware",
@@ -142,7 +142,7 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = not _are_collected
 
-# Whom people ask for help; shown in the help menu and on pages of errors.
+# Whom people ask for help, until Settings say it (`identity/service.py`).
 SUPPORT_CONTACT = env.text("BEFFROI_SUPPORT_CONTACT", "")
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _served_over_tls
@@ -208,7 +208,8 @@ SESSION_CHECK = timedelta(minutes=env.integer("BEFFROI_SESSION_CHECK_MINUTES", 6
 # Hosts of identity providers that may have private addresses and speak plain HTTP: those in the house.
 PRIVATE_PROVIDER_HOSTS = frozenset(host.lower() for host in env.words("BEFFROI_PRIVATE_PROVIDER_HOSTS"))
 
-# Whole months for which usage records stay in the ledger after their own; then the sealed totals may stand in for them.
+# Whole months for which usage records stay in the ledger after their own, until Settings say it; then the sealed totals
+# may stand in for them.
 USAGE_RETENTION_MONTHS = env.integer("BEFFROI_USAGE_RETENTION_MONTHS", 13, minimum=1, maximum=240)
 
 # Where e-mails go: EMAIL_HOST and the rest, as Django reads them. Without a mail server none are made.

@@ -13,6 +13,7 @@ from console.pages import frame_caller_of, permissions_of, some_tenants_of
 from identity.access import Caller
 from identity.models import Tenant
 from identity.permissions import OperatorPermission, Permission
+from identity.service import service
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ def context(request: HttpRequest) -> dict[str, object]:
         "may_operate": SimpleLazyObject(lambda: {permission.name: True for permission in permissions_of(request)}),
         # On the operators' own host there is nothing but their pages.
         "public_url": settings.PUBLIC_URL if is_operators(request) and bound_host() else "",
-        "support_contact": settings.SUPPORT_CONTACT,
+        "service": SimpleLazyObject(service),
+        "support_contact": SimpleLazyObject(lambda: service().support_contact),
         "switcher": SimpleLazyObject(lambda: _tenants_to_switch_to(request)),
         "theme": getattr(request.user, "theme", "system") if hasattr(request, "user") else "system",
     }

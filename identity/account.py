@@ -3,7 +3,6 @@
 from typing import Any
 from zoneinfo import available_timezones
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -13,13 +12,14 @@ from identity.erasure import export_person
 from identity.errors import Invalid
 from identity.models import Person, Theme
 from identity.notices import notify
+from identity.service import service
 from identity.wording import clean_name
 
 
 def change_account(person: Person, *, name: str, language: str, theme: str, time_zone: str) -> None:
     """How the person is called and how pages look. `time_zone` empty: that of each organisation. Raises `Invalid`."""
-    if language not in dict(settings.LANGUAGES):
-        raise Invalid("language", _("is none that the pages exist in"))
+    if language not in service().offered_languages:
+        raise Invalid("language", _("is none that is offered here"))
     if theme not in Theme.values:
         raise Invalid("theme", _("is none of light, dark, system"))
     if time_zone and time_zone not in available_timezones():

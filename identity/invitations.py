@@ -22,6 +22,7 @@ from identity.models import EmailDomain, IdentityProvider, Invitation, Membershi
 from identity.notices import notify, notify_outsider
 from identity.people import clean_email
 from identity.permissions import Permission
+from identity.service import service
 
 LIFETIME = timedelta(days=7)
 # A mistake or a stolen session must not write to half the world.
@@ -152,7 +153,7 @@ def _write_to(invitation: Invitation, by: Caller, known: Person | None) -> None:
         invitation.tenant,
         "invitation.received",
         email=invitation.email,
-        language=reader.language if reader else "en",
+        language=reader.language if reader else service().default_language,
         context=told,
     )
 

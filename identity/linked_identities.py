@@ -9,7 +9,6 @@ The rules, in one place:
 - A person has one subject of an issuer: an address that was given to somebody new opens no old account.
 """
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from identity import audit
@@ -19,6 +18,7 @@ from identity.group_rules import operator_roles
 from identity.models import EmailDomain, IdentityProvider, LinkedIdentity, OperatorRole, Person
 from identity.operators import appoint_operator, dismiss_operator
 from identity.people import create_person
+from identity.service import service
 
 _ACTOR = audit.Actor.system("sign_in")
 
@@ -112,7 +112,7 @@ def _require_address(claims: Claims, provider: IdentityProvider) -> None:
 
 
 def _made(claims: Claims, language: str) -> Person:
-    known_language = language if language in dict(settings.LANGUAGES) else "en"
+    known_language = service().language_for(language)
     try:
         return create_person(email=claims.email, name=claims.name, language=known_language, actor=_ACTOR)
     except IdentityError:

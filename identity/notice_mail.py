@@ -2,6 +2,7 @@
 
 import smtplib
 from collections.abc import Callable
+from email.utils import formataddr, parseaddr
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.utils import translation
 from identity.models import NoticeDelivery, Person
 from identity.notice_outcome import Fault, Outcome
 from identity.notice_wording import word
+from identity.service import service
 
 _PERMANENT = 500  # SMTP: from here on, the server will not change its mind
 
@@ -27,7 +29,7 @@ def mail_of(delivery: NoticeDelivery) -> Callable[[], Outcome]:
 def compose(delivery: NoticeDelivery) -> EmailMultiAlternatives:
     """The message. Its id stays the same however often it is sent, so that mail programs show it once."""
     person, notice = delivery.person, delivery.notice
-    language = person.language if person else delivery.language
+    language = service().language_for(person.language if person else delivery.language)
     tenant = notice.tenant
     zone = (person.time_zone if person else "") or (tenant.time_zone if tenant else settings.TIME_ZONE)
     worded = word(notice, language=language, time_zone=zone)
@@ -38,6 +40,7 @@ def compose(delivery: NoticeDelivery) -> EmailMultiAlternatives:
         "person": person,
         "language": language,
         "link": f"{settings.PUBLIC_URL}{worded.path}" if worded.path else "",
+        "service": service(),
         "choices_link": f"{_console_of(person)}/account/notices",
     }
     with translation.override(language):
@@ -48,11 +51,18 @@ def compose(delivery: NoticeDelivery) -> EmailMultiAlternatives:
     message = EmailMultiAlternatives(
         subject,
         text,
+        from_email=sender(),
         to=[person.email if person else delivery.address],
         headers={"Message-ID": f"<{delivery.public_id}@{host}>", "Auto-Submitted": "auto-generated"},
     )
     message.attach_alternative(page, "text/html")
     return message
+
+
+def sender() -> str:
+    """From whom mails are: the mail server's address, by the name of the service where it has one."""
+    name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    return formataddr((service().name or name, address))
 
 
 def _console_of(person: Person | None) -> str:

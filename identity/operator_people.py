@@ -13,6 +13,7 @@ from identity.models import OperatorRole, Person, SupportSession
 from identity.operators import Operator, appoint_operator, dismiss_operator
 from identity.people import clean_email, create_person
 from identity.permissions import OperatorPermission
+from identity.service import service
 
 PAGE_SIZE = 50
 
@@ -32,7 +33,7 @@ def take_on(*, by: Operator, email: str, name: str, role: OperatorRole) -> bool:
     email = clean_email(email)
     with transaction.atomic():
         person = Person.objects.filter(email=email).first()
-        person = person or create_person(email=email, name=name, actor=by.actor)
+        person = person or create_person(email=email, name=name, language=service().default_language, actor=by.actor)
         return appoint_operator(person, role, actor=by.actor)
 
 

@@ -27,6 +27,7 @@ from identity.members import add_member, change_member, projects_of, remove_memb
 from identity.models import Membership, Person, Project, Role, ScimToken, ScimUser, Tenant
 from identity.people import clean_email, create_person
 from identity.providers import provider_of
+from identity.service import service
 from identity.sign_ins import end_all
 from identity.wording import clean_name
 
@@ -111,7 +112,12 @@ def create_user(*, token: ScimToken, user: DirectoryUser, now: datetime) -> Scim
     if person is None:
         # In a transaction of its own, as its link belongs to the platform's chain, which is locked after a tenant's.
         # Without a membership somebody is nobody yet, and a second try finds them.
-        person = create_person(email=user.email, name=user.display_name, actor=audit.Actor.system(COMPONENT))
+        person = create_person(
+            email=user.email,
+            name=user.display_name,
+            language=service().default_language,
+            actor=audit.Actor.system(COMPONENT),
+        )
     with transaction.atomic():
         _lock(token.tenant)
         try:

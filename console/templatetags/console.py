@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 
 from console import formats
+from console.catalog_words import country_name
 from console.states import tone_of, word_of
 
 register = template.Library()
@@ -50,6 +51,12 @@ def short_count(number: int | None) -> SafeString:
         return SafeString("–")
     shown, exact = formats.short_count(number, _language()), formats.count(number, _language())
     return format_html('<span class="figure" title="{}">{}</span>', exact, shown)
+
+
+@register.filter
+def country(code: str) -> str:
+    """A country's name in the reader's language."""
+    return country_name(code)
 
 
 @register.filter

@@ -3,10 +3,11 @@
 import sys
 from http import HTTPStatus
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+
+from identity.service import service, service_known_last
 
 _DETAILS = {
     HTTPStatus.BAD_REQUEST: ("bad_request", "The request cannot be understood."),
@@ -46,10 +47,12 @@ def _answer(request: HttpRequest, status: HTTPStatus) -> HttpResponse:
     if request.path.startswith("/api/"):
         body = {"type": "about:blank", "title": status.phrase, "status": status.value, "code": code, "detail": detail}
         return JsonResponse(body, status=status.value, content_type="application/problem+json")
+    known = service_known_last() if status >= HTTPStatus.INTERNAL_SERVER_ERROR else service()
     # Without the request: its context processors could fail again, and a page of an error needs nothing of them.
     shown = {
         "status": status.value,
         "request_id": request.headers.get("X-Request-Id", ""),
-        "support_contact": settings.SUPPORT_CONTACT,
+        "service": known,
+        "support_contact": known.support_contact,
     }
     return render(None, "error.html", shown, status=status.value)

@@ -26,6 +26,7 @@ from identity.models.operators import OperatorAppointment, OperatorRole, Support
 from identity.models.people import Membership, Person, Role, Theme
 from identity.models.providers import EmailDomain, GroupRule, IdentityProvider, ProviderVersion
 from identity.models.scim import ScimToken, ScimUser
+from identity.models.service import Service
 from identity.models.sign_in import (
     AccessRequest,
     BreakGlassTry,
@@ -72,6 +73,7 @@ __all__ = [
     "Role",
     "ScimToken",
     "ScimUser",
+    "Service",
     "SignIn",
     "SignInLink",
     "SupportSession",

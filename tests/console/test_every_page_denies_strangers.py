@@ -24,8 +24,8 @@ OF_OPERATORS = [route for route in ROUTES if route.is_of_operators]
 OF_PERSON = [route for route in ROUTES if hasattr(route.view, "is_of_person")]
 # Where people come in, and what sees to its own callers: the way in, and what a provider calls.
 OPEN = {
-    "break-glass", "oidc-back-channel", "oidc-callback", "sign-in", "sign-in-link", "sign-in-refused", "sign-in-with",
-    "sign-out", "signed-out", "tenant-sign-in",
+    "break-glass", "logo", "oidc-back-channel", "oidc-callback", "sign-in", "sign-in-link", "sign-in-refused",
+    "sign-in-with", "sign-out", "signed-out", "tenant-sign-in",
 }  # fmt: skip
 METHODS = ("GET", "POST")
 

@@ -95,6 +95,8 @@ def make_console_world() -> ConsoleWorld:
         "line": "model",
         "role": "support",
         "job": "pools.probe_replicas",
+        "part": "names",
+        "digest": "0" * 64,
     }
     operator = make_operator()
     for role in OperatorRole:

@@ -4,11 +4,16 @@ from django.urls import URLPattern, path
 
 from console.views.operator.connections import connections
 from console.views.operator.jobs import job_run, jobs
+from console.views.operator.service import service_change, service_logo, service_logo_remove, service_page
 from console.views.operator.set_up import set_up, set_up_try
 
 urlpatterns: list[URLPattern] = [
     path("settings/set-up", set_up, name="operator-set-up"),
     path("settings/set-up/<slug:line>/try", set_up_try, name="operator-set-up-try"),
+    path("settings/service", service_page, name="operator-service"),
+    path("settings/service/change/<slug:part>", service_change, name="operator-service-change"),
+    path("settings/service/logo", service_logo, name="operator-service-logo"),
+    path("settings/service/logo/remove", service_logo_remove, name="operator-service-logo-remove"),
     path("settings/connections", connections, name="operator-connections"),
     path("settings/jobs", jobs, name="operator-jobs"),
     path("settings/jobs/<str:job>/run", job_run, name="operator-job-run"),

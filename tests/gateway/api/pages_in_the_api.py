@@ -26,6 +26,7 @@ class Why(StrEnum):
         "who runs the platform, and into whom they look, is said and seen by people: no key has a scope for it"
     )
     OPERATORS_AUDIT = "no operator's key has a scope for the audit; an organisation's own keys read its chain"
+    OPERATORS_SERVICE = "no operator's key has a scope for what the service says of itself; a person says it once"
     ANSWERED_BY_MAIL = "the operator answers to the e-mail address of the person who wrote; a key has none"
 
 
@@ -59,6 +60,11 @@ PAGES: dict[str, Told] = {
     "operator-job-run": Why.OPERATORS_HANDS,
     "operator-set-up": Why.OPERATORS_EYES,
     "operator-set-up-try": Why.OPERATORS_HANDS,
+    "operator-service": Why.OPERATORS_SERVICE,
+    "operator-service-change": Why.OPERATORS_SERVICE,
+    "operator-service-logo": Why.OPERATORS_SERVICE,
+    "operator-service-logo-remove": Why.OPERATORS_SERVICE,
+    "logo": Why.NO_DATA,
     "sign-out": Why.SESSION,
     "signed-out": Why.SESSION,
     # one's own account
