@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import fmean
 
-from gateway.pools.availability import Share
+from gateway.pools.availability import QUARTER, QUARTERS, Share, day_since
 from gateway.pools.models import ModelProbe
 
-QUARTER = timedelta(minutes=15)
-QUARTERS = 96
 HOURS = 24
 BAR_HEIGHT = 40
 
@@ -84,15 +82,9 @@ class Strip:
         return [hour.first_token_ms for hour in self.hours if hour.first_token_ms]
 
 
-def strip_since(now: datetime) -> datetime:
-    """From when on the probes of a strip are."""
-    quarter = now.astimezone(UTC).replace(minute=now.minute - now.minute % 15, second=0, microsecond=0)
-    return quarter - (QUARTERS - 1) * QUARTER
-
-
 def strip_of(probes: Mapping[datetime, ModelProbe], *, now: datetime) -> Strip:
-    """The strip of the probes since `strip_since(now)`, by minute."""
-    since = strip_since(now)
+    """The strip of the probes since `day_since(now)`, by minute."""
+    since = day_since(now)
     cells = []
     for number in range(QUARTERS):
         starts_at = since + number * QUARTER

@@ -27,6 +27,8 @@ class LanguageModel(models.Model):
     `visibility`: who sees it at all; to others it does not exist. With CHOSEN these are the tenants whose contract is
     of one of `visible_tiers` and those of `visible_tenants` (ids; the verbs are in `billing/visibility.py`).
     `published_at`: since when the operator promises that it answers, so that it is probed; empty: not yet.
+    `target_answered` (hundredths of a percent of the minutes) and `target_first_token_ms`: what the operator aims at
+    (`gateway/pools/targets.py`); empty: nothing.
     """
 
     class Kind(models.TextChoices):
@@ -83,6 +85,8 @@ class LanguageModel(models.Model):
     visible_tiers = ArrayField(models.BigIntegerField(), default=list, db_default=Value("{}"), blank=True)
     visible_tenants = ArrayField(models.BigIntegerField(), default=list, db_default=Value("{}"), blank=True)
     published_at = models.DateTimeField(null=True, blank=True)
+    target_answered = models.PositiveIntegerField(null=True, blank=True)
+    target_first_token_ms = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         constraints = [

@@ -2,21 +2,25 @@
 
 from collections.abc import Iterable
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.db.models import Q
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from billing.money import NotAnAmount, parse_eur
-from billing.tiers import offered_tiers
-from billing.visibility import Audience, audience_of
+from billing.tiers import all_tiers
+from billing.visibility import AUDIENCE_MAX, Audience, audience_of
 from console.catalog_words import meter_word, short_unit_of
 from gateway.pools.publishing import earliest_end
+from gateway.pools.targets import Targets
 from identity.models import Tenant
 from models_catalog.models import LanguageModel
 
 Visibility = LanguageModel.Visibility
-TENANTS_LISTED = 1_000
+TENANTS_FOUND = 25  # organisations that a search shows, besides those that are chosen
 _TICK = {"class": "form-check-input"}
 # What is paid of each kind of model; of a chat, reasoning costs as output where nothing is said.
 METERS_OF_KIND: dict[str, tuple[str, ...]] = {
@@ -148,7 +152,9 @@ class VisibilityForm(forms.Form):
         widget=forms.CheckboxSelectMultiple(attrs=_TICK),
     )
 
-    def __init__(self, data: Any, *, model: LanguageModel) -> None:
+    q = forms.CharField(label=_("Find organisations"), required=False, max_length=100)
+
+    def __init__(self, data: QueryDict | None, *, model: LanguageModel) -> None:
         now = audience_of(model)
         chosen = Visibility.EVERYBODY if model.published_at is None else now.visibility
         initial = {
@@ -157,8 +163,9 @@ class VisibilityForm(forms.Form):
             "tenants": [str(one) for one in now.tenants],
         }
         super().__init__(data, initial=initial)
-        tiers = offered_tiers().order_by("name")
-        tenants = _tenants_listed(now.tenants)
+        tiers = all_tiers().filter(Q(withdrawn_at=None) | Q(pk__in=now.tiers)).order_by("name")
+        sent = [int(one) for one in data.getlist("tenants") if one.isdecimal()][:AUDIENCE_MAX] if data else now.tenants
+        tenants, self.others = _tenants_listed(sent, data.get("q", "") if data else "")
         self.fields["tiers"].choices = [(str(one.pk), one.name) for one in tiers]  # type: ignore[attr-defined]
         self.fields["tenants"].choices = [(str(one.pk), one.name) for one in tenants]  # type: ignore[attr-defined]
 
@@ -169,6 +176,37 @@ class VisibilityForm(forms.Form):
         return Audience(
             Visibility(given["visibility"]), tuple(map(int, given["tiers"])), tuple(map(int, given["tenants"]))
         )
+
+
+class TargetsForm(forms.Form):
+    """What the operator aims at with a model."""
+
+    target_answered = forms.DecimalField(
+        label=_("Minutes that answer, in percent"),
+        required=False,
+        max_digits=5,
+        decimal_places=2,
+        localize=True,
+        widget=_text(inputmode="decimal", placeholder="99.9"),
+        help_text=_("Of the minutes that were probed in 24 hours. Empty: no target."),
+    )
+    target_first_token_ms = forms.IntegerField(
+        label=_("First token, in milliseconds"),
+        required=False,
+        widget=_text(inputmode="numeric", placeholder="800"),
+        help_text=_("95 of 100 probes have their first token within this time. Empty: no target."),
+    )
+
+    def __init__(self, data: Any, *, targets: Targets) -> None:
+        percent = None if targets.answered is None else (Decimal(targets.answered) / 100).normalize()
+        super().__init__(data, initial={"target_answered": percent, "target_first_token_ms": targets.first_token_ms})
+
+    @property
+    def targets(self) -> Targets:
+        """What was typed."""
+        percent = self.cleaned_data["target_answered"]
+        answered = None if percent is None else int(percent * 100)
+        return Targets(answered, self.cleaned_data["target_first_token_ms"])
 
 
 class EndForm(forms.Form):
@@ -195,12 +233,14 @@ class EndForm(forms.Form):
         ]
 
 
-def _tenants_listed(chosen: Iterable[int]) -> list[Tenant]:
-    """Those that are chosen and, up to `TENANTS_LISTED`, the others, by name."""
-    clients = Tenant.objects.filter(is_platform=False)
-    listed = {tenant.pk: tenant for tenant in clients.order_by("name", "pk")[:TENANTS_LISTED]}
-    listed |= {tenant.pk: tenant for tenant in clients.filter(pk__in=chosen).exclude(pk__in=listed)}
-    return sorted(listed.values(), key=lambda tenant: (tenant.name, tenant.pk))
+def _tenants_listed(chosen: Iterable[int], text: str) -> tuple[list[Tenant], bool]:
+    """Those that are chosen, then up to `TENANTS_FOUND` others with the text in name or id; whether there are more."""
+    clients = Tenant.objects.filter(is_platform=False).order_by("name", "pk")
+    ticked = list(clients.filter(pk__in=chosen))
+    words = str(text).strip()
+    fits = Q(name__icontains=words) | Q(slug__icontains=words) | Q(external_id__icontains=words)
+    found = list(clients.filter(fits).exclude(pk__in=[one.pk for one in ticked])[: TENANTS_FOUND + 1])
+    return ticked + found[:TENANTS_FOUND], len(found) > TENANTS_FOUND
 
 
 def _eur(nano: int) -> str:

@@ -61,6 +61,14 @@ def answers(does: bool | None, probe: ModelProbe | None) -> SafeString:  # noqa:
 
 
 @register.simple_tag
+def met(is_met: bool | None) -> SafeString | str:  # noqa: FBT001  # as templates call it
+    """Whether a target is met; nothing where that cannot be told."""
+    if is_met is None:
+        return ""
+    return _status("green", _("met")) if is_met else _status("red", _("missed"))
+
+
+@register.simple_tag
 def kind_word(kind: str) -> str:
     """What kind of model it is."""
     return str(LanguageModel.Kind(kind).label)

@@ -6,13 +6,15 @@ A minute counts once it has an outcome. What nobody asked (the worker was away) 
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Avg, Count, F, FloatField, Q
 from django.db.models.functions import Cast, TruncHour
 
 from gateway.pools.models import ModelProbe
 
+QUARTER = timedelta(minutes=15)
+QUARTERS = 96
 FRESH = timedelta(minutes=3)  # an older last probe says nothing of now
 _ANSWERED = Q(outcome=ModelProbe.Outcome.ANSWERED)
 _PACE = Cast(F("tokens"), FloatField()) * 1000 / F("duration_ms")
@@ -39,6 +41,12 @@ class Hour:
     share: Share
     first_token_ms: float | None
     tokens_per_second: float | None
+
+
+def day_since(now: datetime) -> datetime:
+    """When the last 24 hours begin, as pages show them: the quarter of an hour that runs is their last."""
+    quarter = now.astimezone(UTC).replace(minute=now.minute - now.minute % 15, second=0, microsecond=0)
+    return quarter - (QUARTERS - 1) * QUARTER
 
 
 def last_probes(model_ids: Collection[int], *, now: datetime) -> dict[int, ModelProbe]:

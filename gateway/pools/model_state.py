@@ -10,6 +10,7 @@ from billing.model_use import ModelUse, use_by_model
 from billing.models import MeterPrice, RateCard
 from gateway.pools.availability import is_answering, last_probes
 from gateway.pools.models import ModelProbe, Replica
+from gateway.pools.targets import Day, Targets, last_day
 from models_catalog.models import LanguageModel
 
 
@@ -19,6 +20,7 @@ class ModelState:
 
     stage: `draft` (not published), `hidden` (published, seen by nobody), `published`, `ending`, `ended`
     answers: by the newest probe; None: nobody knows
+    day: the last 24 hours, by the probes
     """
 
     model: LanguageModel
@@ -29,6 +31,12 @@ class ModelState:
     replicas: int
     prices: Mapping[str, int]
     use: ModelUse
+    day: Day
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether it meets its targets; None where it has none, or nothing was probed."""
+        return self.day.met(Targets.of(self.model))
 
 
 def stage_of(model: LanguageModel, *, now: datetime) -> str:
@@ -44,8 +52,9 @@ def stage_of(model: LanguageModel, *, now: datetime) -> str:
 
 
 def model_states(models: Sequence[LanguageModel], *, now: datetime) -> list[ModelState]:
-    """In the order of the models, in four queries."""
+    """In the order of the models, in five queries."""
     ids = [model.pk for model in models]
+    days = last_day(ids, now=now)
     probes, prices, use = last_probes(ids, now=now), reference_prices(ids, now), use_by_model(now=now)
     counts = (
         Replica.objects.filter(pool__model__in=ids)
@@ -63,6 +72,7 @@ def model_states(models: Sequence[LanguageModel], *, now: datetime) -> list[Mode
             replicas=replicas.get(model.pk, (0, 0))[1],
             prices=prices.get(model.pk, {}),
             use=use.get(model.pk, ModelUse()),
+            day=days[model.pk],
         )
         for model in models
     ]

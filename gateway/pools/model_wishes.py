@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from billing.models import Tier
 from billing.visibility import Audience
 from gateway.pools.publishing import create_model, publish, show_to, withdraw
+from gateway.pools.targets import Targets, set_targets
 from identity.errors import Invalid
 from identity.models import Tenant
 from identity.operators import Operator
@@ -25,6 +26,7 @@ class ModelWish:
     """None: as it is, or as is usual for a new one. Sizes in tokens.
 
     tiers, tenants, successor: codes, slugs, a name
+    target_answered, target_first_token_ms: as `Targets` has them; 0: none
     visibility: anything but `nobody` publishes a model that is not published yet
     """
 
@@ -40,6 +42,8 @@ class ModelWish:
     tenants: Sequence[str] = ()
     ends_on: date | None = None
     successor: str | None = None
+    target_answered: int | None = None
+    target_first_token_ms: int | None = None
 
 
 def put_model(name: str, wish: ModelWish, *, by: Operator) -> bool:
@@ -57,6 +61,7 @@ def put_model(name: str, wish: ModelWish, *, by: Operator) -> bool:
             _change(model, wish, by)
         _show(model, wish, by)
         _end(model, wish, by)
+        _aim(model, wish, by)
     return is_new
 
 
@@ -98,6 +103,13 @@ def _show(model: LanguageModel, wish: ModelWish, by: Operator) -> None:
         publish(model, audience=audience, by=by)
     else:
         show_to(model, audience=audience, by=by)
+
+
+def _aim(model: LanguageModel, wish: ModelWish, by: Operator) -> None:
+    now = Targets.of(model)
+    answered = now.answered if wish.target_answered is None else wish.target_answered or None
+    first = now.first_token_ms if wish.target_first_token_ms is None else wish.target_first_token_ms or None
+    set_targets(model, targets=Targets(answered, first), by=by)
 
 
 def _known(field: str, wanted: Iterable[str], found: Iterable[tuple[str, int]]) -> tuple[int, ...]:

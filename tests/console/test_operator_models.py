@@ -11,7 +11,8 @@ import pytest
 from django.test import Client
 
 from billing.price_book import price_in_force, prices_of, reference_rate_card
-from console.probe_strip import strip_of, strip_since
+from console.probe_strip import strip_of
+from gateway.pools.availability import day_since
 from gateway.pools.models import ModelProbe, Replica
 from gateway.pools.publishing import earliest_end
 from gateway.pools.registry import register_pool, register_replica, set_state
@@ -225,7 +226,7 @@ def test_each_role_sees_what_it_may_do() -> None:
 
 def test_the_strip_tells_quarters_that_answered_failed_and_were_not_asked() -> None:
     now = datetime(2026, 3, 4, 12, 20, tzinfo=UTC)
-    assert strip_since(now) == datetime(2026, 3, 3, 12, 30, tzinfo=UTC)
+    assert day_since(now) == datetime(2026, 3, 3, 12, 30, tzinfo=UTC)
     outcomes = {
         datetime(2026, 3, 4, 12, 1, tzinfo=UTC): "answered",
         datetime(2026, 3, 4, 12, 16, tzinfo=UTC): "timed_out",
@@ -243,3 +244,41 @@ def test_the_strip_tells_quarters_that_answered_failed_and_were_not_asked() -> N
     assert (strip.share.answered, strip.share.probed) == (2, 4)
     assert [bar.height for bar in strip.bars[-3:]] == [0, 40, 40]
     assert (strip_of({}, now=now).bars, strip_of({}, now=now).last) == ([], None)
+
+
+def test_targets_are_set_and_said_to_be_met_or_missed(olga: Client) -> None:
+    model, minute = offered(make_model()), datetime.now(UTC).replace(second=0, microsecond=0)
+    for back, outcome in enumerate(("answered", "answered", "failed")):
+        heard = {"first_token_ms": 400, "duration_ms": 500, "tokens": 1} if outcome == "answered" else {}
+        ModelProbe.objects.create(model=model, minute=minute - timedelta(minutes=back), outcome=outcome, **heard)
+    sent = {"target_answered": "99.9", "target_first_token_ms": "800"}
+    said = page(olga.post(address(model, "/targets"), sent, follow=True))
+    assert "target: 99.90 % at least" in said
+    assert re.search(r"target: 800.ms at most", said)
+    assert re.search(r"66\.66 % .*missed", said)
+    assert re.search(r"400.ms .*met", said)
+    assert 'value="99.9"' in page(olga.get(address(model, "/targets")))
+    row = re.search(rf"{model.name}</a>.*?</tr>", page(olga.get("/operator/")), re.DOTALL)
+    assert row is not None
+    assert "missed" in row[0]
+    assert "at most 100 percent" in page(olga.post(address(model, "/targets"), {"target_answered": "101"}))
+    page(olga.post(address(model, "/targets"), {"target_answered": ""}, follow=True))
+    model.refresh_from_db()
+    assert (model.target_answered, model.target_first_token_ms) == (None, None)
+
+
+def test_organisations_are_searched_and_what_is_ticked_stays(olga: Client) -> None:
+    model, word = offered(make_model()), unique("Harbour")
+    ticked, wanted = make_tenant("Ticked before"), make_tenant(f"{word} board")
+    sent = {"visibility": "chosen", "tenants": [str(ticked.pk)], "q": word.lower(), "find": "1"}
+    for headers in ({}, {"HX-Request": "true"}):
+        found = olga.post(address(model, "/visibility"), sent, headers=headers).content.decode()
+        assert ("<html" in found) is not bool(headers)
+        assert re.search(rf'value="{ticked.pk}"[^>]*checked', found)
+        assert re.search(rf'value="{wanted.pk}"(?![^>]*checked)', found)
+    model.refresh_from_db()
+    assert model.visible_tenants == []  # looking changes nothing
+    both = {"visibility": "chosen", "tenants": [str(ticked.pk), str(wanted.pk)], "q": "something else"}
+    assert olga.post(address(model, "/visibility"), both).status_code == 302
+    model.refresh_from_db()
+    assert model.visible_tenants == sorted([ticked.pk, wanted.pk])

@@ -41,7 +41,7 @@ def test_a_model_answers_is_short_of_a_replica_or_is_away() -> None:
     ready, failed = Replica.State.READY, Replica.State.FAILED
     make_cast()
     whole, short, away = serve(ready, ready), serve(ready, failed), serve(failed)
-    found = {one.name: one.state for one in models_health()}
+    found = {one.name: one.state for one in models_health(timezone.now())}
     assert (found[whole], found[short], found[away]) == ("answers", "degraded", "away")
     shown = page(signed_in(make_operator()).get(reverse("operator-overview")))
     assert shown.index(away) < shown.index(whole)
@@ -149,7 +149,7 @@ class TestSetUp:
         assert signed_in(make_operator(OperatorRole.SUPPORT)).post(address).status_code == 403
 
     def test_an_empty_installation_begins_with_the_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("console.views.operator.overview.models_health", list)
+        monkeypatch.setattr("console.views.operator.overview.models_health", lambda _: [])
         assert "Nobody can be served yet" in page(signed_in(make_operator()).get(reverse("operator-overview")))
         monkeypatch.undo()
         serve(Replica.State.FAILED)

@@ -32,7 +32,7 @@ YESTERDAY = {
     "identity": "0024_service",
     "billing": "0014_tiers_of_operators",
     "pools": "0002_notify",
-    "models_catalog": "0003_visibility",
+    "models_catalog": "0004_targets",
 }
 LOCK_WAIT_S = 2  # for which a try may keep others waiting
 LIMITS = "heartbeat_s=0.5,checkpoint_s=0.5"

@@ -14,10 +14,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.model_use import TENANTS_SHOWN, tenants_that_used
 from billing.models import Tier
-from console.forms.operator_models import EndForm, PriceForm, VisibilityForm
-from console.pages import operator_page
-from console.probe_strip import strip_of, strip_since
-from gateway.pools.availability import is_answering, outcomes_of
+from console.forms.operator_models import EndForm, PriceForm, TargetsForm, VisibilityForm
+from console.pages import is_partial, operator_page
+from console.probe_strip import strip_of
+from gateway.pools.availability import day_since, is_answering, outcomes_of
 from gateway.pools.model_state import model_states, reference_prices, stage_of
 from gateway.pools.models import Replica
 from gateway.pools.publishing import (
@@ -27,6 +27,7 @@ from gateway.pools.publishing import (
     show_to,
     withdraw,
 )
+from gateway.pools.targets import Targets, day_of, set_targets
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Person, Tenant
 from identity.operators import operator_for_person
@@ -52,7 +53,8 @@ def models(request: HttpRequest, operator: Person) -> HttpResponse:
 def model(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
     """One model: does it answer, who uses it, its engines, price, audience and end."""
     found, now = model_or_404(model_id), timezone.now()
-    strip = strip_of(outcomes_of(found.pk, since=strip_since(now), until=now), now=now)
+    probes = outcomes_of(found.pk, since=day_since(now), until=now)
+    strip, targets, day = strip_of(probes, now=now), Targets.of(found), day_of(probes.values())
     tenants = tenants_that_used(found.pk, now=now)
     replicas = list(Replica.objects.filter(pool__model=found).select_related("pool").order_by("name"))
     prices, stage = reference_prices([found.pk], now).get(found.pk, {}), stage_of(found, now=now)
@@ -61,6 +63,10 @@ def model(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
         "model": found,
         "stage": stage,
         "strip": strip,
+        "targets": targets,
+        "day": day,
+        "met_answered": day.met_answered(targets),
+        "met_first_token": day.met_first_token(targets),
         "answers": is_answering(strip.last, now=now),
         "tenants": tenants,
         "has_more_tenants": len(tenants) == TENANTS_SHOWN,
@@ -92,10 +98,29 @@ def price(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
 
 @operator_page(OperatorPermission.CATALOGUE_UPDATE)
 @require_http_methods(["GET", "POST"])
+def targets(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
+    """What the operator aims at with it."""
+    found = model_or_404(model_id)
+    form = TargetsForm(request.POST or None, targets=Targets.of(found))
+
+    def change() -> str:
+        if set_targets(found, targets=form.targets, by=operator_for_person(operator)):
+            return _("The targets count from now on, over the last 24 hours.")
+        return _("The targets were so before.")
+
+    return _changed(request, found, form, change, "targets")
+
+
+@operator_page(OperatorPermission.CATALOGUE_UPDATE)
+@require_http_methods(["GET", "POST"])
 def visibility(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
-    """Who sees it; of a draft, this publishes it."""
+    """Who sees it; of a draft, this publishes it. With `find`, it only looks for organisations to choose."""
     found = model_or_404(model_id)
     form = VisibilityForm(request.POST or None, model=found)
+    if "find" in request.POST:
+        shown = {"form": form, "model": found, "what": "visibility"}
+        part = "console/operator/models/_tenants.html" if is_partial(request) else "console/operator/models/form.html"
+        return render(request, part, shown)
 
     def change() -> str:
         by = operator_for_person(operator)

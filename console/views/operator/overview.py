@@ -20,10 +20,11 @@ from identity.permissions import OperatorPermission
 @operator_page(OperatorPermission.PLATFORM_READ)
 def overview(request: HttpRequest, operator: Person) -> HttpResponse:
     """The whole page; for htmx the figures of the moment alone."""
-    pulse = platform_pulse(timezone.now())
+    now = timezone.now()
+    pulse = platform_pulse(now)
     if is_partial(request):
         return render(request, "console/operator/overview/_pulse.html", {"pulse": pulse})
-    models = models_health()
+    models = models_health(now)
     if not (models and pulse.tenants):
         return render(request, "console/operator/overview/empty.html", {"lines": set_up_lines()})
     near, how_many = tenants_near_cap()

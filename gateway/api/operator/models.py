@@ -18,6 +18,7 @@ from gateway.api.queries import PageQuery, StrictSerializer, TextField
 from gateway.pools.model_state import ModelState, model_states
 from gateway.pools.model_wishes import ModelWish, put_model
 from gateway.pools.publishing import missing_of
+from gateway.pools.targets import LONGEST_FIRST_TOKEN_MS, WHOLE
 from identity.errors import NotFound
 from identity.models import Tenant
 from models_catalog.models import LanguageModel
@@ -27,6 +28,8 @@ MOST_TOKENS = 2**31 - 1
 MODEL_ID = OpenApiParameter(
     "model_id", str, "path", description="What clients send as `model`: it may hold `:` and `/`."
 )
+_AIM = "The share of the probed minutes that is to answer, in hundredths of a percent: 9990 is 99.9 %."
+_FIRST = "Milliseconds within which 95 of 100 probes are to have their first token."
 _WHO = "`everybody`, `chosen` (the tiers and organisations that are named) or `nobody`."
 
 
@@ -80,6 +83,22 @@ class OperatedModelSerializer(serializers.Serializer[Any]):
         allow_null=True,
         help_text="By the last probe; null: there was none in the last minutes.",
     )
+    target_answered = serializers.IntegerField(source="state.model.target_answered", allow_null=True, help_text=_AIM)
+    target_first_token_ms = serializers.IntegerField(
+        source="state.model.target_first_token_ms", allow_null=True, help_text=_FIRST
+    )
+    target_met = serializers.BooleanField(
+        source="state.is_met",
+        allow_null=True,
+        help_text="Over the last 24 hours; null: there is no target, or nothing was probed.",
+    )
+    minutes_answered = serializers.IntegerField(
+        source="state.day.share.answered", help_text="Of the minutes probed in the last 24 hours."
+    )
+    minutes_probed = serializers.IntegerField(source="state.day.share.probed")
+    first_token_p95_ms = serializers.IntegerField(
+        source="state.day.first_token_ms", allow_null=True, help_text="That 95 of 100 of these probes kept."
+    )
     engines = serializers.IntegerField(source="state.replicas")
     engines_ready = serializers.IntegerField(source="state.ready")
 
@@ -125,6 +144,12 @@ class WishedModelSerializer(StrictSerializer):
         "see it are told. It can be moved, and not taken back.",
     )
     successor = TextField(required=False, max_length=200, help_text="The id of what takes its place, with `ends_on`.")
+    target_answered = serializers.IntegerField(
+        required=False, min_value=0, max_value=WHOLE, help_text=f"{_AIM} 0: no target."
+    )
+    target_first_token_ms = serializers.IntegerField(
+        required=False, min_value=0, max_value=LONGEST_FIRST_TOKEN_MS, help_text=f"{_FIRST} 0: no target."
+    )
 
 
 class OperatedModelsView(OperatorApiView):
@@ -193,7 +218,7 @@ def model_of(model_id: str) -> LanguageModel:
 
 
 def shown(models: Sequence[LanguageModel]) -> list[dict[str, Any]]:
-    """As the API shows them, in six queries."""
+    """As the API shows them, in seven queries."""
     tiers = {pk for model in models for pk in model.visible_tiers}
     tenants = {pk for model in models for pk in model.visible_tenants}
     codes = dict(Tier.objects.filter(pk__in=tiers).values_list("pk", "code"))

@@ -191,3 +191,15 @@ def test_an_engine_of_the_environment_is_not_taken_off_the_list(api: Api, script
     kept = register_replica(pool=pool, url="http://gpu:8000", source=Replica.Source.ENVIRONMENT, actor=TESTS)
     refused = api.ask("DELETE", f"/api/operator/engines/{kept.pk}", script)
     assert (refused.status_code, problem_of(refused)["code"]) == (409, "conflict")
+
+
+def test_targets_are_set_left_alone_and_taken_away(api: Api, script: HeldOperatorKey) -> None:
+    address = f"/api/operator/models/{make_model().name}"
+    aim = {"target_answered": 9_990, "target_first_token_ms": 800}
+    made = api.ask("PUT", address, script, aim).json()
+    assert {name: made[name] for name in aim} == aim
+    assert (made["target_met"], made["minutes_probed"], made["first_token_p95_ms"]) == (None, 0, None)
+    assert api.ask("PUT", address, script, {"target_first_token_ms": 700}).json()["target_answered"] == 9_990
+    gone = api.ask("PUT", address, script, {"target_answered": 0}).json()
+    assert (gone["target_answered"], gone["target_first_token_ms"]) == (None, 700)
+    assert fields_of(api.ask("PUT", address, script, {"target_answered": 10_001})) == ["target_answered"]
