@@ -24,7 +24,7 @@ MONTHS_KEPT = 13
 FORGOTTEN_AT_ONCE = 20_000  # rows a statement: two days of seven models
 _CLAIM = """
     insert into pools_modelprobe (model_id, minute, outcome, code)
-    select id, date_trunc('minute', statement_timestamp(), 'UTC'), '', '' from unnest(%s) id order by id
+    select id, date_trunc('minute', statement_timestamp(), 'UTC'), '', '' from unnest(%s::bigint[]) id order by id
     on conflict (model_id, minute) do nothing returning model_id, id
 """
 _FORGET = """

@@ -106,6 +106,10 @@ def test_a_model_for_one_tenant_is_probed_and_what_nobody_sees_is_not(behind: Sc
     assert not ModelProbe.objects.filter(model__in=[hidden, draft]).exists()
 
 
+def test_where_nothing_is_published_yet_nothing_is_probed(behind: Scene) -> None:
+    assert probe_published_models(seconds=5) == 0
+
+
 def test_no_replica_is_an_outcome_whether_it_drains_or_none_was_ever_there(behind: Scene) -> None:
     draining, bare = published(behind.engine), published(None)
     Replica.objects.filter(pool__model=draining).update(state=Replica.State.DRAINING)
