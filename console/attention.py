@@ -19,6 +19,7 @@ from console.request_words import words_of_code
 from console.templatetags.console import plain_day, plain_money
 from identity.access import Caller
 from identity.concerns import COUNTED_MAX, Concerns
+from identity.models import Tenant
 from identity.permissions import Permission
 from models_catalog.models import LanguageModel
 
@@ -74,6 +75,13 @@ def full_budgets(overview: Overview) -> list[BudgetStanding]:
         for budget in overview.budgets
         if budget.limit_nano_eur and budget.used_nano_eur * 100 >= budget.limit_nano_eur * BUDGET_PERCENT
     ]
+
+
+def _suspension(facts: Facts) -> Iterator[Item]:
+    tenant = facts.caller.tenant
+    if tenant.status == Tenant.Status.SUSPENDED:
+        title = _("The organisation is suspended: its keys are refused.")
+        yield Item(200, "red", "stop", title, tenant.suspended_reason, facts.address("requests"), _("Requests"))
 
 
 def _budgets(facts: Facts) -> Iterator[Item]:
@@ -198,7 +206,7 @@ def _webhooks(facts: Facts) -> Iterator[Item]:
 
 
 RULES: tuple[Callable[[Facts], Iterator[Item]], ...] = (
-    _budgets, _projection, _models, _expiring_keys, _unanswered_keys, _unused_keys, _refusals, _webhooks,
+    _suspension, _budgets, _projection, _models, _expiring_keys, _unanswered_keys, _unused_keys, _refusals, _webhooks,
 )  # fmt: skip
 
 

@@ -17,9 +17,11 @@ from gateway.pools.registry import register_pool, register_replica, set_state
 from gateway.pools.serving import models_with_state
 from identity.concerns import concerns_of
 from identity.models import ApiKey, Membership, Person, Role
+from identity.tenants import suspend_tenant
 from tests.support.console import page, signed_in
 from tests.support.history import History, history_of
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house
+from tests.support.operators import RUNS
 from tests.support.people import TESTS, as_member, make_person
 
 NOW = datetime.now(UTC)
@@ -72,6 +74,13 @@ def test_nothing_is_the_matter_with_a_tenant_that_is_well(house: House, alice: P
     serve(house)
     history.record(answered_for(house, alice), NOW - timedelta(hours=1))
     assert items(alice, house) == []
+
+
+def test_a_suspension_comes_first_with_its_reason(house: House, alice: Person) -> None:
+    suspend_tenant(house.tenant, by=RUNS, reason="unpaid since May")
+    first = items(alice, house)[0]
+    assert (first.title, first.tone) == ("The organisation is suspended: its keys are refused.", "red")
+    assert first.note == "unpaid since May"
 
 
 def test_a_budget_above_four_fifths_leads_to_its_project(house: House, alice: Person, gateway: LedgerGateway) -> None:

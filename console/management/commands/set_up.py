@@ -12,7 +12,7 @@ from console.operator_site import sign_in_link
 class Command(BaseCommand):
     """Prints {"api_key": "", "login_urls": {"operator": url} or {}, "models": {}}."""
 
-    help = "Print the first operator's set-up link, as JSON; none once an operator has signed in."
+    help = "Print the first operator's set-up link, as JSON; none once there is an operators' provider or break-glass."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--base-url", required=True, help="the address that people reach this installation at")
