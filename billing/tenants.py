@@ -57,6 +57,14 @@ class TenantWish:
     line: int = 0
 
 
+class SlugTaken(Conflict):
+    """Another tenant has the slug."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(_("the slug %(slug)s is taken") % {"slug": slug})
+        self.slug = slug
+
+
 class Outcome(StrEnum):
     """What comes of a wish."""
 
@@ -258,9 +266,11 @@ def _planned_new(wish: TenantWish, known: _Known) -> Plan:
     if not known.has_prices:
         raise Conflict(_("there is no reference price list yet: load one first"))
     slug = _slug_of(wish)
+    if not slug and wish.line:
+        raise Invalid("external_id", _("must be given"))
     require_slug(slug)
     if slug in known.by_slug:
-        raise Conflict(_("the slug %(slug)s is taken") % {"slug": slug})
+        raise SlugTaken(slug)
     if known.asked_slugs.get(slug, 0) > 1:
         raise Invalid("slug", _("stands here more than once"))
     wish = replace(wish, slug=slug)

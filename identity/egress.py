@@ -172,6 +172,8 @@ class _Limit:
             return TimedOut("the whole exchange took too long")
         if isinstance(error, ssl.SSLError):
             return TlsRefused(f"TLS failed: {error.reason or type(error).__name__}")
+        if isinstance(error, ConnectionRefusedError):
+            return Unreachable("nothing listens at this address and port")
         return Unreachable(f"the connection broke: {type(error).__name__}")
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from console.audit_wording import DOORS, NOUNS
 from identity.audit_across import PLATFORM, actor_named, tenants_with_chains
@@ -23,7 +24,9 @@ class AuditFilterForm(forms.Form):
     actor = forms.CharField(label=_("Who"), required=False, max_length=254, widget=forms.TextInput)
     action = forms.CharField(label=_("What"), required=False, max_length=64, widget=forms.Select)
     door = forms.ChoiceField(label=_("Through"), required=False, choices=[_ANY, *DOORS.items()])
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
+    since = forms.DateField(
+        label=pgettext_lazy("first day", "From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
+    )
     until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
     after = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
 

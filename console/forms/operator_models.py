@@ -11,9 +11,11 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from billing.money import NotAnAmount, parse_eur
+from billing.price_book import HIGHEST_PRICE
 from billing.tiers import all_tiers
 from billing.visibility import AUDIENCE_MAX, Audience, audience_of
 from console.catalog_words import meter_word, short_unit_of
+from console.templatetags.console import plain_money
 from gateway.pools.publishing import earliest_end
 from gateway.pools.targets import Targets
 from identity.models import Tenant
@@ -73,7 +75,7 @@ class EntryForm(forms.Form):
         label=_("Entry of the catalogue"),
         required=False,
         widget=forms.Select(attrs={"class": "form-select"}),
-        help_text=_("What tenants read about the model. A new entry takes sizes from the engine."),
+        help_text=_("What organisations read about the model. A new entry takes sizes from the engine."),
     )
     name = forms.CharField(
         label=_("Id of the new entry"),
@@ -120,9 +122,15 @@ class PriceForm(forms.Form):
             if not text:
                 continue
             try:
-                self.cleaned_data[meter] = parse_eur(text)
+                nano = parse_eur(text)
             except NotAnAmount:
                 self.add_error(meter, _("Write an amount in euros, such as 0.90."))
+                continue
+            if 0 <= nano <= HIGHEST_PRICE:
+                self.cleaned_data[meter] = nano
+            else:
+                highest = plain_money(HIGHEST_PRICE)
+                self.add_error(meter, _("Write an amount from 0 to {highest}.").format(highest=highest))
         return self.cleaned_data
 
     @property

@@ -45,6 +45,7 @@ class TenantForm(forms.Form):
         required=False,
         max_length=63,
         widget=_control(),
+        error_messages={"invalid": _("Use lower case letters, digits and hyphens only.")},
         help_text=_("Lower case, digits and hyphens; made of the name unless you give one. It cannot be changed."),
     )
     external_id = forms.CharField(
@@ -98,7 +99,9 @@ class TenantFileForm(forms.Form):
             try:
                 values["text"] = file.read().decode("utf-8-sig")
             except UnicodeDecodeError:
-                raise forms.ValidationError(_("The file is not in UTF-8.")) from None
+                raise forms.ValidationError(
+                    _("The file is not in UTF-8. In a spreadsheet, save it as “CSV UTF-8”.")
+                ) from None
         if not values.get("text"):
             raise forms.ValidationError(_("Choose a file, or paste its text."))
         return values

@@ -105,7 +105,7 @@ def test_a_model_is_offered_from_its_engine_to_those_who_see_it(olga: Client, st
     ("url", "said"),
     [
         ("gpu-1", "looks like http://host:port"),
-        ("http://127.0.0.1:9", "does not answer"),
+        ("http://127.0.0.1:9", "does not answer: nothing listens at this address and port"),
         ("", "required"),
     ],
 )
@@ -113,6 +113,22 @@ def test_what_is_no_engine_is_told_at_the_field(olga: Client, url: str, said: st
     told = page(olga.post(ADD, {"url": url, "api_key": "x"}))
     assert "invalid-feedback" in told
     assert said in told
+
+
+def test_a_wrong_or_missing_key_is_told_at_the_key(olga: Client, start_engine: StartEngine) -> None:
+    engine = start_engine({unique("locked"): "chat"})
+    for key, said in (("wrong", "The engine refuses this key."), ("", "The engine asks for a key.")):
+        told = page(olga.post(ADD, {"url": engine.url, "api_key": key}))
+        assert told.index('name="api_key"') < told.index(said)
+
+
+def test_what_the_catalogue_ended_before_it_was_ever_offered_is_not_listed(olga: Client) -> None:
+    past = datetime.now(UTC).date() - timedelta(days=9)
+    over = {"deprecated_on": past, "retired_on": past}
+    never, once = make_model(**over), offered(make_model(**over))
+    listed = page(olga.get("/operator/models"))
+    assert address(once) in listed
+    assert f'{address(never)}"' not in listed
 
 
 def test_an_engine_that_does_not_tell_what_it_used_cannot_be_registered(
@@ -142,6 +158,10 @@ def test_an_entry_describes_the_kind_of_model_that_the_engine_serves(olga: Clien
 def test_prices_are_amounts_and_what_nobody_pays_is_free(olga: Client) -> None:
     model = make_model(kind="embedding")
     assert "Write an amount in euros" in page(olga.post(address(model, "/price"), {"input": "much"}))
+    for absurd in ("-1", "1000001"):
+        assert "Write an amount from 0 to €1,000,000.00." in page(
+            olga.post(address(model, "/price"), {"input": absurd})
+        )
     for said in ("The price is in force from now on.", "The price was so before."):
         assert said in page(olga.post(address(model, "/price"), {"input": "0.02"}, follow=True))
     price = price_in_force(rate_card=reference_rate_card(), model=model)

@@ -47,7 +47,9 @@ def test_an_organisation_is_made_found_and_shown(olga: Client, tier: str) -> Non
 def test_what_makes_no_sense_is_said_at_the_field(olga: Client, tier: str) -> None:
     taken = make_tenant()
     values = {"name": "Again", "slug": taken.slug, "tier": tier, "time_zone": "Europe/Paris"}
-    assert "is taken" in page(olga.post("/operator/new-tenant", values))
+    told = page(olga.post("/operator/new-tenant", values))
+    assert told.index('name="slug"') < told.index(f"has the short name {taken.slug}")
+    assert "Use lower case letters" in page(olga.post("/operator/new-tenant", values | {"slug": "Two words"}))
     assert "nobody" in page(olga.post("/operator/new-tenant", values | {"owner": "nobody"}))
 
 
@@ -64,7 +66,13 @@ def test_a_table_is_looked_at_first_and_then_made(olga: Client, tier: str) -> No
     looked = page(olga.post("/operator/tenant-imports", {"text": wrong, "make": "1"}))
     assert "1 line is wrong" in looked
     assert "tier: is none that is offered" in looked
-    assert looked.index("Team 9") < looked.index("Team 0")  # what is wrong stands first
+    rows = looked.partition("<tbody>")[2]
+    assert rows.index("Team 9") < rows.index("Team 0")  # what is wrong stands first
+    again = page(olga.post("/operator/tenant-imports", {"text": wrong, "correct": "1"}))
+    assert f"{word}-9;Team 9;none" in again  # to be mended where it was pasted
+    assert tier in again  # the codes that a line may have
+    nameless = page(olga.post("/operator/tenant-imports", {"text": f"external_id,name,tier\n,Nobody's,{tier}\n"}))
+    assert "external_id: must be given" in nameless
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class Command(BaseCommand):
             if audience == IdentityProvider.Audience.OPERATORS:
                 changed |= group_rules.set_operator_groups(version.provider, groups, actor=ACTOR)
         except Invalid as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(f"{error}{_hint(error, audience)}") from error
         self.stdout.write("Set up.\n" if changed else "It was so before; nothing changed.\n")
         self._tell(version)
 
@@ -81,6 +81,15 @@ class Command(BaseCommand):
         self.stdout.write(f"  after sign-out           {back.partition('/oidc/')[0]}/signed-out\n")
         if not is_good(findings):
             raise CommandError("People cannot sign in through it yet: see what is marked “bad”.")
+
+
+def _hint(error: Invalid, audience: IdentityProvider.Audience) -> str:
+    """Where what is wrong is set, if not in the arguments."""
+    if error.field == "client_secret":
+        return f" in {SECRETS[audience]}, or in the file that {SECRETS[audience]}_FILE names"
+    if error.field == "issuer":
+        return "; without TLS only where BEFFROI_PRIVATE_PROVIDER_HOSTS lists its host"
+    return ""
 
 
 def _groups(pairs: list[str]) -> dict[str, OperatorRole]:

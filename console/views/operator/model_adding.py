@@ -16,7 +16,7 @@ from console.views.operator.models import put_on_form
 from gateway.pools.engine_look import Look, look_at_engine
 from gateway.pools.probes import NotReady
 from gateway.pools.publishing import add_engine, create_model, entry_for
-from gateway.pools.reasons import in_readers_language
+from gateway.pools.reasons import REFUSES_KEY, in_readers_language
 from identity import secret_box
 from identity.errors import Conflict, Invalid
 from identity.models import Person
@@ -48,7 +48,10 @@ def add_model(request: HttpRequest, operator: Person) -> HttpResponse:
         put_on_form(form, refused)
         return _first(request, form)
     except NotReady as trouble:
-        form.add_error("url", in_readers_language(trouble.reason))
+        if trouble.reason == REFUSES_KEY:
+            form.add_error("api_key", _("The engine refuses this key.") if key else _("The engine asks for a key."))
+        else:
+            form.add_error("url", in_readers_language(trouble.reason))
         return _first(request, form)
     return _second(request, operator, form, look, is_sent="served_name" in data)
 

@@ -18,7 +18,7 @@ from console.forms.operator_models import EndForm, PriceForm, TargetsForm, Visib
 from console.pages import is_partial, operator_page
 from console.probe_strip import strip_of
 from gateway.pools.availability import day_since, is_answering, outcomes_of
-from gateway.pools.model_state import model_states, reference_prices, stage_of
+from gateway.pools.model_state import ModelState, model_states, reference_prices, stage_of
 from gateway.pools.models import Replica
 from gateway.pools.publishing import (
     missing_of,
@@ -42,7 +42,7 @@ _ORDER = {"published": 0, "ending": 1, "draft": 2, "hidden": 3, "ended": 4}
 def models(request: HttpRequest, operator: Person) -> HttpResponse:
     """What is offered here, first what fails; and what is only described."""
     states = model_states(list(LanguageModel.objects.order_by("name")), now=timezone.now())
-    here = [one for one in states if one.stage != "draft" or one.replicas or one.model.visibility == "nobody"]
+    here = [one for one in states if _is_here(one)]
     rows = sorted(here, key=lambda one: (one.answers is not False, _ORDER[one.stage]))
     shown = {"rows": rows, "described": len(states) - len(here)}
     return render(request, "console/operator/models/models.html", shown)
@@ -152,6 +152,12 @@ def end(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
         ) % {"count": told}
 
     return _changed(request, found, form, change, "end")
+
+
+def _is_here(one: ModelState) -> bool:
+    """Not only described: offered at some time, served, or kept from all."""
+    model = one.model
+    return model.published_at is not None or one.replicas > 0 or model.visibility == LanguageModel.Visibility.NOBODY
 
 
 def model_or_404(model_id: int) -> LanguageModel:

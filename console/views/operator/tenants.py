@@ -1,5 +1,6 @@
 """Organisations as the operator sees them: who is there, make one, make many, suspend one."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -9,8 +10,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from billing.tenant_detail import tenant_detail
 from billing.tenant_files import OPTIONAL, REQUIRED, read_wishes
 from billing.tenant_list import tenants_for
-from billing.tenants import Outcome, Plan, import_tenants, plan_tenants, put_tenant
-from billing.tiers import all_tiers
+from billing.tenants import Outcome, Plan, SlugTaken, import_tenants, plan_tenants, put_tenant
+from billing.tiers import all_tiers, offered_tiers
 from console.forms.operator_tenants import ReasonForm, TenantFileForm, TenantFilterForm, TenantForm
 from console.pages import operator_page
 from console.refusals import show_at_form
@@ -55,7 +56,9 @@ def tenant(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
     detail = tenant_detail(operator_for_person(operator), slug)
     roles = dict(Role.choices)
     people = [(roles.get(role, role), count) for role, count in detail.people]
-    return render(request, "console/operator/tenants/tenant.html", {"detail": detail, "people": people})
+    told_by_hand = "" if settings.MAIL_IS_SET_UP else settings.PUBLIC_URL
+    shown = {"detail": detail, "people": people, "told_by_hand": told_by_hand}
+    return render(request, "console/operator/tenants/tenant.html", shown)
 
 
 @require_http_methods(["GET", "POST"])
@@ -66,6 +69,9 @@ def tenant_new(request: HttpRequest, operator: Person) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             plan = put_tenant(by=operator_for_person(operator), wish=form.wish)
+        except SlugTaken as error:
+            told = _("Another organisation has the short name %(slug)s: give this one another.") % {"slug": error.slug}
+            form.add_error("slug", told)
         except (Invalid, Conflict, Forbidden) as error:
             show_at_form(form, error)
         else:
@@ -82,7 +88,9 @@ def tenant_import(request: HttpRequest, operator: Person) -> HttpResponse:
     form = TenantFileForm(request.POST or None, request.FILES or None)
     plans: list[Plan] = []
     is_done = False
-    if request.method == "POST" and form.is_valid():
+    if "correct" in request.POST:
+        form = TenantFileForm(initial={"text": request.POST.get("text", "")})
+    elif request.method == "POST" and form.is_valid():
         by = operator_for_person(operator)
         try:
             wishes = read_wishes(form.cleaned_data["text"])
@@ -105,6 +113,7 @@ def tenant_import(request: HttpRequest, operator: Person) -> HttpResponse:
         "required": REQUIRED,
         "optional": OPTIONAL,
         "example": _EXAMPLE,
+        "tiers": list(offered_tiers().order_by("by_agreement", "id").values_list("code", flat=True)),
     }
     return render(request, "console/operator/tenants/import.html", shown)
 

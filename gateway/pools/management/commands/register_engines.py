@@ -28,7 +28,7 @@ class Command(BaseCommand):
             raise CommandError(f"BEFFROI_ENGINES or --engine: {error}") from None
         ready = register_engines(wanted, wait_seconds=options["wait"], tell=self._tell)
         if not wanted:
-            self._tell("No engine is named: set BEFFROI_ENGINES=model=http://host:port[,...].")
+            self._tell("No engine is named in BEFFROI_ENGINES. The operator's console adds them too, under Models.")
         elif not ready:
             raise CommandError("None of the engines became ready. What each lacks is said above.")
 
