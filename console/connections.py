@@ -20,7 +20,7 @@ from console import env
 from gateway.pools.models import Replica
 from identity import oidc_discovery
 from identity.egress import Address, addresses_of, is_public
-from identity.models import ProviderVersion, Webhook
+from identity.models import LogExport, ProviderVersion, Webhook
 
 _PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671, "sentinel": 26379}
 _POSTGRES_PORT, _NAMES_PORT = 5432, 53
@@ -41,6 +41,7 @@ class Kind(StrEnum):
     PROVIDERS = "providers"
     MAIL = "mail"
     WEBHOOKS = "webhooks"
+    EXPORTS = "exports"
     PUBLIC_ADDRESS = "public_address"
     NAMES = "names"
     PACKAGES = "packages"
@@ -83,7 +84,7 @@ class Connection:
 
 
 def connections() -> list[Connection]:
-    """All of them. Three queries; asks nobody, so a provider's further hosts are those that were met already."""
+    """All of them. Four queries; asks nobody, so a provider's further hosts are those that were met already."""
     return [
         *_own_servers(),
         Connection(
@@ -98,6 +99,7 @@ def connections() -> list[Connection]:
         _providers(),
         _mail(),
         _webhooks(),
+        _exports(),
         *_this_machine(),
     ]
 
@@ -214,6 +216,21 @@ def _webhooks() -> Connection:
         _("Django, worker"),
         _("organisations"),
         _of_urls(rows.values_list("url", "tenant__name")),
+    )
+
+
+def _exports() -> Connection:
+    rows = LogExport.objects.order_by("pk").values_list("protocol", "address", "name")
+    urls = [
+        (address if protocol == LogExport.Protocol.OTLP else f"//{address}", name) for protocol, address, name in rows
+    ]
+    return Connection(
+        Kind.EXPORTS,
+        _("Collectors of the audit"),
+        _("A copy of every audit event."),
+        _("Django, worker"),
+        _("the operator, under Settings, Export"),
+        _of_urls(urls),
     )
 
 

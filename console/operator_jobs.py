@@ -22,6 +22,7 @@ _TITLES: dict[str, Promise] = {
     "pools.probe_models": _("Probe published models"),
     "pools.forget_probes": _("Remove old probes"),
     "identity.checkpoint_audit_chains": _("Sign the audit chains"),
+    "identity.ship_audit": _("Send the audit to collectors"),
     "identity.deliver_notices": _("Deliver notices"),
     "identity.forget_notices": _("Remove old notices"),
     "identity.remind_of_keys": _("Remind of keys that expire"),

@@ -36,6 +36,7 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "withdrawn": ("secondary", _("withdrawn")),
     "set_up": ("green", _("done")),
     "missing": ("yellow", _("missing")),
+    "waiting_for_first": ("secondary", _("nothing sent yet")),
     "machine": ("secondary", _("this machine")),
     "inside": ("green", _("inside the house")),
     "outside": ("blue", _("outside the house")),

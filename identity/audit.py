@@ -222,13 +222,16 @@ def _flaw_at_head(head: AuditHead | None, links: int, hash_at_head: bytes | None
     return None if hash_at_head == bytes(head.hash) else Flaw(head.sequence, "the chain's head has another hash")
 
 
-def line_of(event: AuditEvent) -> dict[str, Any]:
-    """The event as a line of an export: see `identity/audit_verifier.py`. Reads `known_as`."""
+def line_of(event: AuditEvent, *, with_names: bool = True) -> dict[str, Any]:
+    """The event as a line of an export: see `identity/audit_verifier.py`. `with_names` reads `known_as`; without, the
+    line is as if they were erased.
+    """
+    rows = event.known_as.all() if with_names else ()
     return members_of(event) | {
         "type": "event",
         "previous_hash": bytes(event.previous_hash).hex(),
         "hash": bytes(event.hash).hex(),
-        "known_as": {row.part: {"salt": bytes(row.salt).hex(), "content": row.content} for row in event.known_as.all()},
+        "known_as": {row.part: {"salt": bytes(row.salt).hex(), "content": row.content} for row in rows},
     }
 
 

@@ -93,10 +93,12 @@ def fetch(
     allow_private: bool = False,
     total_seconds: float = TOTAL_SECONDS,
     response_bytes_max: int = RESPONSE_BYTES_MAX,
+    trusted: str = "",
 ) -> Answer:
     """One HTTP/1.1 request, one answer, no redirect, no proxy, no cookie, no decompression.
 
     allow_private: also private and loopback addresses, for engines that the operator registered
+    trusted: the only certificates (PEM) that may vouch for the server; "": those that this machine trusts
     total_seconds: from resolving the name to the last byte
     Raises `EgressError`, and ValueError for a header that could be taken for two.
     """
@@ -106,7 +108,8 @@ def fetch(
     for address in addresses:
         _check(address, allow_private=allow_private)
     with _time_limit(deadline) as limit:
-        connection = _connect(target, addresses, limit)
+        connection = HTTPConnection(str(target.hostname), _port_of(target))
+        connection.sock = _connected(target, addresses, limit, trusted if target.scheme == "https" else None)
         try:
             sent = _headers(target) | dict(headers or {})
             connection.request(method, _path(target), body=body, headers=sent, preload_content=False)
@@ -115,6 +118,35 @@ def fetch(
             raise limit.explain(error) from error
         finally:
             connection.close()
+
+
+def deliver(address: str, data: bytes, *, trusted: str | None, total_seconds: float = TOTAL_SECONDS) -> None:
+    """Send bytes over a connection of their own to `host:port`, which the operator chose, so it may be private.
+
+    trusted: as for `fetch`; None: without TLS
+    Where the protocol has no receipts (syslog), an orderly end is one: we end the connection, and the receiver ends it
+    too once it has read everything. Raises `EgressError`, also where the receiver ended first.
+    """
+    target = _parsed(f"https://{address}")
+    deadline = time.monotonic() + total_seconds
+    addresses = _resolve(target, deadline)
+    for one in addresses:
+        _check(one, allow_private=True)
+    with _time_limit(deadline) as limit:
+        connected = _connected(target, addresses, limit, trusted)
+        try:
+            connected.sendall(data)
+            _end_in_order(connected, limit)
+        except OSError as error:
+            raise limit.explain(error) from error
+        finally:
+            connected.close()
+
+
+def place_of(url: str) -> tuple[str, int]:
+    """The host and port of an address that we would go to. Raises `UrlRefused`."""
+    target = _parsed(url)
+    return str(target.hostname), _port_of(target)
 
 
 def is_public(address: Address) -> bool:
@@ -252,37 +284,56 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
     return IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
 
 
-def _connect(target: SplitResult, addresses: list[Address], limit: _Limit) -> HTTPConnection:
-    """A connection to the first address that takes one, under the target's name."""
-    port = target.port or _DEFAULT_PORTS[target.scheme]
+def _port_of(target: SplitResult) -> int:
+    return target.port or _DEFAULT_PORTS[target.scheme]
+
+
+def _connected(target: SplitResult, addresses: list[Address], limit: _Limit, trusted: str | None) -> socket.socket:
+    """Connected to the first address that takes a connection. `trusted` None: without TLS."""
     failure: Exception = OSError("no address")
     for address in addresses:
         connected = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
         try:
             connected.settimeout(min(CONNECT_SECONDS, limit.seconds_left()))
-            connected.connect((str(address), port))
+            connected.connect((str(address), _port_of(target)))
         except (OSError, TimedOut) as error:
             connected.close()
             failure = error
         else:
-            return _named_connection(target, port, connected, limit)
+            limit.watch(connected)
+            connected.settimeout(limit.seconds_left())
+            return connected if trusted is None else _proven(connected, str(target.hostname), limit, trusted)
     raise limit.explain(failure) from failure
 
 
-def _named_connection(target: SplitResult, port: int, connected: socket.socket, limit: _Limit) -> HTTPConnection:
-    """HTTP over the connected socket; over TLS the server first proves that it has the target's name."""
-    limit.watch(connected)
-    connected.settimeout(limit.seconds_left())
-    name = str(target.hostname)
+def _proven(connected: socket.socket, name: str, limit: _Limit, trusted: str) -> socket.socket:
+    """TLS over the connection, once the server has proved that it has the name."""
     try:
-        if target.scheme == "https":
-            connected = ssl.create_default_context().wrap_socket(connected, server_hostname=name)
+        context = ssl.create_default_context(cadata=trusted or None)
+        return context.wrap_socket(connected, server_hostname=name)
     except OSError as error:
         connected.close()
         raise limit.explain(error) from error
-    connection = HTTPConnection(name, port)
-    connection.sock = connected
-    return connection
+
+
+def _end_in_order(connected: socket.socket, limit: _Limit) -> None:
+    """Say that this was all, and wait until the receiver says so too."""
+    connected.settimeout(0.0)
+    try:
+        if not connected.recv(1):
+            raise Unreachable("the receiver ended the connection before it had everything")
+    except (ssl.SSLWantReadError, BlockingIOError):
+        pass
+    connected.settimeout(limit.seconds_left())
+    if isinstance(connected, ssl.SSLSocket):
+        try:
+            connected.unwrap().close()
+        except ssl.SSLEOFError:  # it ended the connection without a word of TLS: some do
+            return
+        return
+    connected.shutdown(socket.SHUT_WR)
+    while connected.recv(_READ_BYTES):
+        limit.seconds_left()
 
 
 def _path(target: SplitResult) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db import models, transaction
 
-from identity import audit, break_glass, providers, webhook_post
-from identity.models import LocalAdministrator, ProviderVersion, Webhook
+from identity import audit, audit_shipping, break_glass, providers, webhook_post
+from identity.models import LocalAdministrator, LogExport, ProviderVersion, Webhook
 from identity.secret_box import SecretBox, SecretBoxError
 
 
@@ -37,6 +37,7 @@ COLUMNS = (
     SealedColumn(LocalAdministrator.objects, "sealed_secret", lambda _row: break_glass.SECRET_CONTEXT),
     SealedColumn(Webhook.objects, "secret", webhook_post.secret_context),
     SealedColumn(Webhook.objects, "old_secret", webhook_post.secret_context),
+    SealedColumn(LogExport.objects, "sealed_authorization", audit_shipping.secret_context),
 )
 
 

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from identity.audit_refusals import close_hours
+from identity.audit_shipping import ship_audit
 from identity.audit_signing import checkpoint_chains
 from identity.audit_trail import verify_and_keep
 from identity.key_reminders import remind_of_expiry
@@ -48,3 +49,9 @@ def forget_notices() -> None:
 def remind_of_keys() -> None:
     """Tell tenants of the keys that are about to expire."""
     remind_of_expiry(timezone.now())
+
+
+@shared_task(name="identity.ship_audit", ignore_result=True)  # type: ignore[untyped-decorator]
+def send_audit_to_collectors() -> None:
+    """Send the operator's collectors what they lack of the audit."""
+    ship_audit(seconds=SWEEP_SECONDS)

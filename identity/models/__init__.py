@@ -12,6 +12,7 @@ from identity.models.audit import (
 from identity.models.invitations import Invitation
 from identity.models.jobs import JobRun
 from identity.models.keys import ApiKey, KeyUse, TenantKeyRules
+from identity.models.log_exports import ExportCursor, LogExport
 from identity.models.notices import (
     Channel,
     Notice,
@@ -51,6 +52,7 @@ __all__ = [
     "BreakGlassTry",
     "Channel",
     "EmailDomain",
+    "ExportCursor",
     "GroupRule",
     "IdentityProvider",
     "Invitation",
@@ -58,6 +60,7 @@ __all__ = [
     "KeyUse",
     "LinkedIdentity",
     "LocalAdministrator",
+    "LogExport",
     "Membership",
     "Notice",
     "NoticeAnswer",

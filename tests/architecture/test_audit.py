@@ -73,6 +73,7 @@ UNTOLD: dict[str, str] = {
     "gateway/pools/reconciliation.py: forget": "measurements that are over their time",
     "gateway/pools/reconciliation.py: reconcile_and_keep": "a measurement",
     "identity/audit.py: record": "it is the chain",
+    "identity/audit_shipping.py: ship_audit": "how far a copy of the chain was sent",
     "identity/audit_signing.py: checkpoint": "it signs the chain",
     "identity/audit_signing.py: checkpoint_chains": "it signs the chain",
     "identity/audit_trail.py: verify_and_keep": "what was found, for display",

@@ -67,6 +67,7 @@ DOORS: dict[str, tuple[Kind, ...]] = {
     "gateway/relay/ledger.py": (Kind.DATABASE,),
     "gateway/relay/sweeper.py": (Kind.DATABASE,),
     "gateway/relay/upstream.py": (Kind.ENGINES,),
+    "identity/audit_shipping.py": (Kind.EXPORTS,),
     "identity/egress.py": (Kind.NAMES,),
     "identity/notice_mail.py": (Kind.MAIL,),
     "identity/oidc_discovery.py": (Kind.PROVIDERS,),
@@ -92,6 +93,7 @@ NO_DOORS: dict[str, tuple[str, ...]] = {
     "gateway/relay/client.py": ("socket",),
     "gateway/relay/liveness.py": ("socket",),
     "gateway/simulated_engine/protocol.py": ("socket",),
+    "identity/log_exports.py": ("identity.egress.UrlRefused", "identity.egress.place_of"),
     "identity/tasks.py": ("celery",),
     "identity/webhooks.py": ("identity.egress.URL_LENGTH_MAX",),
 }

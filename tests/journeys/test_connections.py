@@ -26,7 +26,14 @@ pytestmark = [
 
 Met = set[tuple[str, int]]
 # What the journey below does connects on each of these lines; two of them are one address here.
-USED = ({Kind.ENGINES}, {Kind.GATEWAYS, Kind.PUBLIC_ADDRESS}, {Kind.PROVIDERS}, {Kind.MAIL}, {Kind.WEBHOOKS})
+USED = (
+    {Kind.ENGINES},
+    {Kind.GATEWAYS, Kind.PUBLIC_ADDRESS},
+    {Kind.PROVIDERS},
+    {Kind.MAIL},
+    {Kind.WEBHOOKS},
+    {Kind.EXPORTS},
+)
 JOBS = ("pools.sample_replicas", "pools.probe_replicas", "pools.probe_models", "identity.deliver_notices")
 PLANNED = ("what=switches", "starts_at=2026-12-01T20:00+01:00", "ends_at=2026-12-01T22:00+01:00", "effect=none")
 # All that a command would do, in one: each begins with some seconds of loading.
@@ -34,11 +41,15 @@ SET_UP = f"""
 from django.core.management import call_command
 from console.operator_jobs import run_now
 from identity.access import Caller
+from identity.log_exports import ExportSettings, Protocol, add_export
 from identity.models import Tenant
+from identity.operators import Operator
 from identity.webhooks import add_webhook
 call_command("set_up_provider", "shared", issuer="{{issuer}}", client_id="{CLIENT}")
 tenant = Tenant.objects.get(slug="valbourg")
 add_webhook(by=Caller.system("tests", tenant), name="Alarms", url="{{url}}")
+to = ExportSettings("SIEM", Protocol.OTLP, "{{collector}}")
+add_export(by=Operator.system("tests"), settings=to, from_beginning=True)
 call_command("announce", "platform.work_planned", *{PLANNED})
 for job in {JOBS}:
     run_now(job)
@@ -69,7 +80,7 @@ def receiver() -> Iterator[tuple[str, list[str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", posted
+        yield f"http://127.0.0.1:{server.server_port}/v1/logs", posted
     finally:
         server.shutdown()
         server.server_close()
@@ -89,7 +100,7 @@ def sign_in(beffroi: ObservedInstallation, provider: RudeProvider) -> int:
 
 
 def test_S6_every_connection_of_an_installation_at_work_is_on_the_list() -> None:
-    with mail_server() as mail, rude_provider() as provider, receiver() as (hook, posted):
+    with mail_server() as mail, rude_provider() as provider, receiver() as (hook, posted), receiver() as (siem, taken):
         provider.claims = {"sub": "alice", "email": "alice@valbourg.example", "email_verified": True}
         environment = {
             "BEFFROI_MAIL_URL": f"smtp://127.0.0.1:{mail.port}",
@@ -100,10 +111,11 @@ def test_S6_every_connection_of_an_installation_at_work_is_on_the_list() -> None
             "BEFFROI_GATEWAYS": "1",
         }
         with ObservedInstallation(is_closed=False, **environment) as beffroi:
-            beffroi.manage("shell", "--no-imports", "-c", SET_UP.format(issuer=provider.issuer, url=hook))
+            commands = SET_UP.format(issuer=provider.issuer, url=hook, collector=siem)
+            beffroi.manage("shell", "--no-imports", "-c", commands)
             assert sign_in(beffroi, provider) in (200, 302)
             assert beffroi.chat_status() == 200
-            wait_for(lambda: mail.mails and posted, beffroi.said)
+            wait_for(lambda: mail.mails and posted and taken, beffroi.said)
             rows = json.loads(beffroi.manage("connections", "--json"))
             wait_for(lambda: all(unexplained(beffroi.met(), rows, without=kinds) for kinds in USED), beffroi.said)
             assert unexplained(beffroi.met(), rows) == set()

@@ -12,12 +12,14 @@ from billing.limits import set_limit
 from billing.models import Contract
 from identity.access_reviews import start_review
 from identity.invitations import invite
-from identity.models import AccessRequest, NoticeDelivery, OperatorRole, Person, Role
+from identity.log_exports import ExportSettings, Protocol, add_export
+from identity.models import AccessRequest, LogExport, NoticeDelivery, OperatorRole, Person, Role
 from identity.notices import notify
 from identity.operators import appoint_operator
 from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
 from tests.support.ledger import house_of, ledger_gateway
+from tests.support.operators import RUNS
 from tests.support.people import TESTS, Cast, as_member, make_cast, make_key, make_operator, make_person
 
 
@@ -97,11 +99,20 @@ def make_console_world() -> ConsoleWorld:
         "job": "pools.probe_replicas",
         "part": "names",
         "digest": "0" * 64,
+        "export_id": _collector().pk,
     }
     operator = make_operator()
     for role in OperatorRole:
         appoint_operator(operator, role, actor=TESTS)
     return ConsoleWorld(cast, values | _told(cast) | _of_people(cast), operator)
+
+
+def _collector() -> LogExport:
+    """A collector of the audit that nobody listens at; the only one, however many worlds there are."""
+    address = "127.0.0.1:9"
+    found = LogExport.objects.filter(address=address).first()
+    settings = ExportSettings("Archive", Protocol.SYSLOG_TCP, address)
+    return found or add_export(by=RUNS, settings=settings, from_beginning=False)
 
 
 def _told(cast: Cast) -> dict[str, object]:
