@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Self
 
-from django.conf import settings
 from django.db import connection, transaction
 
 from billing import recount
@@ -21,6 +20,7 @@ from billing.models import SealedMonth
 from billing.verification import partition_differences
 from identity import audit
 from identity.errors import Conflict, Invalid
+from identity.service import read_service
 
 LOCK_SECONDS = 2  # detaching locks every charge out: behind a long reader it gives up rather than make them wait
 _MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
@@ -77,14 +77,14 @@ def detach(month: Month, *, actor: audit.Actor) -> None:
     """Take the month's records out of the ledger: its sealed totals stand in for them from now on.
 
     They stay in a table of their own, `month.partition`, for the owner to archive and drop. Raises Conflict: not
-    sealed, still to be kept (`USAGE_RETENTION_MONTHS`), or the records are not those that were sealed.
+    sealed, still to be kept (`identity/service.py: months_of_usage`), or the records are not those that were sealed.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"set local lock_timeout = '{LOCK_SECONDS}s'")
         if not SealedMonth.objects.filter(pk=month.first_day).exists():
             raise Conflict(f"{month} is not sealed.")
         _check_attached(cursor, month)
-        kept_until = month.later(1 + settings.USAGE_RETENTION_MONTHS)
+        kept_until = month.later(1 + read_service().months_of_usage)
         cursor.execute("select now() >= %s", [kept_until])
         if not cursor.fetchone()[0]:
             raise Conflict(f"The records of {month} are kept until {kept_until:%Y-%m-%d}.")
@@ -93,6 +93,29 @@ def detach(month: Month, *, actor: audit.Actor) -> None:
             raise Conflict(f"The records of {month} are not what was sealed: {wrong}.")
         cursor.execute(f"alter table billing_usage_record detach partition {month.partition}")
         audit.record(actor=actor, action="usage.detached", target=_target(month))
+
+
+@dataclass(frozen=True, slots=True)
+class Seals:
+    """The months that are sealed: the first and the last, when the last one was, and those taken out of the ledger."""
+
+    first: Month | None
+    last: Month | None
+    sealed_at: datetime | None
+    detached: list[Month]
+
+
+def seals() -> Seals:
+    """What `seal` and `detach` have done so far. Two queries."""
+    rows = list(SealedMonth.objects.order_by("month").values_list("month", "sealed_at"))
+    with connection.cursor() as cursor:
+        cursor.execute(recount.PARTITIONS)
+        attached = {row[0] for row in cursor.fetchall()}
+    months = [Month(first_day) for first_day, _sealed_at in rows]
+    gone = [month for month in months if month.partition not in attached]
+    if not months:
+        return Seals(None, None, None, [])
+    return Seals(months[0], months[-1], max(sealed_at for _month, sealed_at in rows), gone)
 
 
 def _check_attached(cursor: Any, month: Month) -> None:

@@ -61,8 +61,13 @@ def compose(delivery: NoticeDelivery) -> EmailMultiAlternatives:
 
 def sender() -> str:
     """From whom mails are: the mail server's address, by the name of the service where it has one."""
+    return formataddr(sender_parts())
+
+
+def sender_parts() -> tuple[str, str]:
+    """The sender's name ("" where there is none) and address, as people read them."""
     name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
-    return formataddr((service().name or name, address))
+    return service().name or name, address
 
 
 def _console_of(person: Person | None) -> str:

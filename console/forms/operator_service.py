@@ -10,7 +10,7 @@ from console.account_forms import LANGUAGE_NAMES
 from console.catalog_words import country_name
 from identity.models import Service
 from identity.service import KnownService
-from identity.service_fields import NAME_LENGTH_MAX, country_codes
+from identity.service_fields import NAME_LENGTH_MAX, USAGE_MONTHS_MAX, USAGE_MONTHS_MIN, country_codes
 
 _TRADES = [
     (Service.Trade.SELLER.value, _("It sells to customers, and VAT is added to its prices.")),
@@ -114,6 +114,18 @@ class LogoForm(forms.Form):
         label=_("Picture"),
         widget=forms.FileInput(attrs={"class": "form-control", "accept": "image/png,image/webp"}),
         help_text=_("PNG or WebP, at most 200 kB. No SVG: a drawing may carry a script."),
+    )
+
+
+class RetentionForm(forms.Form):
+    """How long usage records stay."""
+
+    usage_months = forms.IntegerField(
+        label=_("Months that usage records are kept"),
+        min_value=USAGE_MONTHS_MIN,
+        max_value=USAGE_MONTHS_MAX,
+        widget=forms.NumberInput(attrs={"class": "form-control", "inputmode": "numeric"}),
+        help_text=_("Whole months after their own, from 13 to 120. No month is taken out before."),
     )
 
 

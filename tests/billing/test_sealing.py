@@ -14,7 +14,7 @@ from django.db import ProgrammingError, connection
 from pytest_django import DjangoDbBlocker
 
 from billing.models import UsageRecord
-from billing.sealing import Month, detach, seal
+from billing.sealing import Month, detach, seal, seals
 from billing.usage import lowest_request_id
 from billing.verification import verify
 from console.supervisor.postgres import OWNER
@@ -24,6 +24,7 @@ from tests.billing.whole_ledger import Scene, found_after, served_tenant
 from tests.support.outage import OwnPostgres
 from tests.support.people import TESTS
 from tests.support.servers import ROOT
+from tests.support.service import service_said
 
 _OPEN = """
     set local role beffroi_owner;
@@ -198,6 +199,17 @@ def test_records_of_a_month_that_is_not_old_enough_stay(owner: OwnPostgres) -> N
         seal(month, actor=TESTS)
         with pytest.raises(Conflict, match="are kept until"):
             detach(month, actor=TESTS)
+
+
+def test_records_stay_for_as_long_as_the_operator_says(past: Scene) -> None:
+    month = month_of(past)
+    seal(month, actor=TESTS)
+    with service_said(usage_months=120), pytest.raises(Conflict, match="are kept until"):
+        detach(month, actor=TESTS)
+    assert month not in seals().detached
+    with service_said(usage_months=13):
+        detach(month, actor=TESTS)
+    assert month in seals().detached
 
 
 def test_sealed_totals_stand_in_for_detached_records(past: Scene, owner: OwnPostgres) -> None:

@@ -11,6 +11,9 @@ from console.set_up_list import set_up_lines, try_line
 from identity.models import Person
 from identity.permissions import OperatorPermission
 
+# Pages that have a line's button, too.
+_BACK = ("operator-identity", "operator-mail")
+
 
 @require_GET
 @operator_page(OperatorPermission.PLATFORM_READ)
@@ -29,4 +32,4 @@ def set_up_try(request: HttpRequest, operator: Person, line: str) -> HttpRespons
         tell(request, sentence)
     if trial.is_good and not trial.told:
         messages.success(request, _("It works."))
-    return redirect("operator-set-up")
+    return redirect(back if (back := request.POST.get("back")) in _BACK else "operator-set-up")
