@@ -8,15 +8,19 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.db.models import Count, Q
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.tiers import offered_tiers
+from console.formats import ago
 from console.operator_jobs import run_now
 from console.sign_in.flows import redirect_uri
 from gateway.pools.models import Replica
 from identity import egress, providers
+from identity.backups import BackupState, last_backup, state_of
 from identity.errors import Conflict, NotFound
 from identity.models import IdentityProvider, Person, ProviderVersion, Service, Tenant
 from identity.notice_mail import send, sender
@@ -57,7 +61,7 @@ class Trial:
 
 
 def set_up_lines() -> list[Line]:
-    """All lines, in the order in which one sets them up. Four queries."""
+    """All lines, in the order in which one sets them up. Five queries."""
     of = {version.provider.audience: version for version in providers.one_in_use_of_each_kind()}
     clients = _clients(of.get(_AUDIENCE.SHARED), has_own=_AUDIENCE.TENANT in of)
     return [
@@ -173,8 +177,17 @@ def _tenant() -> Line:
 
 
 def _backup() -> Line:
-    why = _("Not set up: Beffroi makes no backups of its own yet. Back up the database together with secrets.json.")
-    return Line("backup", _("Backup"), State.MISSING, why)
+    title, backup, now = _("Backup"), last_backup(), timezone.now()
+    if backup is None:
+        why = gettext("None was told of. Let your backup script end with manage.py note_backup: see docs/backup.md.")
+        return Line("backup", title, State.MISSING, why)
+    told = {
+        "ago": ago(max(1, int((now - backup.made_at).total_seconds())), get_language() or "en"),
+        "size": filesizeformat(backup.size_bytes),
+    }
+    if state_of(backup, now) == BackupState.LATE:
+        return Line("backup", title, State.BROKEN, gettext("Late: the last one was made %(ago)s, %(size)s.") % told)
+    return Line("backup", title, State.DONE, gettext("The last one was made %(ago)s, %(size)s.") % told)
 
 
 def _try_provider(version: ProviderVersion | None) -> Trial:

@@ -37,6 +37,7 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "set_up": ("green", _("done")),
     "missing": ("yellow", _("missing")),
     "waiting_for_first": ("secondary", _("nothing sent yet")),
+    "backup_late": ("red", _("late")),
     "machine": ("secondary", _("this machine")),
     "inside": ("green", _("inside the house")),
     "outside": ("blue", _("outside the house")),

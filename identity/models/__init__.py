@@ -9,6 +9,7 @@ from identity.models.audit import (
     AuditRefusalCount,
     AuditVerification,
 )
+from identity.models.backups import Backup
 from identity.models.invitations import Invitation
 from identity.models.jobs import JobRun
 from identity.models.keys import ApiKey, KeyUse, TenantKeyRules
@@ -49,6 +50,7 @@ __all__ = [
     "AuditName",
     "AuditRefusalCount",
     "AuditVerification",
+    "Backup",
     "BreakGlassTry",
     "Channel",
     "EmailDomain",

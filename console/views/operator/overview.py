@@ -12,6 +12,7 @@ from console.release import pending_migrations, version
 from console.set_up_list import set_up_lines
 from gateway.pools.health import last_reconciliation, models_health
 from identity.audit_trail import chains_checked
+from identity.backups import last_backup, state_of
 from identity.models import Person
 from identity.permissions import OperatorPermission
 
@@ -29,8 +30,11 @@ def overview(request: HttpRequest, operator: Person) -> HttpResponse:
         return render(request, "console/operator/overview/empty.html", {"lines": set_up_lines()})
     near, how_many = tenants_near_cap()
     troubled = [job for job in jobs() if job.state in ("failing", "late")]
+    backup = last_backup()
     shown = {
         "pulse": pulse,
+        "backup": backup,
+        "backup_state": state_of(backup, now),
         "models": models,
         "near": near,
         "near_count": how_many,
