@@ -25,7 +25,7 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "changed": ("blue", _("changed")),
     "unchanged": ("secondary", _("as it is")),
     "running": ("blue", _("under way")),
-    "answers": ("green", _("answers")),
+    "answers": ("green", _("ready")),
     "degraded": ("yellow", _("a replica is missing")),
     "away": ("red", _("does not answer")),
     "well": ("green", _("as it should be")),

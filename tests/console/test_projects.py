@@ -39,6 +39,7 @@ def test_a_project_is_made_changed_and_archived_on_its_pages(house: House, alice
     project = Project.objects.get(tenant=house.tenant, name="Chat")
     assert made["Location"] == at(house, f"projects/{project.pk}")
     here = at(house, f"projects/{project.pk}")
+    assert at(house, f"keys/new?project={project.pk}") in page(client.get(here))  # what its welcome asks for next
     client.post(f"{here}/edit", {"name": "Chatbot", "cost_centre": "", "responsible": str(alice.pseudonym)})
     project.refresh_from_db()
     assert (project.name, project.cost_centre, project.responsible) == ("Chatbot", "", alice)
@@ -46,7 +47,9 @@ def test_a_project_is_made_changed_and_archived_on_its_pages(house: House, alice
     assert Project.objects.get(pk=project.pk).status == "active"
     client.post(f"{here}/archive", {"confirmation": "Chatbot"})
     assert Project.objects.get(pk=project.pk).status == "archived"
-    assert "its keys are refused" in page(client.get(here))
+    archived = page(client.get(here))
+    assert "its keys are refused" in archived
+    assert "keys/new?project" not in archived
 
 
 def test_a_name_that_is_taken_is_told_at_its_field(house: House, client: Client) -> None:
