@@ -75,6 +75,8 @@ OPERATOR_GROUPS = (
             "operator-tenants", _("Organisations"), "folder", OperatorPermission.PLATFORM_READ, "tenants"
         ),
         OperatorDestination("operator-models", _("Models"), "model", OperatorPermission.PLATFORM_READ, "models"),
+        OperatorDestination("operator-pools", _("Pools"), "server", OperatorPermission.PLATFORM_READ, "pools"),
+        OperatorDestination("operator-billing", _("Billing"), "receipt", OperatorPermission.PLATFORM_READ, "billing"),
     ),
     (
         OperatorDestination(

@@ -4,11 +4,13 @@ from django.urls import URLPattern, URLResolver, include, path
 
 _NOUNS = (
     "audit",
+    "billing",
     "key_blocks",
     "models",
     "operator_keys",
     "overview",
     "people",
+    "pools",
     "settings",
     "support",
     "tenants",

@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path, register_converter
 
+from gateway.api.operator.billing import OperatedBillingView
 from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
 from gateway.api.operator.models import OperatedModelsView, OperatedModelView
 from gateway.api.operator.own_key import OwnOperatorKeyView
@@ -43,6 +44,7 @@ _TENANT = "operator/tenants/<external:external_id>"
 
 urlpatterns: list[URLPattern] = [
     path("operator/key", OwnOperatorKeyView.as_view(), name="operator-api-key"),
+    path("operator/billing", OperatedBillingView.as_view(), name="operator-api-billing"),
     path("operator/engines", OperatedEnginesView.as_view(), name="operator-api-engines"),
     path("operator/engines/<int:engine_id>", OperatedEngineView.as_view(), name="operator-api-engine"),
     path("operator/models", OperatedModelsView.as_view(), name="operator-api-models"),

@@ -167,6 +167,9 @@ PAGES: dict[str, Told] = {
     "support-end": ("support_sessions_end",),
     # the operator's models
     "operator-models": ("operator_models_list",),
+    "operator-pools": ("operator_engines_list",),
+    "operator-billing": ("operator_billing_read",),
+    "operator-billing-export": ("operator_billing_read",),
     "operator-model": ("operator_models_read", "operator_prices_read", "operator_engines_list"),
     "operator-model-add": ("operator_models_put", "operator_engines_add"),
     "operator-model-price": ("operator_prices_put",),

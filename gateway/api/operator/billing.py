@@ -1,0 +1,64 @@
+"""What all tenants were charged in a month, for those who run the platform."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.platform_use import Month, platform_use
+from gateway.api.operator.view import OperatorApiView
+from gateway.api.problems import errors_of
+from gateway.api.queries import Query, parameters
+
+
+class MonthQuery(Query):
+    """Which month."""
+
+    month = serializers.RegexField(
+        r"^20\d\d-(0[1-9]|1[0-2])$", required=False, help_text="As `2026-11`; without it the present one."
+    )
+
+
+class ChargedTenantSerializer(serializers.Serializer[Any]):
+    """What a tenant was charged, less what was given back."""
+
+    slug = serializers.CharField()
+    external_id = serializers.CharField(help_text="What your own systems call it; empty where nobody said.")
+    name = serializers.CharField()
+    requests = serializers.IntegerField()
+    cost_nano_eur = serializers.IntegerField()
+    cost_before_nano_eur = serializers.IntegerField(help_text="In the same days of the month before.")
+
+
+class ChargedMonthSerializer(serializers.Serializer[Any]):
+    """A month of all tenants. Its days begin at midnight UTC; a tenant's statement keeps the tenant's time zone."""
+
+    first_day = serializers.DateField(source="month.first")
+    last_day = serializers.DateField(source="month.last", help_text="Of a month that runs: today.")
+    is_over = serializers.BooleanField(source="month.is_over")
+    requests = serializers.IntegerField()
+    cost_nano_eur = serializers.IntegerField()
+    tenants = ChargedTenantSerializer(many=True, help_text="Who used something, the dearest first.")
+
+
+class OperatedBillingView(OperatorApiView):
+    """`/api/operator/billing`."""
+
+    noun = "billing"
+
+    @extend_schema(
+        operation_id="operator_billing_read",
+        summary="Read what a month came to",
+        tags=["Operator"],
+        parameters=[MonthQuery],
+        responses={200: ChargedMonthSerializer, **errors_of(400, 401, 403)},
+    )
+    def get(self, request: Request) -> Response:
+        """What each tenant was charged in a month so far. Needs `billing:read`."""
+        today = datetime.now(UTC).date()
+        asked = parameters(MonthQuery, request).get("month")
+        day = date.fromisoformat(f"{asked}-01") if asked else today
+        return Response(ChargedMonthSerializer(platform_use(Month.of(day, today=today))).data)

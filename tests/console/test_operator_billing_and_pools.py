@@ -1,0 +1,58 @@
+"""What the operator sees of all organisations' bills, and of all engines."""
+
+import csv
+import os
+import re
+
+import pytest
+from django.urls import reverse
+
+from billing.models import UsageRecord
+from billing.money import exact_eur
+from gateway.pools.models import Pool, Replica
+from identity.models import OperatorRole
+from tests.support.console import page, signed_in
+from tests.support.ledger import house_of, ledger_gateway, make_model, unique
+from tests.support.people import make_cast, make_key, make_operator
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_an_organisation_s_month_is_on_the_page_and_exact_in_the_file() -> None:
+    cast = make_cast()
+    key, _ = make_key(cast.tenant)
+    with ledger_gateway(os.environ["DATABASE_GATEWAY_URL"]) as gateway:
+        request_id = gateway.complete(house_of(cast.tenant), key)
+    cost = UsageRecord.objects.get(request_id=request_id).cost_nano_eur
+    billing = signed_in(make_operator(OperatorRole.BILLING))
+    shown = page(billing.get(reverse("operator-billing")))
+    assert "Charged so far" in shown
+    answer = billing.get(reverse("operator-billing-export"))
+    rows = csv.DictReader(answer.content.decode("utf-8-sig").splitlines())
+    line = next(row for row in rows if row["tenant"] == cast.tenant.slug)
+    assert (line["requests"], line["cost_eur"]) == ("1", exact_eur(cost))
+
+
+def test_a_month_without_charges_says_so_and_one_that_makes_no_sense_is_this_one() -> None:
+    client = signed_in(make_operator())
+    shown = page(client.get(reverse("operator-billing")))
+    months = re.findall(r'<option value="(\d{4}-\d{2})"', shown)
+    assert len(months) == 13
+    assert "Nothing was charged" in page(client.get(reverse("operator-billing"), {"month": months[-1]}))
+    assert "Charged so far" in page(client.get(reverse("operator-billing"), {"month": "1999-13"}))
+
+
+def test_engines_are_shown_pool_by_pool_and_machine_by_machine() -> None:
+    model, machine = make_model(), unique("gpu-node")
+    pool = Pool.objects.create(name=unique("pool"), model=model, served_name="m")
+    for number, state in enumerate((Replica.State.READY, Replica.State.FAILED)):
+        Replica.objects.create(
+            pool=pool, name=f"{machine}-{number}", url=f"http://10.1.1.9:{number + 1}", state=state, node=machine,
+            state_reason="" if state == Replica.State.READY else "It lists no model at /v1/models.",
+        )  # fmt: skip
+    client = signed_in(make_operator(OperatorRole.SUPPORT))
+    for by, group in (("pool", pool.name), ("machine", machine), ("nonsense", pool.name)):
+        shown = page(client.get(reverse("operator-pools"), {"by": by}))
+        section = shown[shown.index(f">{group}</h2>") :]
+        assert "1 of 2 ready" in section[: section.index("</section>")]
+        assert section.index(f"{machine}-1") < section.index(f"{machine}-0")

@@ -1,0 +1,42 @@
+"""A month of all tenants, through the operator's API."""
+
+import pytest
+
+from billing.models import UsageRecord
+from identity.models import Tenant
+from identity.scopes import OperatorScope
+from tests.gateway.api.conftest import Api, problem_of
+from tests.support.ledger import House, LedgerGateway, unique
+from tests.support.operators import HeldOperatorKey, held_operator_key
+
+ADDRESS = "/api/operator/billing"
+
+
+@pytest.fixture
+def script(database: None) -> HeldOperatorKey:
+    return held_operator_key(OperatorScope.BILLING_READ)
+
+
+def test_a_tenants_line_is_the_sum_of_its_records(
+    api: Api, script: HeldOperatorKey, house: House, gateway: LedgerGateway
+) -> None:
+    external_id = unique("acme")
+    Tenant.objects.filter(pk=house.tenant.pk).update(external_id=external_id)
+    request_id = gateway.complete(house, house.key().row)
+    told = api.get(ADDRESS, script).json()
+    line = next(one for one in told["tenants"] if one["external_id"] == external_id)
+    cost = UsageRecord.objects.get(request_id=request_id).cost_nano_eur
+    assert (line["slug"], line["requests"], line["cost_nano_eur"]) == (house.tenant.slug, 1, cost)
+    assert told["is_over"] is False
+    assert told["cost_nano_eur"] == sum(one["cost_nano_eur"] for one in told["tenants"])
+
+
+def test_a_month_without_usage_is_empty_and_one_that_makes_no_sense_is_refused(
+    api: Api, script: HeldOperatorKey
+) -> None:
+    told = api.get(f"{ADDRESS}?month=2020-02", script).json()
+    assert (told["first_day"], told["last_day"], told["is_over"]) == ("2020-02-01", "2020-02-29", True)
+    assert told["tenants"] == []
+    for nonsense in ("2020-13", "2020", "", "2020-02-01"):
+        response = api.get(f"{ADDRESS}?month={nonsense}", script)
+        assert (response.status_code, problem_of(response)["code"]) == (400, "invalid")
