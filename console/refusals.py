@@ -8,7 +8,7 @@ from identity.errors import Conflict, Forbidden, IdentityError, Invalid
 
 def sentence_of(error: IdentityError) -> str:
     """With a capital and a full stop."""
-    if isinstance(error, Forbidden):
+    if isinstance(error, Forbidden) and " " not in str(error):  # a permission's name, no sentence
         return _("Your role does not allow this.")
     text = str(error.message if isinstance(error, Invalid) else error).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."

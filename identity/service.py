@@ -22,6 +22,8 @@ from identity.service_fields import ServiceChanges, cleaned
 
 PRODUCT = "Beffroi"
 KEPT_SECONDS = 60.0
+# Before a database that is away is asked again: each time somebody waits for it.
+AWAY_SECONDS = 10.0
 _TOLD = (
     "name", "support_email", "support_phone", "support_url", "trade", "legal_name", "registration_number",
     "vat_number", "postal_address", "country", "languages", "default_language", "usage_months", "logo_digest",
@@ -74,18 +76,26 @@ class KnownService:
 
 
 class _Kept:
-    """What this process read last, and when."""
+    """What this process read last, and until when it counts."""
 
     def __init__(self) -> None:
         self.known = KnownService()
         self.until = 0.0
+        self.is_read = False
         self.changes = 0
 
-    def keep(self, known: KnownService, *, read_at: int) -> None:
-        """Remember it, unless it was changed while it was read (`read_at`: how many changes there were before)."""
-        self.known = known
-        if self.changes == read_at:
+    def renew(self) -> None:
+        """Read it anew. Whoever asks meanwhile goes on with what is known; what was read before a change is dropped."""
+        changes = self.changes
+        if self.is_read:
             self.until = time.monotonic() + KEPT_SECONDS
+        try:
+            known, seconds = read_service(), KEPT_SECONDS
+        except (OperationalError, InterfaceError):
+            known, seconds = self.known, AWAY_SECONDS
+        if self.changes == changes:
+            self.known, self.until = known, time.monotonic() + seconds
+            self.is_read = self.is_read or seconds == KEPT_SECONDS
 
 
 _kept = _Kept()
@@ -94,11 +104,7 @@ _kept = _Kept()
 def service() -> KnownService:
     """What is said of the service, at most a minute old. Where the database is away, what was known last."""
     if time.monotonic() >= _kept.until:
-        read_at = _kept.changes
-        try:
-            _kept.keep(read_service(), read_at=read_at)
-        except (OperationalError, InterfaceError):
-            _kept.keep(_kept.known, read_at=read_at)
+        _kept.renew()
     return _kept.known
 
 
