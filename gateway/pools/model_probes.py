@@ -17,6 +17,7 @@ from billing.models import RateCard
 from gateway.pools.models import ModelProbe
 from gateway.pools.probe_account import probe_secret
 from gateway.pools.probe_call import PROBE_SECONDS, Outcome, Seen, probe
+from gateway.pools.probes import take_out_the_gone
 from models_catalog.lifecycle import months_later
 from models_catalog.models import LanguageModel
 
@@ -42,6 +43,8 @@ def published_models(today: date | None = None) -> Q:
 def probe_published_models(*, seconds: float = PROBE_SECONDS) -> int:
     """Probe the published models that nobody probed in this minute yet, all at once; gives how many.
 
+    Where one fails, its engines that cannot be reached any more are taken out of service.
+
     Takes `seconds` at most, and little more: a model that hangs holds up no other.
     """
     models = {model.pk: model for model in LanguageModel.objects.filter(published_models())}
@@ -64,6 +67,8 @@ def probe_published_models(*, seconds: float = PROBE_SECONDS) -> int:
             duration_ms=one.duration_ms,
             tokens=one.tokens,
         )
+        if one.outcome == Outcome.FAILED:
+            take_out_the_gone(models[model_id])
     return len(seen)
 
 

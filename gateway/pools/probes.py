@@ -144,6 +144,25 @@ def probe_replica(replica: Replica) -> NotReady | None:
     return missing
 
 
+def take_out_the_gone(model: LanguageModel) -> None:
+    """Of the engines that take requests for the model, those that cannot be reached, until a probe finds them again.
+
+    For a model that the gateways just failed to reach: what this process alone cannot reach says nothing, and who
+    answers late or badly is busy, not gone.
+    """
+    for replica in Replica.objects.filter(pool__model=model, state=Replica.State.READY):
+        try:
+            egress.fetch("GET", f"{replica.url}/health", allow_private=True, total_seconds=PROBE_SECONDS)
+        except egress.Unreachable as error:
+            with transaction.atomic():
+                fresh = Replica.objects.select_for_update().filter(pk=replica.pk, state=Replica.State.READY).first()
+                if fresh is not None:
+                    reason = reasons.SILENT % {"fault": error}
+                    set_state(replica=fresh, state=Replica.State.FAILED, reason=reason, actor=ACTOR)
+        except egress.EgressError:
+            continue
+
+
 def kind_of(engine: Engine, served_name: str) -> str:
     """What kind of model the engine serves by that name, found by trying. Raises NotReady."""
     for kind, check in _CHECKS.items():

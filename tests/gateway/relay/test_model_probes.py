@@ -61,6 +61,20 @@ def hanging(tmp_path: Path) -> Iterator[EngineProcess]:
         yield engine
 
 
+def test_an_engine_that_is_gone_is_taken_out_and_one_that_only_answers_badly_is_not(
+    behind: Scene, tmp_path: Path
+) -> None:
+    served = {"demo/chat": "chat"}
+    with EngineProcess(served, tmp_path / "sick.jsonl", "k", "--fault=status=500") as talking:
+        with EngineProcess(served, tmp_path / "gone.jsonl", "k") as going:
+            gone, sick = published(going), published(talking)
+        assert probe_published_models(seconds=5) == 2
+    assert set(ModelProbe.objects.filter(model__in=[gone, sick]).values_list("outcome", flat=True)) == {Outcome.FAILED}
+    left, kept = (Replica.objects.get(pool__model=model) for model in (gone, sick))
+    assert (left.state, kept.state) == (Replica.State.FAILED, Replica.State.READY)
+    assert "does not answer" in left.state_reason
+
+
 def test_a_chat_an_embedding_and_a_reranking_model_answer_and_tell_how_fast(behind: Scene) -> None:
     models = [
         published(behind.engine),
