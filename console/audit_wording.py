@@ -28,6 +28,7 @@ NOUNS: dict[str, Promise] = {
     "log_export": _("Export of the audit"),
     "member": _("Members"),
     "model": _("Models"),
+    "model_alias": _("Names of models"),
     "notice": _("Notices"),
     "operator": _("Operators"),
     "operator_groups": _("Operators' groups"),
@@ -112,6 +113,8 @@ WORDING: dict[str, Promise] = {
     "model.targets_changed": _("%(who)s changed what %(what)s aims at"),
     "model.visibility_changed": _("%(who)s changed who sees the model %(what)s"),
     "model.withdrawn": _("%(who)s announced the end of the model %(what)s"),
+    "model_alias.removed": _("%(who)s took the name %(what)s of a model away"),
+    "model_alias.set": _("%(who)s gave a model the name %(what)s"),
     "notice.announced": _("%(who)s told the organisations something"),
     "notice.answered": _("%(who)s answered a notice"),
     "operator.appointed": _("%(who)s appointed %(what)s as an operator"),
@@ -205,6 +208,7 @@ DOORS: dict[str, Promise] = {
 
 # Members of an event's detail -> what they are called on the page; others are shown as they are.
 MEMBERS: dict[str, Promise] = {
+    "alias": _("Alias"),
     "alert_percents": _("Alerts at (percent)"),
     "allowed_models": _("Models"),
     "amount": _("Amount"),

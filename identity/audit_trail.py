@@ -13,7 +13,7 @@ from identity.access import Caller
 from identity.audit_signing import checkpoint, line_of_checkpoint
 from identity.audit_verifier import FIRST_PREVIOUS_HASH, FORMAT
 from identity.errors import NotFound
-from identity.models import AuditCheckpoint, AuditEvent, AuditHead, AuditVerification, Person, Tenant
+from identity.models import AuditCheckpoint, AuditEvent, AuditHead, AuditVerification, Backup, Person, Tenant
 from identity.permissions import Permission
 
 PAGE_SIZE = 50
@@ -21,10 +21,15 @@ PEOPLE_MAX = 500  # a list to choose from; a pseudonym in the address works for 
 # Links that a page verifies while its reader waits, below a second (7,000 a second); a longer chain is the worker's.
 VERIFIED_AT_ONCE = 5_000
 _CHECKED = """
-    select count(*) filter (where broken_sequence is not null), max(at) filter (where tenant_id is null),
-        (select at from identity_auditcheckpoint order by id desc limit 1)
+    select count(*) filter (where broken_sequence is not null) as broken,
+        max(at) filter (where tenant_id is null) as platform_at,
+        (select at from identity_auditcheckpoint order by id desc limit 1) as signed_at
     from identity_auditverification
 """
+_CHECKED_AND_BACKUP = f"""
+    select c.*, b.made_at, b.size_bytes from ({_CHECKED}) c
+    left join lateral (select made_at, size_bytes from identity_backup order by made_at desc limit 1) b on true
+"""  # noqa: S608  # constants of ours
 _CHUNK = 500  # rows of an export held in memory
 
 # SecNumCloud 12.6.c asks for 6 months at least. Nothing of ours removes links: only the operator's own archive could.
@@ -111,6 +116,15 @@ def chains_checked() -> ChainsChecked:
     with connection.cursor() as cursor:
         cursor.execute(_CHECKED)
         return ChainsChecked(*cursor.fetchone())
+
+
+def chains_checked_and_backup() -> tuple[ChainsChecked, Backup | None]:
+    """`chains_checked` and the newest backup that was told of, together in one query, for a page that shows both."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHECKED_AND_BACKUP)
+        broken, platform_at, signed_at, made_at, size_bytes = cursor.fetchone()
+    backup = Backup(made_at=made_at, size_bytes=size_bytes) if made_at else None
+    return ChainsChecked(broken, platform_at, signed_at), backup
 
 
 def verify_and_keep(tenant: Tenant | None) -> AuditVerification:

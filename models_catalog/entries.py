@@ -55,7 +55,7 @@ def add_model(entry: NewEntry, *, actor: audit.Actor) -> LanguageModel:
         row.template_overhead_tokens = entry.template_overhead_tokens
     _check(row)
     with transaction.atomic():
-        if ModelAlias.objects.filter(alias=row.name).exists():
+        if ModelAlias.objects.filter(alias=row.name, tenant=None).exists():
             raise Conflict(_("There is a model of this name already."))
         try:
             with transaction.atomic():

@@ -34,6 +34,7 @@ TABS = (
     Tab("settings", gettext_lazy("Organisation"), Permission.TENANT_UPDATE),
     Tab("settings-sign-in", gettext_lazy("Sign-in"), Permission.PROVIDER_READ),
     Tab("settings-keys", gettext_lazy("Key policy"), Permission.KEY_RULES_UPDATE),
+    Tab("settings-aliases", gettext_lazy("Names of models"), Permission.TENANT_UPDATE),
     Tab("webhooks", gettext_lazy("Notices and webhooks"), Permission.WEBHOOK_READ),
     Tab("settings-end", gettext_lazy("Export and close"), Permission.TENANT_UPDATE),
 )

@@ -25,6 +25,7 @@ from gateway.api.members import (
     SupportSessionsView,
     SupportSessionView,
 )
+from gateway.api.model_aliases import ModelAliasesView, ModelAliasView
 from gateway.api.notices import NoticesView, NoticeView
 from gateway.api.openapi import DocumentationView, SchemaView
 from gateway.api.operator.urls import urlpatterns as operator_patterns
@@ -123,6 +124,8 @@ urlpatterns = [
     path("scim-tokens/<int:token_id>", ScimTokenView.as_view(), name="tenant-scim-token"),
     path("organisation", OrganisationView.as_view(), name="organisation"),
     path("estimate", EstimateView.as_view(), name="estimate"),
+    path("model-aliases", ModelAliasesView.as_view(), name="model-aliases"),
+    path("model-aliases/<path:alias>", ModelAliasView.as_view(), name="model-alias"),
     path("models", ModelsView.as_view(), name="models"),
     path("models/<path:model_id>", ModelView.as_view(), name="model"),
     *operator_patterns,

@@ -11,8 +11,8 @@ from console.pages import is_partial, operator_page
 from console.release import pending_migrations, version
 from console.set_up_list import set_up_lines
 from gateway.pools.health import last_reconciliation, models_health
-from identity.audit_trail import chains_checked
-from identity.backups import last_backup, state_of
+from identity.audit_trail import chains_checked_and_backup
+from identity.backups import state_of
 from identity.models import Person
 from identity.permissions import OperatorPermission
 
@@ -30,7 +30,7 @@ def overview(request: HttpRequest, operator: Person) -> HttpResponse:
         return render(request, "console/operator/overview/empty.html", {"lines": set_up_lines()})
     near, how_many = tenants_near_cap()
     troubled = [job for job in jobs() if job.state in ("failing", "late")]
-    backup = last_backup()
+    chains, backup = chains_checked_and_backup()
     shown = {
         "pulse": pulse,
         "backup": backup,
@@ -41,7 +41,7 @@ def overview(request: HttpRequest, operator: Person) -> HttpResponse:
         "near_percent": NEAR_PERCENT,
         "troubled": troubled,
         "reconciled": last_reconciliation(),
-        "chains": chains_checked(),
+        "chains": chains,
         "version": version(),
         "pending": pending_migrations(),
     }

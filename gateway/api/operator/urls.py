@@ -4,6 +4,7 @@ from django.urls import URLPattern, path, register_converter
 
 from gateway.api.operator.billing import OperatedBillingView
 from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
+from gateway.api.operator.model_aliases import OperatedAliasesView, OperatedAliasView
 from gateway.api.operator.models import OperatedModelsView, OperatedModelView
 from gateway.api.operator.own_key import OwnOperatorKeyView
 from gateway.api.operator.prices import OperatedPricesView, OperatedPriceView
@@ -54,6 +55,8 @@ urlpatterns: list[URLPattern] = [
     path("operator/tenants", OperatedTenantsView.as_view(), name="operator-api-tenants"),
     path(_TENANT, OperatedTenantView.as_view(), name="operator-api-tenant"),
     path(f"{_TENANT}/contract", OperatedContractView.as_view(), name="operator-api-tenant-contract"),
+    path(f"{_TENANT}/model-aliases", OperatedAliasesView.as_view(), name="operator-api-tenant-aliases"),
+    path(f"{_TENANT}/model-aliases/<path:alias>", OperatedAliasView.as_view(), name="operator-api-tenant-alias"),
     path(f"{_TENANT}/models", OperatedTenantModelsView.as_view(), name="operator-api-tenant-models"),
     path(f"{_TENANT}/suspend", SuspendTenantView.as_view(), name="operator-api-tenant-suspend"),
     path(f"{_TENANT}/reactivate", ReactivateTenantView.as_view(), name="operator-api-tenant-reactivate"),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from billing.aliases import put_alias
 from billing.budgets import set_budget
 from billing.limits import set_limit
 from identity.access import Caller
@@ -75,6 +76,13 @@ def new_key(ours: Ours) -> object:
 def new_webhook(ours: Ours) -> object:
     # Nothing listens there, and private addresses are refused before anybody asks.
     return {"name": "alarms", "url": "https://127.0.0.1:1/in", "kinds": ["model.deprecated"]}
+
+
+def alias_of(ours: Ours) -> str:
+    """A name of its own for its model."""
+    alias = unique("alias")
+    put_alias(by=Caller.system("tests", ours.house.tenant), alias=alias, model=ours.house.model.name)
+    return alias
 
 
 def webhook_of(ours: Ours) -> str:
@@ -265,6 +273,15 @@ CASES = {
         lambda ours: "/api/scim-tokens", 403, 201, 201, lambda ours: {"name": "Entra"}
     ),
     ("tenant-scim-token", "DELETE"): Case(lambda ours: f"/api/scim-tokens/{scim_token_of(ours)}", 403, 204, 404),
+    ("model-aliases", "GET"): Case(lambda ours: "/api/model-aliases", 200, 200, 200),
+    ("model-alias", "PUT"): Case(
+        lambda ours: f"/api/model-aliases/{unique('alias')}",
+        403,
+        201,
+        201,
+        lambda ours: {"model": ours.house.model.name},
+    ),
+    ("model-alias", "DELETE"): Case(lambda ours: f"/api/model-aliases/{alias_of(ours)}", 403, 204, 404),
     ("organisation", "GET"): Case(lambda ours: "/api/organisation", 200, 200, 200),
     ("organisation", "PATCH"): Case(lambda ours: "/api/organisation", 403, 200, 200, lambda ours: {"name": "Ours"}),
     ("budgets", "POST"): Case(lambda ours: "/api/budgets", 403, 200, 404, lambda ours: placed(ours) | A_BUDGET),

@@ -7,7 +7,7 @@ from billing.price_book import load_prices
 from identity.models import Tenant
 from identity.scopes import OperatorScope
 from tests.gateway.api.conftest import Api, problem_of
-from tests.support.ledger import unique
+from tests.support.ledger import make_model, unique
 from tests.support.operators import HeldOperatorKey, held_operator_key
 from tests.support.people import TESTS, make_tenant
 
@@ -102,3 +102,17 @@ def test_many_are_looked_at_then_made_then_there(api: Api, script: HeldOperatorK
     assert outcomes(dry_run=False) == {"unchanged", "is_done: False"}
     lines[7]["tier"] = "none"
     assert outcomes(dry_run=False) == {"unchanged", "refused", "is_done: False"}
+
+
+def test_names_of_models_are_given_listed_and_taken_away(api: Api, script: HeldOperatorKey, tier: str) -> None:
+    word, model, alias = unique("team"), make_model(), f"gpt/{unique('4o')}:1"
+    api.ask("PUT", f"/api/operator/tenants/{word}", script, {"name": "Team", "tier": tier})
+    address = f"/api/operator/tenants/{word}/model-aliases"
+    made = api.ask("PUT", f"{address}/{alias}", script, {"model": model.name})
+    assert (made.status_code, made.json()) == (201, {"alias": alias, "model": model.name})
+    assert api.ask("PUT", f"{address}/{alias}", script, {"model": model.name}).status_code == 200
+    assert api.get(address, script).json() == {"results": [made.json()]}
+    assert api.ask("PUT", f"{address}/{model.name}", script, {"model": model.name}).status_code == 409
+    assert api.ask("PUT", f"{address}/{alias}", script, {"model": "none such"}).status_code == 400
+    assert api.ask("DELETE", f"{address}/{alias}", script).status_code == 204
+    assert api.ask("DELETE", f"{address}/{alias}", script).status_code == 404
