@@ -18,7 +18,9 @@ from billing.tiers import offered_tiers
 from console.formats import ago
 from console.operator_jobs import run_now
 from console.sign_in.flows import redirect_uri
+from gateway.pools.model_probes import published_models
 from gateway.pools.models import Replica
+from gateway.pools.reasons import in_readers_language
 from identity import egress, providers
 from identity.backups import BackupState, last_backup, state_of
 from identity.errors import Conflict, NotFound
@@ -26,6 +28,7 @@ from identity.models import IdentityProvider, Person, ProviderVersion, Service, 
 from identity.notice_mail import send, sender
 from identity.provider_check import check_connection, is_good
 from identity.service import service
+from models_catalog.models import LanguageModel
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 _AUDIENCE = IdentityProvider.Audience
@@ -61,7 +64,7 @@ class Trial:
 
 
 def set_up_lines() -> list[Line]:
-    """All lines, in the order in which one sets them up. Five queries."""
+    """All lines, in the order in which one sets them up. A few queries."""
     of = {version.provider.audience: version for version in providers.one_in_use_of_each_kind()}
     clients = _clients(of.get(_AUDIENCE.SHARED), has_own=_AUDIENCE.TENANT in of)
     return [
@@ -94,7 +97,8 @@ def try_line(key: str, *, operator: Person) -> Trial:
 def _operators(version: ProviderVersion | None) -> Line:
     if version is None:
         why: Promise | str = _(
-            "Operators come in by one-time links and break-glass only. Run manage.py set_up_provider operators."
+            "Operators come in by one-time links and break-glass only. Run manage.py set_up_provider operators, as "
+            "docs/sign-in.md says."
         )
         return Line("operators", _("Operators' sign-in"), State.MISSING, why)
     return Line("operators", _("Operators' sign-in"), State.DONE, version.provider.name, _("Test the connection"))
@@ -107,7 +111,8 @@ def _clients(shared: ProviderVersion | None, *, has_own: bool) -> Line:
         why = _("Organisations have providers of their own; there is none that all share.")
         return Line("clients", _("Clients' sign-in"), State.DONE, why)
     why = _(
-        "Nobody but operators can sign in. Run manage.py set_up_provider shared, or let organisations bring their own."
+        "Nobody but operators can sign in. Run manage.py set_up_provider shared, as docs/sign-in.md says, or let "
+        "organisations bring their own."
     )
     return Line("clients", _("Clients' sign-in"), State.MISSING, why)
 
@@ -156,7 +161,12 @@ def _model() -> Line:
         return Line("model", title, State.BROKEN, why, probe, "operator-models")
     if found["simulated"] == found["all"]:
         return Line("model", title, State.MISSING, _("All engines are simulated."), probe, "operator-models")
-    return Line("model", title, State.DONE, _("Engines take requests."), probe, "operator-models")
+    if not LanguageModel.objects.filter(published_models()).exists():
+        why = _("Engines take requests, but no model is published: organisations see none.")
+        return Line("model", title, State.MISSING, why, probe, "operator-models")
+    return Line(
+        "model", title, State.DONE, _("A model is published, and engines take requests."), probe, "operator-models"
+    )
 
 
 def _tier() -> Line:
@@ -168,12 +178,14 @@ def _tier() -> Line:
 
 
 def _tenant() -> Line:
-    title = _("First tenant")
-    if Tenant.objects.filter(is_demo=False, is_platform=False).exists():
-        return Line(
-            "tenant", title, State.DONE, _("There are organisations besides the demo's."), "", "operator-tenants"
-        )
-    return Line("tenant", title, State.MISSING, _("There is no organisation but the demo's."), "", "operator-tenants")
+    title, page = _("First organisation"), "operator-tenants"
+    found = Tenant.objects.filter(is_platform=False).aggregate(
+        real=Count("pk", filter=Q(is_demo=False)), demo=Count("pk", filter=Q(is_demo=True))
+    )
+    if found["real"]:
+        return Line("tenant", title, State.DONE, _("There is one that is no demo."), "", page)
+    why = _("There is none but the demo's.") if found["demo"] else _("There is none yet.")
+    return Line("tenant", title, State.MISSING, why, "", page)
 
 
 def _backup() -> Line:
@@ -214,7 +226,7 @@ def _try_address() -> Trial:
     try:
         answer = egress.fetch("GET", f"{settings.PUBLIC_URL}/health/live", allow_private=True)
     except egress.EgressError as error:
-        return Trial(is_good=False, told=(str(error),))
+        return Trial(is_good=False, told=(in_readers_language(str(error)),))
     if answer.status != 200:
         return Trial(is_good=False, told=(gettext("It answered with status %(status)d.") % {"status": answer.status},))
     return Trial(is_good=True, told=(gettext("It answers, and its certificate holds."),))
