@@ -5,6 +5,7 @@ import re
 NANO_EUR_PER_EUR = 1_000_000_000
 NANO_EUR_PER_CENT = NANO_EUR_PER_EUR // 100
 _DECIMALS = 9
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _EXACT = re.compile(r"([+-]?)([0-9]{1,18})(?:\.([0-9]+))?")
 
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -32,6 +33,14 @@ def parse_eur(text: str) -> int:
         raise NotAnAmount(f"{text!r} is finer than a nano-euro (nine decimals)")
     nano_eur = int(whole) * NANO_EUR_PER_EUR + int(decimals.ljust(_DECIMALS, "0"))
     return -nano_eur if sign == "-" else nano_eur
+
+
+def parse_typed_eur(text: str) -> int:
+    """As `parse_eur`, from what people type: `12,50`, `1 250`. Raises NotAnAmount, also for `1,234`: 1.234 or 1234?"""
+    spaceless = re.sub(r"[ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]", "", text.strip())
+    if _THOUSANDS.fullmatch(spaceless):
+        raise NotAnAmount(f"{text!r} may be thousands or decimals: write a point before decimals")
+    return parse_eur(spaceless.replace(",", "."))
 
 
 def exact_eur(nano_eur: int) -> str:

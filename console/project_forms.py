@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.limits import HIGHEST_AMOUNT
 from billing.models import Budget, Limit
-from billing.money import NotAnAmount, exact_eur, parse_eur
+from billing.money import NotAnAmount, exact_eur, parse_typed_eur
 from identity.errors import Conflict, Invalid
 from identity.models import Person
 from identity.projects import COST_CENTRE_LENGTH_MAX
@@ -99,11 +99,11 @@ class AmountField(forms.CharField):
 
     def to_python(self, value: object) -> Any:
         """Raises ValidationError for what is no amount."""
-        text = str(value or "").strip().replace("\N{NO-BREAK SPACE}", "").replace(" ", "").replace(",", ".")
+        text = str(value or "").strip()
         if not text:
             return ""
         try:
-            return parse_eur(text)
+            return parse_typed_eur(text)
         except NotAnAmount:
             raise ValidationError(_("Give an amount in euros, such as 250 or 99.50.")) from None
 

@@ -13,7 +13,7 @@ from billing.budgets import HIGHEST_LIMIT
 from billing.key_bounds import KeyBounds
 from billing.limits import HIGHEST_AMOUNT
 from billing.models import Budget, Limit
-from billing.money import NotAnAmount, exact_eur, parse_eur
+from billing.money import NotAnAmount, exact_eur, parse_typed_eur
 from identity.key_policy import KeyPolicy
 from identity.key_rotation import GRACE_DEFAULT, GRACE_MAX
 from identity.key_rules import KeyRules
@@ -145,11 +145,11 @@ class PolicyForm(forms.Form):
 
     def clean_budget(self) -> int | None:
         """In nano-EUR."""
-        text = self.cleaned_data["budget"].strip().replace(",", ".").replace(" ", "")
+        text = self.cleaned_data["budget"].strip()
         if not text:
             return None
         try:
-            amount = parse_eur(text)
+            amount = parse_typed_eur(text)
         except NotAnAmount:
             raise forms.ValidationError(_("Write an amount such as 250 or 12.50.")) from None
         if not 0 <= amount <= HIGHEST_LIMIT:

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from billing.money import NotAnAmount, parse_eur
+from billing.money import NotAnAmount, parse_typed_eur
 from billing.price_book import HIGHEST_PRICE
 from billing.tiers import all_tiers
 from billing.visibility import AUDIENCE_MAX, Audience, audience_of
@@ -118,11 +118,11 @@ class PriceForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Each price an amount."""
         for meter in self.fields:
-            text = str(self.cleaned_data.get(meter) or "").strip().replace(",", ".")
+            text = str(self.cleaned_data.get(meter) or "").strip()
             if not text:
                 continue
             try:
-                nano = parse_eur(text)
+                nano = parse_typed_eur(text)
             except NotAnAmount:
                 self.add_error(meter, _("Write an amount in euros, such as 0.90."))
                 continue

@@ -18,8 +18,8 @@ logger = logging.getLogger("beffroi.snapshot")
 _MODELS = """
     select m.id, m.name, m.kind, m.context_window, m.template_overhead_tokens, m.template_overhead_tokens_per_message,
         m.media_max_tokens, m.default_max_output, m.kwh_per_million_tokens::text,
-        coalesce(extract(epoch from m.released_on)::bigint, 0), m.publisher, m.deprecated_on, m.retired_on,
-        coalesce(s.name, ''),
+        coalesce(extract(epoch from coalesce(m.released_on, m.published_at))::bigint, 0), m.publisher,
+        m.deprecated_on, m.retired_on, coalesce(s.name, ''),
         exists (select from pools_pool p join pools_replica r on r.pool_id = p.id where p.model_id = m.id),
         m.visibility, m.visible_tiers, m.visible_tenants
     from models_catalog_languagemodel m left join models_catalog_languagemodel s on s.id = m.successor_id

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.money import NANO_EUR_PER_CENT, NotAnAmount, cents, exact_eur, format_eur, parse_eur
+from billing.money import NANO_EUR_PER_CENT, NotAnAmount, cents, exact_eur, format_eur, parse_eur, parse_typed_eur
 
 amounts = st.integers(-(10**18), 10**18)
 
@@ -37,6 +37,19 @@ def test_decimal_numbers_of_euros_are_read(text: str, nano_eur: int) -> None:
 def test_anything_else_is_refused_in_words(text: str) -> None:
     with pytest.raises(NotAnAmount, match="decimal number|finer"):
         parse_eur(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "nano_eur"), [("12,50", 12_500_000_000), ("1 250", 1_250 * 10**9), ("0,125", 125_000_000)]
+)
+def test_what_people_type_is_read_with_a_comma_or_spaces(text: str, nano_eur: int) -> None:
+    assert parse_typed_eur(text) == nano_eur
+
+
+@pytest.mark.parametrize("text", ["1,234", "12,000", "1,234.50", "1.234,50"])
+def test_what_may_be_thousands_or_decimals_is_asked_for_again(text: str) -> None:
+    with pytest.raises(NotAnAmount):
+        parse_typed_eur(text)
 
 
 @pytest.mark.parametrize(
