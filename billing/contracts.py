@@ -1,6 +1,6 @@
 """Contracts: what an organisation agreed to. Exactly one is in force; it brings its tier's limits and monthly cap."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from billing.budgets import put_budget
 from billing.clock import database_now
 from billing.limits import put_limit
-from billing.models import Budget, Contract, Limit, RateCard, Tier
+from billing.models import Budget, Contract, Limit, RateCard, Scope, Tier
 from billing.places import Place, Source, place_of
 from billing.price_book import reference_rate_card
 from identity import audit
@@ -18,6 +18,21 @@ from identity.models import Tenant
 def contract_in_force(tenant: Tenant) -> Contract | None:
     """The tenant's contract; without one its requests are refused."""
     return Contract.objects.filter(tenant=tenant, ends_at=None).select_related("tier", "rate_card").first()
+
+
+class Terms(NamedTuple):
+    """The cap a month (nano-EUR; None: none) and the limits of a contract, each {"what", "window", "amount"}."""
+
+    cap_nano_eur: int | None
+    limits: list[dict[str, Any]]
+
+
+def terms_brought(tenant: Tenant) -> Terms:
+    """What the contract in force brought to the tenant; its tier may say something else since. Two queries."""
+    at = {"tenant_id": tenant.pk, "scope": Scope.TENANT, "scope_id": tenant.pk, "source": Source.TIER.value}
+    cap = Budget.objects.filter(**at, period=Budget.Period.MONTH, is_active=True).first()
+    limits = Limit.objects.filter(**at, is_active=True).order_by("pk").values("what", "window", "amount")
+    return Terms(cap.limit_nano_eur if cap else None, [dict(limit) for limit in limits])
 
 
 def card_of(tier: Tier) -> RateCard:

@@ -4,15 +4,15 @@ Another contract is in force at once, never later: what is used and spent in win
 counted. Money is nano-EUR.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from billing.contracts import card_of, contract_in_force, start_contract
-from billing.models import Budget, Contract, Limit, RateCard, Scope, Tier
-from billing.places import Source
+from billing.contracts import card_of, contract_in_force, start_contract, terms_brought
+from billing.models import Contract, RateCard, Tier
 from identity import audit
 from identity.errors import Conflict, Invalid
 from identity.models import Tenant
@@ -90,11 +90,8 @@ def contract_change(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = 
     """What a contract of that tier, at those prices (None: the tier's), would change. Reads only."""
     running = contract_in_force(tenant)
     card = rate_card or card_of(tier)
-    at = {"tenant_id": tenant.pk, "scope": Scope.TENANT, "scope_id": tenant.pk, "source": Source.TIER.value}
-    limits = Limit.objects.filter(**at, is_active=True)
-    before = {(limit.what, limit.window): limit.amount for limit in limits}
-    after = {(str(limit["what"]), str(limit["window"])): int(limit["amount"]) for limit in tier.limits}
-    cap = Budget.objects.filter(**at, period=Budget.Period.MONTH, is_active=True).first()
+    terms = terms_brought(tenant)
+    before, after = _by_kind(terms.limits), _by_kind(tier.limits)
     old_tier = running.tier_id if running else 0
     return ContractChange(
         is_same=running is not None
@@ -102,7 +99,7 @@ def contract_change(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = 
         before=running,
         tier=tier,
         rate_card=card,
-        cap_before=cap.limit_nano_eur if cap else None,
+        cap_before=terms.cap_nano_eur,
         cap_after=tier.monthly_cap_nano_eur,
         limits=[
             LimitChange(what, window, before.get((what, window)), after.get((what, window)))
@@ -134,6 +131,10 @@ def move_tenant(*, by: Operator, tenant: Tenant, tier: Tier, rate_card: RateCard
         after = {"tier": tier.code, "rate_card": change.rate_card.name}
         audit.record(actor=by.actor, action="tenant.changed", target=tenant, before=before, after=after)
     return True
+
+
+def _by_kind(limits: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
+    return {(str(limit["what"]), str(limit["window"])): int(limit["amount"]) for limit in limits}
 
 
 def _details(tenant: Tenant) -> dict[str, str]:

@@ -29,13 +29,16 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
         shown = statement(tenant, day)
     except TooManyRows:
         shown = None
+    budgets = budgets_on(tenant.pk, "tenant", tenant.pk)
     dearest = shown.dearest(LINES_MAX) if shown else []
     context = {
         "contract": contract_in_force(tenant),
         "statement": shown,
         "lines": dearest,
         "rest": len(shown.lines) - len(dearest) if shown else 0,
-        "budgets": budgets_on(tenant.pk, "tenant", tenant.pk),
+        "budgets": budgets,
+        # What the contract brought; its tier may say something else since.
+        "cap": next((one.limit_nano_eur for one in budgets if (one.source, one.period) == ("tier", "month")), None),
         "limits": limits_on(tenant.pk, "tenant", tenant.pk),
         "month": day,
         "months": _months(_today()),

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.contracts import contract_in_force
+from billing.contracts import contract_in_force, terms_brought
 from billing.models import Limit
 from billing.pricing import METERS
 from billing.statement import Line, statement
@@ -33,17 +33,19 @@ class TierLimitSerializer(serializers.Serializer[Any]):
 class ContractSerializer(serializers.Serializer[Any]):
     """What the organisation agreed."""
 
-    tier = serializers.CharField(source="tier.code")
-    tier_name = serializers.CharField(source="tier.name")
-    price_list = serializers.CharField(source="rate_card.name", help_text="`/api/models` has its prices.")
-    starts_at = serializers.DateTimeField()
+    tier = serializers.CharField(source="contract.tier.code")
+    tier_name = serializers.CharField(source="contract.tier.name")
+    price_list = serializers.CharField(source="contract.rate_card.name", help_text="`/api/models` has its prices.")
+    starts_at = serializers.DateTimeField(source="contract.starts_at")
     monthly_cap_nano_eur = serializers.IntegerField(
-        source="tier.monthly_cap_nano_eur", allow_null=True, help_text="Null: no cap."
+        source="terms.cap_nano_eur",
+        allow_null=True,
+        help_text="That the contract brought, whatever its tier says since; null: no cap.",
     )
     prepaid_nano_eur = serializers.IntegerField(
-        source="tier.prepaid_nano_eur", allow_null=True, help_text="Null: billed afterwards."
+        source="contract.tier.prepaid_nano_eur", allow_null=True, help_text="Null: billed afterwards."
     )
-    limits = TierLimitSerializer(source="tier.limits", many=True)
+    limits = TierLimitSerializer(source="terms.limits", many=True, help_text="Those that the contract brought.")
 
 
 class StatementQuery(Query):
@@ -95,10 +97,11 @@ class ContractView(ApiView):
     )
     def get(self, request: Request) -> Response:
         """Read the tier with its limits and cap, and the price list. Needs `billing:read`."""
-        contract = contract_in_force(_reader(self.caller(request)).tenant)
+        tenant = _reader(self.caller(request)).tenant
+        contract = contract_in_force(tenant)
         if contract is None:
             raise NotFound("contract")
-        return Response(ContractSerializer(contract).data)
+        return Response(ContractSerializer({"contract": contract, "terms": terms_brought(tenant)}).data)
 
 
 class StatementView(ApiView):

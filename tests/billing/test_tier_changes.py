@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.contracts import contract_in_force, start_contract
+from billing.contracts import contract_in_force, start_contract, terms_brought
 from billing.limits import set_limit
 from billing.models import Budget, Limit, Tier
 from billing.price_book import add_rate_card, load_prices
@@ -98,6 +98,7 @@ def test_a_contract_keeps_what_it_began_with_until_it_is_renewed() -> None:
     assert brought(early) == before == ({("requests", "minute", 60)}, [10**11])
     assert brought(late) == ({("tokens", "hour", 1_000)}, [])
     found = tier_with_contracts(tier.code)
+    assert terms_brought(early) == (10**11, [A_MINUTE])
     assert (found.organisations, found.earlier) == (2, 1)  # type: ignore[attr-defined]
     assert renew_contracts(by=RUNS, tier=found) == (1, 0)
     assert brought(early) == brought(late)

@@ -2,14 +2,16 @@
 
 import pytest
 
+from billing.contracts import start_contract
 from billing.models import Limit
 from billing.price_book import load_prices
+from billing.tiers import tier_by_code
 from billing.visibility import Audience, set_visibility
 from identity.models import Tenant
-from identity.scopes import OperatorScope
+from identity.scopes import OperatorScope, Scope
 from models_catalog.models import LanguageModel
 from tests.gateway.api.conftest import Api, problem_of
-from tests.support.ledger import make_model, unique
+from tests.support.ledger import make_house, make_model, unique
 from tests.support.operators import HeldOperatorKey, held_operator_key
 from tests.support.people import TESTS
 
@@ -121,3 +123,15 @@ def test_models_are_listed_with_why_they_are_seen_and_why_not_called(api: Api, s
     assert not seen[own.name]["is_callable"]
     on_tier = {one["id"]: one for one in api.get(f"/api/operator/tiers/{code}/models", script).json()["results"]}
     assert (on_tier[tiers.name]["reasons"], own.name in on_tier) == (["tier"], False)
+
+
+def test_an_organisation_reads_what_its_contract_brought_and_not_what_the_tier_says_since(
+    api: Api, script: HeldOperatorKey
+) -> None:
+    code, house = make_tier(api, script, monthly_cap_nano_eur=10**11), make_house()
+    start_contract(tenant=house.tenant, tier=tier_by_code(code), actor=TESTS)
+    key = house.key(*Scope)
+    before = api.get("/api/contract", key).json()
+    assert (before["monthly_cap_nano_eur"], before["limits"]) == (10**11, [LIMIT])
+    api.ask("PUT", f"/api/operator/tiers/{code}", script, {"name": "Team"})
+    assert api.get("/api/contract", key).json() == before
