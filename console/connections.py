@@ -189,7 +189,7 @@ def _providers() -> Connection:
         Kind.PROVIDERS,
         _("Identity providers"),
         _("Sign-in: their metadata, keys and tokens, also at the hosts that their metadata names."),
-        _("Django"),
+        _("Django, worker"),
         _("the operator; organisations, each its own"),
         _of_urls(urls),
     )
@@ -242,10 +242,10 @@ def _this_machine() -> list[Connection]:
         Connection(
             Kind.PUBLIC_ADDRESS,
             _("Own public address"),
-            _("“Try it” in the set-up list: does the address that people use lead here?"),
-            _("Django"),
+            _("Does the address that people use lead here, and until when is its certificate valid?"),
+            _("Django, worker"),
             "BEFFROI_PUBLIC_URL",
-            _of_urls([(settings.PUBLIC_URL, "")]),
+            _of_urls([(settings.PUBLIC_URL, ""), (settings.OPERATOR_URL, "")]),
         ),
         Connection(
             Kind.NAMES,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Value
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -23,6 +23,7 @@ from gateway.pools.models import Replica
 from gateway.pools.reasons import in_readers_language
 from identity import egress, providers
 from identity.backups import BackupState, last_backup, state_of
+from identity.certificates import first_to_end
 from identity.errors import Conflict, NotFound
 from identity.models import IdentityProvider, Person, ProviderVersion, Service, Tenant
 from identity.notice_mail import send, sender
@@ -67,15 +68,17 @@ def set_up_lines() -> list[Line]:
     """All lines, in the order in which one sets them up. A few queries."""
     of = {version.provider.audience: version for version in providers.one_in_use_of_each_kind()}
     clients = _clients(of.get(_AUDIENCE.SHARED), has_own=_AUDIENCE.TENANT in of)
+    there = _there()
     return [
         _operators(of.get(_AUDIENCE.OPERATORS)),
         clients,
         _mail(),
         _address(),
         _trade(),
-        _model(),
-        _tier(),
-        _tenant(),
+        _model(is_published="model" in there),
+        _tier(is_there="tier" in there),
+        _tenant(there),
+        _credentials(),
         _backup(),
     ]
 
@@ -148,7 +151,7 @@ def _trade() -> Line:
     return Line("trade", title, State.MISSING, why, "", page)
 
 
-def _model() -> Line:
+def _model(*, is_published: bool) -> Line:
     ready = Count("pk", filter=Q(state=Replica.State.READY))
     found = Replica.objects.aggregate(all=Count("pk"), ready=ready, simulated=Count("pk", filter=Q(is_simulated=True)))
     title, probe = _("First model"), _("Probe the engines")
@@ -161,7 +164,7 @@ def _model() -> Line:
         return Line("model", title, State.BROKEN, why, probe, "operator-models")
     if found["simulated"] == found["all"]:
         return Line("model", title, State.MISSING, _("All engines are simulated."), probe, "operator-models")
-    if not LanguageModel.objects.filter(published_models()).exists():
+    if not is_published:
         why = _("Engines take requests, but no model is published: organisations see none.")
         return Line("model", title, State.MISSING, why, probe, "operator-models")
     return Line(
@@ -169,23 +172,47 @@ def _model() -> Line:
     )
 
 
-def _tier() -> Line:
+def _there() -> set[str]:
+    """Which of these are there: a tier, an organisation, one of the demo's, a published model. One query."""
+    tenants = Tenant.objects.filter(is_platform=False)
+    found = {
+        "tenant": tenants.filter(is_demo=False),
+        "demo": tenants.filter(is_demo=True),
+        "model": LanguageModel.objects.filter(published_models()),
+        "tier": offered_tiers(),
+    }
+    first, *others = [
+        rows.order_by().annotate(told=Value(what)).values_list("told", flat=True)[:1] for what, rows in found.items()
+    ]
+    return set(first.union(*others, all=True))
+
+
+def _tier(*, is_there: bool) -> Line:
     page = "operator-tiers"
-    if offered_tiers().exists():
+    if is_there:
         return Line("tier", _("First tier"), State.DONE, _("Tiers say what organisations are offered."), "", page)
     why = _("Without a tier no organisation can have a contract.")
     return Line("tier", _("First tier"), State.MISSING, why, "", page)
 
 
-def _tenant() -> Line:
+def _tenant(there: set[str]) -> Line:
     title, page = _("First organisation"), "operator-tenants"
-    found = Tenant.objects.filter(is_platform=False).aggregate(
-        real=Count("pk", filter=Q(is_demo=False)), demo=Count("pk", filter=Q(is_demo=True))
-    )
-    if found["real"]:
+    if "tenant" in there:
         return Line("tenant", title, State.DONE, _("There is one that is no demo."), "", page)
-    why = _("There is none but the demo's.") if found["demo"] else _("There is none yet.")
+    why = _("There is none but the demo's.") if "demo" in there else _("There is none yet.")
     return Line("tenant", title, State.MISSING, why, "", page)
+
+
+def _credentials() -> Line:
+    title, now, page = _("Keys and certificates"), timezone.now(), "operator-credentials"
+    first = first_to_end(now)
+    if first is None:
+        return Line("credentials", title, State.DONE, _("None that is known ends within 30 days."), "", page)
+    name, ends_at = first
+    told = {"name": name, "when": ago(int((now - ends_at).total_seconds()), get_language() or "en")}
+    if ends_at <= now:
+        return Line("credentials", title, State.BROKEN, gettext("Ended: %(name)s, %(when)s.") % told, "", page)
+    return Line("credentials", title, State.BROKEN, gettext("Soon ends: %(name)s, %(when)s.") % told, "", page)
 
 
 def _backup() -> Line:

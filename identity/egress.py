@@ -143,6 +143,26 @@ def deliver(address: str, data: bytes, *, trusted: str | None, total_seconds: fl
             connected.close()
 
 
+def certificate_of(host: str, port: int, *, allow_private: bool, total_seconds: float = CONNECT_SECONDS) -> bytes:
+    """The certificate (DER) that a server shows, whoever vouches for it: to be read, not to be trusted.
+
+    Nothing is sent but TLS's own greeting. Raises `EgressError`.
+    """
+    target = _parsed(f"https://{f'[{host}]' if ':' in host else host}:{port}")
+    deadline = time.monotonic() + total_seconds
+    addresses = _resolve(target, deadline)
+    for address in addresses:
+        _check(address, allow_private=allow_private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with _time_limit(deadline) as limit, _connected(target, addresses, limit, None) as connected:
+        try:
+            with context.wrap_socket(connected, server_hostname=host) as shown:
+                return shown.getpeercert(binary_form=True) or b""
+        except OSError as error:
+            raise limit.explain(error) from error
+
+
 def place_of(url: str) -> tuple[str, int]:
     """The host and port of an address that we would go to. Raises `UrlRefused`."""
     target = _parsed(url)

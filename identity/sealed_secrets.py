@@ -3,15 +3,17 @@
 The gateway's are added in `gateway/pools/sealed_secrets.py`; a test finds a sealed column that neither names.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models.functions import Substr
 
 from identity import audit, audit_shipping, break_glass, providers, webhook_post
 from identity.models import LocalAdministrator, LogExport, ProviderVersion, Webhook
-from identity.secret_box import SecretBox, SecretBoxError
+from identity.secret_box import HEADER_BYTES, SecretBox, SecretBoxError, key_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,18 @@ def reseal(columns: Iterable[SealedColumn], *, box: SecretBox, actor: audit.Acto
             target = audit.Target("encryption_key", str(box.number))
             audit.record(actor=actor, action="secrets.resealed", target=target, detail=detail)
     return found
+
+
+def sealed_by_key(columns: Iterable[SealedColumn]) -> dict[int, int]:
+    """Number of an encryption key -> how many stored secrets were sealed with it. One query."""
+    first, *others = [
+        column.rows.exclude(**{column.name: None})
+        .annotate(sealed_head=Substr(column.name, 1, HEADER_BYTES, output_field=models.BinaryField()))
+        .order_by()
+        .values_list("sealed_head", flat=True)
+        for column in columns
+    ]
+    return dict(Counter(key_number(bytes(head)) for head in first.union(*others, all=True)))
 
 
 def _sealed_rows(column: SealedColumn) -> list[Any]:

@@ -22,6 +22,7 @@ from identity.keyring import Keyring, current, keyring_in
 VARIABLE = "BEFFROI_ENCRYPTION_KEYS"
 _VERSION = 1
 _HEADER = struct.Struct(">BH")
+HEADER_BYTES = _HEADER.size
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
 
@@ -64,6 +65,11 @@ class SecretBox:
     def reseal(self, sealed: bytes, context: str) -> bytes:
         """The same secret under the key in use now. Raises `SecretBoxError`."""
         return self.seal(self.open_sealed(sealed, context), context)
+
+
+def key_number(sealed: bytes) -> int:
+    """The number of the key that something was sealed with; its first `HEADER_BYTES` suffice. 0: it is no seal."""
+    return int(_HEADER.unpack_from(sealed)[1]) if len(sealed) >= _HEADER.size else 0
 
 
 def seal(secret: bytes, context: str) -> bytes:

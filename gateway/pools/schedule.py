@@ -6,6 +6,7 @@ RECONCILE_EVERY_SECONDS = 600  # an hour is reconciled once, ten minutes after i
 # Twice a minute, so that none is left out where the worker's clock is a little late; the second finds nothing to do.
 PROBE_MODELS_EVERY_SECONDS = 30
 FORGET_EVERY_SECONDS = 6 * 3600
+LOOK_EVERY_SECONDS = 3600
 # What was not begun when its successor is due is dropped: a worker that was away does not work off the past.
 BEAT_SCHEDULE = {
     "probe replicas that are not ready": {
@@ -32,5 +33,10 @@ BEAT_SCHEDULE = {
         "task": "pools.reconcile_hours",
         "schedule": RECONCILE_EVERY_SECONDS,
         "options": {"expires": RECONCILE_EVERY_SECONDS},
+    },
+    "look at certificates": {
+        "task": "pools.look_at_certificates",
+        "schedule": LOOK_EVERY_SECONDS,
+        "options": {"expires": LOOK_EVERY_SECONDS},
     },
 }

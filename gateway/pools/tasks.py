@@ -12,6 +12,8 @@ from gateway.pools.models import Reconciliation, Replica
 from gateway.pools.probes import probe_replica
 from gateway.pools.reconciliation import forget, reconcile_and_keep
 from gateway.pools.schedule import PROBE_EVERY_SECONDS, SAMPLE_EVERY_SECONDS
+from gateway.pools.tls_servers import tls_servers
+from identity.certificates import look_at, remind_operators
 
 logger = logging.getLogger("beffroi.pools")
 
@@ -81,3 +83,11 @@ def reconcile_hours() -> None:
                 if not result.is_tolerated:
                     logger.error("tokens of %s in the hour before %s are unexplained", result.pool, until)
     forget(now)
+
+
+@shared_task(name="pools.look_at_certificates", ignore_result=True)  # type: ignore[untyped-decorator]
+def look_at_certificates() -> None:
+    """Look at the certificate of every server that is met over TLS, and tell operators of what ends."""
+    now = database_now()
+    look_at(tls_servers(), now=now)
+    remind_operators(now)

@@ -10,6 +10,7 @@ from identity.models.audit import (
     AuditVerification,
 )
 from identity.models.backups import Backup
+from identity.models.certificates import Certificate
 from identity.models.invitations import Invitation
 from identity.models.jobs import JobRun
 from identity.models.keys import ApiKey, KeyUse, TenantKeyRules
@@ -52,6 +53,7 @@ __all__ = [
     "AuditVerification",
     "Backup",
     "BreakGlassTry",
+    "Certificate",
     "Channel",
     "EmailDomain",
     "ExportCursor",

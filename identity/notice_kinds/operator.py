@@ -24,6 +24,22 @@ OPERATOR_KINDS = (
         level=Level.ALERT,
     ),
     NoticeKind(
+        "certificate.ends",
+        Topic.OPERATION,
+        _("Certificates that end"),
+        _("The certificate of %(name)s ends"),
+        _("It is valid until %(ends_at)s. Whoever meets it later refuses to connect."),
+        level=Level.WARNING,
+    ),
+    NoticeKind(
+        "operator_key.ends",
+        Topic.OPERATION,
+        _("Operator's keys that end"),
+        _("The operator's key %(name)s ends"),
+        _("It works until %(ends_at)s. Make another for what uses it, under Settings."),
+        level=Level.WARNING,
+    ),
+    NoticeKind(
         "break_glass.used",
         Topic.PEOPLE,
         _("Emergency sign-ins"),

@@ -68,6 +68,7 @@ DOORS: dict[str, tuple[Kind, ...]] = {
     "gateway/relay/sweeper.py": (Kind.DATABASE,),
     "gateway/relay/upstream.py": (Kind.ENGINES,),
     "identity/audit_shipping.py": (Kind.EXPORTS,),
+    "identity/certificates.py": (Kind.PUBLIC_ADDRESS, Kind.PROVIDERS, Kind.ENGINES, Kind.EXPORTS),
     "identity/egress.py": (Kind.NAMES,),
     "identity/notice_mail.py": (Kind.MAIL,),
     "identity/oidc_discovery.py": (Kind.PROVIDERS,),

@@ -66,8 +66,8 @@ class SyslogReceiver:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with suppress(OSError), connection:
-                self._read(self._wrapped(connection))
+            with suppress(OSError), connection, self._wrapped(connection) as wrapped:
+                self._read(wrapped)
 
     def _wrapped(self, connection: socket.socket) -> socket.socket:
         if not self.is_tls:

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from console.views.operator.connections import connections
+from console.views.operator.credentials import credentials
 from console.views.operator.identity import identity
 from console.views.operator.jobs import job_run, jobs
 from console.views.operator.log_exports import log_export, log_export_remove, log_export_try, log_exports
@@ -18,6 +19,7 @@ urlpatterns: list[URLPattern] = [
     path("settings/service/change/<slug:part>", service_change, name="operator-service-change"),
     path("settings/service/logo", service_logo, name="operator-service-logo"),
     path("settings/service/logo/remove", service_logo_remove, name="operator-service-logo-remove"),
+    path("settings/credentials", credentials, name="operator-credentials"),
     path("settings/connections", connections, name="operator-connections"),
     path("settings/identity", identity, name="operator-identity"),
     path("settings/mail", mail, name="operator-mail"),

@@ -56,6 +56,7 @@ PAGES: dict[str, Told] = {
     "operator-audit": Why.OPERATORS_AUDIT,
     "operator-audit-verify": Why.OPERATORS_AUDIT,
     "operator-connections": Why.OPERATORS_EYES,
+    "operator-credentials": Why.OPERATORS_EYES,
     "operator-exports": Why.OPERATORS_AUDIT,
     "operator-export": Why.OPERATORS_AUDIT,
     "operator-export-try": Why.OPERATORS_AUDIT,
