@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -25,6 +25,7 @@ from identity.audit import line_of
 from identity.audit_signing import utc_text
 from identity.keyring import KeyringError
 from identity.models import AuditEvent, LogExport
+from identity.notices import notify
 from identity.secret_box import SecretBoxError, open_sealed
 
 BATCH_EVENTS_MAX = 500  # some hundred KB, and less than a collector's usual 4 MB with the largest details
@@ -32,6 +33,8 @@ _CHAINS_A_BATCH, _OF_A_CHAIN = 50, 100
 SEND_SECONDS = 15.0
 _LEASE = timedelta(seconds=60)  # longer than a batch takes; a killed worker's collector waits for so long
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
+# After the pauses above: about an hour.
+_TELL_AFTER_ATTEMPTS = 18
 Fault = LogExport.Fault
 _FAULTS: tuple[tuple[type[egress.EgressError], LogExport.Fault], ...] = (
     (egress.UrlRefused, Fault.REFUSED_ADDRESS),
@@ -224,3 +227,7 @@ def _note_failure(export: LogExport, outcome: Outcome) -> None:
         fault=outcome.fault,
         fault_status=outcome.status,
     )
+    if export.attempts + 1 == _TELL_AFTER_ATTEMPTS:
+        with transaction.atomic():
+            once_key = f"log_export.failing:{export.pk}:{now.isoformat()}"
+            notify(None, "log_export.failing", context={"name": export.name}, once_key=once_key)

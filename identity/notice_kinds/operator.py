@@ -24,6 +24,14 @@ OPERATOR_KINDS = (
         level=Level.ALERT,
     ),
     NoticeKind(
+        "log_export.failing",
+        Topic.OPERATION,
+        _("Collectors of the audit that take nothing"),
+        _("The collector %(name)s takes nothing"),
+        _("The audit could not be sent to it for about an hour. It is kept and sent once the collector is back."),
+        level=Level.WARNING,
+    ),
+    NoticeKind(
         "certificate.ends",
         Topic.OPERATION,
         _("Certificates that end"),

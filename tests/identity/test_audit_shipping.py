@@ -15,10 +15,11 @@ from identity.audit_shipping import how_far_behind, ship_audit
 from identity.audit_verifier import ChainVerifier
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.log_exports import ExportSettings, Protocol, add_export, change_export, remove_export, try_export
-from identity.models import AuditEvent, LogExport, OperatorRole, Tenant
+from identity.models import AuditEvent, LogExport, Notice, OperatorRole, Tenant
 from identity.operators import operator_for_person
 from tests.support.collectors import SyslogReceiver, otlp_collector, syslog_receiver
 from tests.support.installation import wait_for
+from tests.support.ledger import unique
 from tests.support.operators import RUNS
 from tests.support.people import TESTS, make_operator, make_tenant
 
@@ -101,6 +102,9 @@ def test_O3_a_receiver_that_dies_and_comes_back_misses_nothing(add: Add, tmp_pat
         assert export.next_try_at is not None
         assert export.next_try_at > timezone.now() + timedelta(seconds=5)
         assert how_far_behind()[export.pk] >= 42
+        LogExport.objects.filter(pk=export.pk).update(attempts=17, name=(name := unique("Archive")))
+        due(export)
+        ship_until(lambda: Notice.objects.filter(tenant=None, context__name=name).count() == 1)
         receiver.dies_after = None
         receiver.start()
         due(export)
