@@ -281,6 +281,7 @@ def test_targets_are_set_and_said_to_be_met_or_missed(olga: Client) -> None:
     row = re.search(rf"{model.name}</a>.*?</tr>", page(olga.get("/operator/")), re.DOTALL)
     assert row is not None
     assert "missed" in row[0]
+    assert "misses its target" in page(olga.get("/operator/models"))
     assert "at most 100 percent" in page(olga.post(address(model, "/targets"), {"target_answered": "101"}))
     page(olga.post(address(model, "/targets"), {"target_answered": ""}, follow=True))
     model.refresh_from_db()
