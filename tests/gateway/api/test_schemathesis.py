@@ -1,12 +1,13 @@
 """The management API against its own description: what that allows, what it does not, and what nobody thought of."""
 
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import schemathesis
 from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from gateway.api.openapi import document
 from identity.scopes import OperatorScope, Scope
@@ -35,5 +36,12 @@ def test_the_api_keeps_what_its_description_promises(case: schemathesis.Case[Any
     else:
         header = fuzzed_key.header
     # Not every rule about a value can be described: times the wrong way round, networks, continuations of lists.
-    headers = header | {"Host": "localhost"}
-    case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
+    excluded = [positive_data_acceptance]
+    if lost_on_the_way(case):
+        excluded.append(negative_data_rejection)
+    case.call_and_validate(headers=header | {"Host": "localhost"}, excluded_checks=excluded)
+
+
+def lost_on_the_way(case: schemathesis.Case[Any]) -> bool:
+    """Whether a member of the query, such as an empty list, leaves no trace in the address: it breaks no rule there."""
+    return any(value in (None, [], {}) for value in (case.query or {}).values())
