@@ -21,7 +21,7 @@ from tests.support.rude_provider import CLIENT, SECRET, RudeProvider, rude_provi
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(420),
-    pytest.mark.skipif(STRACE is None, reason="it needs strace (apt install strace)"),
+    pytest.mark.skipif(STRACE is None, reason="it needs strace (apt install strace) and the right to trace"),
 ]
 
 Met = set[tuple[str, int]]
