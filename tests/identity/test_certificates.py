@@ -12,7 +12,7 @@ from console.set_up_list import State, set_up_lines
 from gateway.pools.sealed_secrets import COLUMNS
 from identity.certificates import Server, UsedFor, look_at, remind_operators
 from identity.log_exports import ExportSettings, Protocol, add_export, remove_export
-from identity.models import Certificate, Notice
+from identity.models import Certificate, Notice, OperatorKey
 from identity.sealed_secrets import sealed_by_key
 from identity.secret_box import box_of_this_process
 from tests.support.collectors import syslog_receiver
@@ -24,7 +24,9 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture(autouse=True)
-def _no_certificate_is_left(database: None) -> Iterator[None]:
+def _nothing_else_ends(database: None) -> Iterator[None]:
+    """No key of another test ends sooner, and no certificate of these is left."""
+    OperatorKey.objects.filter(revoked_at=None).update(revoked_at=timezone.now())
     yield
     Certificate.objects.all().delete()
 
