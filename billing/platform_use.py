@@ -37,7 +37,7 @@ _TENANTS = """
         (u.cost_before - coalesce(r.refund_before, 0))::bigint, u.requests::bigint
     from used u join identity_tenant t on t.id = u.tenant_id and not t.is_platform
     left join refunded r on r.tenant_id = u.tenant_id
-    where u.requests > 0 or u.cost_before > 0 order by 4 desc, t.slug
+    where u.requests > 0 or u.cost_before > 0 or r.refund > 0 order by 4 desc, t.slug
 """
 
 

@@ -1,7 +1,8 @@
 """What all tenants together were charged in a month."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
+import psycopg
 import pytest
 
 from billing.models import UsageRecord
@@ -51,6 +52,22 @@ def test_a_tenant_s_line_is_what_its_own_statement_says_refunds_included(
     assert (line.cost_nano_eur, line.requests) == (cost, 2)
     assert line.cost_nano_eur == statement(house.tenant, today()).total_nano_eur
     assert use.by_model[house.model.name] == {today(): 2 * cost}
+
+
+def test_what_is_given_back_after_the_month_is_counted_without_any_use_in_this_one(
+    house: House, ledger: RawLedger, gateway_database_url: str, owner_database_url: str
+) -> None:
+    key, _ = make_key(house.tenant)
+    with ledger_gateway(gateway_database_url) as gateway:
+        withheld = gateway.complete(house, key)
+    cost = UsageRecord.objects.get(request_id=withheld).cost_nano_eur
+    last_month = datetime.combine(today().replace(day=1) - timedelta(days=1), datetime.min.time(), UTC)
+    with psycopg.connect(owner_database_url, autocommit=True) as owner:
+        owner.execute("update billing_usage_day set day = %s where tenant_id = %s", [last_month, house.tenant.pk])
+    ledger.connection.execute("select give_back_v1(%s, %s)", [ledger.incarnation, [withheld]])
+    use = platform_use(Month.of(today(), today=today()))
+    line = next(one for one in use.tenants if one.slug == house.tenant.slug)
+    assert (line.cost_nano_eur, line.requests) == (-cost, 0)
 
 
 def test_the_platform_s_own_account_is_on_no_bill(house: House, gateway_database_url: str) -> None:
