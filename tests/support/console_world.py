@@ -69,8 +69,9 @@ class Route:
 
 
 def make_console_world() -> ConsoleWorld:
-    """alice's tenant, with a key and a request."""
+    """alice's tenant, with a key and a request; its names are as wide as one word can be."""
     cast = make_cast()
+    _widen_names(cast)
     key, _ = make_key(cast.tenant)
     house = house_of(cast.tenant)
     with ledger_gateway(os.environ["DATABASE_GATEWAY_URL"]) as gateway:
@@ -105,6 +106,16 @@ def make_console_world() -> ConsoleWorld:
     for role in OperatorRole:
         appoint_operator(operator, role, actor=TESTS)
     return ConsoleWorld(cast, values | _told(cast) | _of_people(cast), operator)
+
+
+def _widen_names(cast: Cast) -> None:
+    """Words of many wide letters, that no line breaks by itself: a page has to hold them on a narrow screen."""
+    wide = "m" * 32
+    cast.tenant.slug = f"{wide}-{cast.tenant.pk}"
+    cast.tenant.name = f"Rindfleischetikettierungsüberwachungs{wide}"
+    cast.tenant.save(update_fields=["slug", "name"])
+    cast.project.cost_centre = wide.upper()
+    cast.project.save(update_fields=["cost_centre"])
 
 
 def _collector() -> LogExport:
