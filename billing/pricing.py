@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 METERS = ("input", "cached", "output", "reasoning", "audio_ms", "documents", "images")
 UNITS_PER_PRICE = 1_000_000
 
-_FALL_BACKS = {"cached": "input", "reasoning": "output"}
+FALL_BACKS = {"cached": "input", "reasoning": "output"}  # what a meter costs as that has no price of its own
 _INPUT, _CACHED, _OUTPUT, _REASONING, _AUDIO_MS, _DOCUMENTS, _IMAGES = range(len(METERS))
 
 
@@ -81,7 +81,7 @@ class Prices:
             raise ValueError(f"unknown meters: {', '.join(sorted(unknown))}")
         if any(price < 0 for price in given.values()):
             raise ValueError("a price is negative")
-        resolved = tuple(given.get(meter, given.get(_FALL_BACKS.get(meter, meter))) for meter in METERS)
+        resolved = tuple(given.get(meter, given.get(FALL_BACKS.get(meter, meter))) for meter in METERS)
         object.__setattr__(self, "_resolved", resolved)
 
     def of(self, meter_index: int) -> int:
@@ -103,7 +103,7 @@ def price_of(quantities: Quantities, prices: Prices) -> tuple[int, Amounts]:
     for meter_index, quantity in enumerate(quantities):
         if quantity:
             exact += quantity * prices.of(meter_index)
-            before, cost = cost, _divide_half_even(exact)
+            before, cost = cost, divide_half_even(exact)
             amounts[meter_index] = cost - before
     return cost, Amounts._make(amounts)
 
@@ -144,7 +144,8 @@ def affordable_output(headroom_nano_eur: int, input_tokens: int, choices: int, w
     return max(0, fitting - 1)
 
 
-def _divide_half_even(exact: int) -> int:
+def divide_half_even(exact: int) -> int:
+    """A millionth of it, rounded half-even (I4)."""
     quotient, remainder = divmod(exact, UNITS_PER_PRICE)
     twice = 2 * remainder
     if twice > UNITS_PER_PRICE or (twice == UNITS_PER_PRICE and quotient % 2):

@@ -74,6 +74,7 @@ OPERATOR_GROUPS = (
         OperatorDestination(
             "operator-tenants", _("Organisations"), "folder", OperatorPermission.PLATFORM_READ, "tenants"
         ),
+        OperatorDestination("operator-tiers", _("Prices and tiers"), "list", OperatorPermission.PLATFORM_READ, "tiers"),
         OperatorDestination("operator-models", _("Models"), "model", OperatorPermission.PLATFORM_READ, "models"),
         OperatorDestination("operator-pools", _("Pools"), "server", OperatorPermission.PLATFORM_READ, "pools"),
         OperatorDestination("operator-billing", _("Billing"), "receipt", OperatorPermission.PLATFORM_READ, "billing"),
@@ -93,7 +94,13 @@ OPERATOR_GROUPS = (
 
 
 # Addresses of the operator's console that belong to a section by another word.
-_OF_SECTION = {"tiers": "tenants", "new-tier": "tenants", "new-tenant": "tenants", "tenant-imports": "tenants"}
+_OF_SECTION = {
+    "new-tier": "tiers",
+    "price-lists": "tiers",
+    "new-price-list": "tiers",
+    "new-tenant": "tenants",
+    "tenant-imports": "tenants",
+}
 
 
 def navigation(caller: Caller, path: str) -> list[list[Link]]:

@@ -101,6 +101,7 @@ def make_console_world() -> ConsoleWorld:
         "part": "names",
         "digest": "0" * 64,
         "export_id": _collector().pk,
+        "list_id": contract_of(cast).rate_card_id,
     }
     operator = make_operator()
     for role in OperatorRole:

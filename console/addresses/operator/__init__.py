@@ -11,6 +11,7 @@ _NOUNS = (
     "overview",
     "people",
     "pools",
+    "price_lists",
     "settings",
     "support",
     "tenants",

@@ -7,6 +7,7 @@ from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
 from gateway.api.operator.model_aliases import OperatedAliasesView, OperatedAliasView
 from gateway.api.operator.models import OperatedModelsView, OperatedModelView
 from gateway.api.operator.own_key import OwnOperatorKeyView
+from gateway.api.operator.price_lists import OperatedPriceListsView, OperatedPriceListView, OperatedVersionsView
 from gateway.api.operator.prices import OperatedPricesView, OperatedPriceView
 from gateway.api.operator.sight import OperatedTenantModelsView, OperatedTierModelsView
 from gateway.api.operator.tenants import (
@@ -41,6 +42,7 @@ class ExternalIdConverter:
 
 register_converter(ExternalIdConverter, "external")
 
+_LIST = "operator/price-lists/<int:list_id>"
 _TENANT = "operator/tenants/<external:external_id>"
 
 urlpatterns: list[URLPattern] = [
@@ -50,6 +52,9 @@ urlpatterns: list[URLPattern] = [
     path("operator/engines/<int:engine_id>", OperatedEngineView.as_view(), name="operator-api-engine"),
     path("operator/models", OperatedModelsView.as_view(), name="operator-api-models"),
     path("operator/models/<path:model_id>", OperatedModelView.as_view(), name="operator-api-model"),
+    path("operator/price-lists", OperatedPriceListsView.as_view(), name="operator-api-price-lists"),
+    path(_LIST, OperatedPriceListView.as_view(), name="operator-api-price-list"),
+    path(f"{_LIST}/prices", OperatedVersionsView.as_view(), name="operator-api-price-list-prices"),
     path("operator/prices", OperatedPricesView.as_view(), name="operator-api-prices"),
     path("operator/prices/<path:model_id>", OperatedPriceView.as_view(), name="operator-api-price"),
     path("operator/tenants", OperatedTenantsView.as_view(), name="operator-api-tenants"),

@@ -1,0 +1,60 @@
+"""What an operator types of price lists. The verbs decide."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import RateCard
+from billing.money import NotAnAmount
+from billing.price_lists import NAME_LENGTH_MAX, ONCE, parse_factor
+
+LISTS_TO_COPY_MAX = 200  # an installation has a dozen
+
+
+def _control(**attributes: Any) -> forms.TextInput:
+    return forms.TextInput(attrs={"class": "form-control", "autocomplete": "off", **attributes})
+
+
+class PriceListForm(forms.Form):
+    """A new price list."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=NAME_LENGTH_MAX,
+        widget=_control(),
+        help_text=_("Organisations see it beside their prices. It cannot be changed."),
+    )
+    copy_of = forms.ChoiceField(
+        label=_("Begin with the prices of"), required=False, widget=forms.Select(attrs={"class": "form-select"})
+    )
+    factor = forms.CharField(
+        label=_("Each times"),
+        required=False,
+        max_length=12,
+        widget=_control(inputmode="decimal", placeholder="1"),
+        help_text=_("0.9 makes each price a tenth lower, 1.2 a fifth higher. Empty: the same prices."),
+    )
+
+    def __init__(self, data: Any, *, copied: str = "") -> None:
+        super().__init__(data, initial={"copy_of": copied})
+        found = RateCard.objects.order_by("-is_reference", "name")[:LISTS_TO_COPY_MAX]
+        self._cards = {str(card.pk): card for card in found}
+        choices = [(key, card.name) for key, card in self._cards.items()]
+        copy_of = self.fields["copy_of"]
+        assert isinstance(copy_of, forms.ChoiceField)
+        copy_of.choices = [("", _("None: an empty list")), *choices]
+
+    def clean_factor(self) -> int:
+        """In millionths. Raises `ValidationError`."""
+        text = self.cleaned_data["factor"].strip()
+        try:
+            return parse_factor(text) if text else ONCE
+        except NotAnAmount:
+            raise ValidationError(_("Write a number such as 0.9.")) from None
+
+    @property
+    def card(self) -> RateCard | None:
+        """The list to copy."""
+        return self._cards.get(self.cleaned_data["copy_of"])

@@ -1,0 +1,70 @@
+"""Price lists through the operator's API."""
+
+import pytest
+
+from billing.models import RateCard
+from billing.price_book import add_price_version, add_rate_card
+from identity.scopes import OperatorScope
+from models_catalog.models import LanguageModel
+from tests.gateway.api.conftest import Api
+from tests.support.ledger import make_model, unique
+from tests.support.operators import HeldOperatorKey, held_operator_key
+from tests.support.people import TESTS
+
+pytestmark = pytest.mark.usefixtures("database")
+LISTS = "/api/operator/price-lists"
+
+
+@pytest.fixture
+def script(database: None) -> HeldOperatorKey:
+    return held_operator_key(OperatorScope.PRICES_WRITE)
+
+
+@pytest.fixture
+def model(database: None) -> LanguageModel:
+    return make_model()
+
+
+@pytest.fixture
+def card(model: LanguageModel) -> RateCard:
+    card = add_rate_card(name=unique("card"), actor=TESTS)
+    add_price_version(rate_card=card, model=model, prices={"input": 1_000_000_000}, actor=TESTS)
+    return card
+
+
+def test_a_list_is_made_as_a_copy_and_says_its_prices(
+    api: Api, script: HeldOperatorKey, card: RateCard, model: LanguageModel
+) -> None:
+    name = unique("list")
+    made = api.ask("POST", LISTS, script, {"name": name, "copy_of": card.pk, "factor": "0.9"})
+    assert made.status_code == 201
+    told = made.json()
+    assert told == {
+        "id": told["id"], "name": name, "is_reference": False, "models": 1, "tiers": [], "organisations": 0,
+        "next_change": None,
+    }  # fmt: skip
+    assert api.get(f"{LISTS}/{told['id']}", script).json() == told
+    [version] = api.get(f"{LISTS}/{told['id']}/prices", script).json()["results"]
+    assert version["nano_eur_per_million"] == {"input": 900_000_000}
+    assert (version["model"], version["mode"], version["valid_until"]) == (model.name, "standard", None)
+    assert api.ask("POST", LISTS, script, {"name": name}).status_code == 409
+
+
+def test_a_version_says_until_when_it_counted(
+    api: Api, script: HeldOperatorKey, card: RateCard, model: LanguageModel
+) -> None:
+    add_price_version(rate_card=card, model=model, prices={"input": 2}, actor=TESTS)
+    first, second = api.get(f"{LISTS}/{card.pk}/prices", script).json()["results"]
+    assert (first["valid_until"], second["valid_until"]) == (second["valid_from"], None)
+
+
+@pytest.mark.parametrize("body", [{}, {"name": "a", "copy_of": 2**40}, {"name": "a", "factor": "half"}, {"nmae": "a"}])
+def test_what_makes_no_sense_is_refused(api: Api, script: HeldOperatorKey, body: dict[str, object]) -> None:
+    assert api.ask("POST", LISTS, script, body).status_code == 400
+
+
+def test_a_reader_makes_no_list(api: Api, card: RateCard) -> None:
+    reader = held_operator_key(OperatorScope.PRICES_READ)
+    assert api.get(f"{LISTS}?limit=1", reader).status_code == 200
+    assert api.ask("POST", LISTS, reader, {"name": unique("list")}).status_code == 403
+    assert api.get(f"{LISTS}/0", reader).status_code == 404
