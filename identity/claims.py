@@ -53,7 +53,7 @@ def claims_of(payload: Mapping[str, Any], *, groups_claim: str) -> Claims:
         email=_address(payload.get("email")),
         email_verified=payload.get("email_verified") is True,
         name=_text(payload.get("name")),
-        groups=frozenset(_texts(_at(payload, groups_claim))[:GROUPS_MAX]),
+        groups=_names(_at(payload, groups_claim)),
         acr=_text(payload.get("acr")),
         amr=frozenset(_texts(payload.get("amr"))),
         sid=_text(payload.get("sid")),
@@ -81,6 +81,12 @@ def _address(value: object) -> str:
     """
     text = _text(value)
     return text.lower() if text.rpartition("@")[0].isascii() else ""
+
+
+def _names(value: object) -> frozenset[str]:
+    """Names of groups, as they are: without its blank, "staff " would be the group "staff", which is another one."""
+    items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return frozenset([item for item in items if _text(item) and item == _text(item)][:GROUPS_MAX])
 
 
 def _texts(value: object) -> list[str]:

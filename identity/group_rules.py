@@ -5,8 +5,8 @@ several rules fit one tenant, the first role in the order owner, administrator, 
 all projects that the rules with this role name.
 
 The shared provider has the groups of all tenants' people, and any tenant may write rules about them: so its groups make
-a member only of who has an address of a domain that the operator confirmed for the tenant. To anybody else's tenant
-they would give away who the person is.
+a member only of who has an address of a domain that the operator confirmed for the tenant, or whom the operator's own
+rules let in (`identity/group_feeds.py`). To anybody else's tenant they would give away who the person is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from identity import audit
 from identity.access import Caller
 from identity.email_domains import domains_of
 from identity.errors import Conflict, Invalid, NotFound
+from identity.group_feeds import fed_among, roles_given
 from identity.members import add_member, change_member, remove_member, require_may_give
 from identity.models import (
     GroupRule,
@@ -32,7 +33,7 @@ from identity.models import (
     ScimUser,
     Tenant,
 )
-from identity.permissions import Permission
+from identity.permissions import Permission, permissions_of_role
 from identity.wording import clean_name
 
 RULES_MAX = 500  # of a tenant; each is read at every sign-in
@@ -46,6 +47,17 @@ class _Grant:
 
     role: Role
     project_ids: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What the groups give in a tenant, None: nothing; whether that lets somebody in without an address of a confirmed
+    domain; whether the operator's rules feed the tenant.
+    """
+
+    grant: _Grant | None
+    may_enter: bool
+    is_fed: bool
 
 
 def add_rule(
@@ -126,19 +138,34 @@ def apply(person: Person, provider: IdentityProvider, groups: frozenset[str]) ->
     another.
     """
     grants = _grants(provider, groups)
+    let_in = roles_given(groups) if provider.audience == IdentityProvider.Audience.SHARED else {}
     mine = Membership.objects.filter(person=person, provider=provider, source=Membership.Source.GROUP)
     held = {membership.tenant_id: membership for membership in mine.select_related("tenant", "provider")}
-    tenants = Tenant.objects.in_bulk([*grants.keys(), *held.keys()])
+    tenants = Tenant.objects.in_bulk([*grants.keys(), *let_in.keys(), *held.keys()])
+    fed = fed_among(list(tenants)) if provider.tenant_id is None and tenants else frozenset()
     for tenant_id in sorted(tenants):
-        tenant, grant = tenants[tenant_id], grants.get(tenant_id)
         if provider.tenant_id not in (None, tenant_id):
             continue  # a rule of a tenant's own provider is about that tenant
-        if grant is None:
-            _remove(person, tenant)
-        elif tenant_id in held:
-            _change(person, tenant, held[tenant_id], grant)
-        elif provider.tenant_id is not None or domains_of(tenant).filter(domain=_domain_of(person)).exists():
-            _add(person, tenant, provider, grant)
+        grant, is_let_in = grants.get(tenant_id), tenant_id in let_in
+        if is_let_in:
+            grant = _with_role(grant, let_in[tenant_id])
+        elif tenant_id in fed and not _has_a_domain_of(tenants[tenant_id], person):
+            grant = None  # the tenant's own rules say what its people are, the operator's who they are
+        entry = _Entry(grant, may_enter=provider.tenant_id is not None or is_let_in, is_fed=tenant_id in fed)
+        _follow(person, tenants[tenant_id], provider, held.get(tenant_id), entry)
+
+
+def _follow(person: Person, tenant: Tenant, provider: IdentityProvider, held: Membership | None, entry: _Entry) -> None:
+    """Give, change or take away; in a suspended tenant that rules feed, nobody gets more."""
+    grant = entry.grant
+    is_closed = entry.is_fed and tenant.status == Tenant.Status.SUSPENDED
+    if held is not None and grant is None:
+        _remove(person, tenant)
+    elif held is not None and grant is not None:
+        if not is_closed or _is_no_more(grant, held):
+            _change(person, tenant, held, grant)
+    elif grant is not None and not is_closed and (entry.may_enter or _has_a_domain_of(tenant, person)):
+        _add(person, tenant, provider, grant)
 
 
 def given_by(tenant: Tenant, names: frozenset[str]) -> tuple[Role, list[Project] | None] | None:
@@ -192,8 +219,24 @@ def _change(person: Person, tenant: Tenant, membership: Membership, grant: _Gran
         _tell_kept(person, tenant)
 
 
-def _domain_of(person: Person) -> str:
-    return person.email.rpartition("@")[2]
+def _has_a_domain_of(tenant: Tenant, person: Person) -> bool:
+    return domains_of(tenant).filter(domain=person.email.rpartition("@")[2]).exists()
+
+
+def _with_role(grant: _Grant | None, role: Role) -> _Grant:
+    """What the tenant's own rules give and what the operator's do, in the whole tenant: the stronger of the two."""
+    if grant is None or _ORDER[role] < _ORDER[grant.role]:
+        return _Grant(role, None)
+    return _Grant(role, None) if role == grant.role else grant
+
+
+def _is_no_more(grant: _Grant, held: Membership) -> bool:
+    before = permissions_of_role(Role(held.role), in_all_projects=held.in_all_projects)
+    after = permissions_of_role(grant.role, in_all_projects=grant.project_ids is None)
+    if held.in_all_projects:
+        return after <= before
+    mine = frozenset(held.projects.values_list("pk", flat=True))
+    return after <= before and grant.project_ids is not None and grant.project_ids <= mine
 
 
 def _remove(person: Person, tenant: Tenant) -> None:

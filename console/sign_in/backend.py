@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone, translation
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
+from billing.group_organisations import make_at_sign_in
 from console.sign_in.flows import redirect_uri
 from identity import group_rules
 from identity.claims import Claims, claims_of
@@ -86,7 +87,10 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
         return person_for(self.claims, self.version.provider, language=translation.get_language() or "en")
 
     def apply_groups(self, person: Person) -> None:
-        """Make the memberships what the groups say; not for settings that are only tried."""
+        """Make the organisations that rules make of the groups, then the memberships what the groups say; not for
+        settings that are only tried.
+        """
+        make_at_sign_in(self.version.provider, self.claims.groups)
         group_rules.apply(person, self.version.provider, self.claims.groups)
 
     def accept_invitations(self, person: Person) -> None:

@@ -26,6 +26,7 @@ from identity.models.notices import (
 )
 from identity.models.operator_keys import OperatorKey
 from identity.models.operators import OperatorAppointment, OperatorRole, SupportSession
+from identity.models.organisation_rules import GroupFeed, OrganisationRule
 from identity.models.people import Membership, Person, Role, Theme
 from identity.models.providers import EmailDomain, GroupRule, IdentityProvider, ProviderVersion
 from identity.models.scim import ScimToken, ScimUser
@@ -57,6 +58,7 @@ __all__ = [
     "Channel",
     "EmailDomain",
     "ExportCursor",
+    "GroupFeed",
     "GroupRule",
     "IdentityProvider",
     "Invitation",
@@ -74,6 +76,7 @@ __all__ = [
     "OperatorAppointment",
     "OperatorKey",
     "OperatorRole",
+    "OrganisationRule",
     "Person",
     "Project",
     "ProviderVersion",

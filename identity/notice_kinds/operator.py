@@ -48,6 +48,15 @@ OPERATOR_KINDS = (
         level=Level.WARNING,
     ),
     NoticeKind(
+        "organisation_rule.full",
+        Topic.OPERATION,
+        _("Organisation rules that make no more"),
+        _("The rule %(pattern)s makes no more organisations"),
+        _("It has made %(count)s, as many as it may. See whether the directory makes groups by mistake, or let the "
+          "rule make more."),
+        level=Level.WARNING,
+    ),
+    NoticeKind(
         "break_glass.used",
         Topic.PEOPLE,
         _("Emergency sign-ins"),

@@ -207,6 +207,19 @@ SETTING_KINDS = (
         link="/t/{tenant}/settings/webhooks",
     ),
     NoticeKind(
+        "group_feed.started",
+        Topic.PEOPLE,
+        _("Groups of the provider that bring members"),
+        _("Groups of the provider bring members"),
+        _("The operator lets groups with “%(word)s” in their name bring members here, at their sign-in. Members and "
+          "the audit show who came so. Nobody becomes owner or administrator so where you have an owner."),
+        level=Level.WARNING,
+        roles=ADMINISTRATORS,
+        link="/t/{tenant}/members",
+        mailed=ADMINISTRATORS,
+        is_kept=True,
+    ),
+    NoticeKind(
         "tenant.suspended",
         Topic.OPERATION,
         _("A suspension of your organisation"),

@@ -1,0 +1,285 @@
+"""Organisations out of names of groups: what would come of each name, making them now, and at a sign-in.
+
+The provider tells no list of its groups. So who signs in brings theirs, and an operator may bring a list. Either way
+only what is not there is made: a tenant that there is already is neither changed nor taken over, whatever a group is
+called.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from billing.tenants import WISHES_MAX, Outcome, Plan, TenantWish, plan_tenants, put_tenant
+from identity.audit import Actor
+from identity.errors import Conflict, IdentityError, Invalid
+from identity.group_feeds import LETS_OTHERS_IN, lock_rules, organisation_rules, start_feed
+from identity.group_patterns import GROUP_LENGTH_MAX, Match, Pattern, is_word, match, name_from
+from identity.models import GroupFeed, IdentityProvider, OrganisationRule, Tenant
+from identity.notices import notify
+from identity.operators import Operator
+from identity.permissions import OperatorPermission
+
+# Of a sign-in: a person waits for it. Who brings more new ones has them made at the next ones.
+MADE_AT_A_SIGN_IN_MAX = 10
+_US = Operator(Actor.system("organisation_rules"), frozenset({OperatorPermission.TENANT_CREATE}))
+
+logger = logging.getLogger("beffroi.organisation_rules")
+
+
+class GroupOutcome(StrEnum):
+    """What comes of a group. MADE: its organisation is made. THERE: it is there, and rules feed it. REFUSED: a rule is
+    about it, and gives nothing. IGNORED: no rule is about it.
+    """
+
+    MADE = "made"
+    THERE = "there"
+    REFUSED = "refused"
+    IGNORED = "ignored"
+
+
+class RuleIsFull(Conflict):
+    """The rule has made as many organisations as it may."""
+
+    def __init__(self, rule: OrganisationRule) -> None:
+        super().__init__(
+            _("the rule has made %(count)s organisations, and may make no more") % {"count": rule.made_max}
+        )
+
+
+class NotFed(Conflict):
+    """The organisation is there, and nobody said that rules feed it."""
+
+    def __init__(self) -> None:
+        super().__init__(_("an organisation with this external id is there, and is not fed by groups"))
+
+
+class NotMade(Conflict):
+    """No rule about the group makes organisations."""
+
+    def __init__(self) -> None:
+        super().__init__(_("there is no such organisation, and the rule makes none"))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """What comes of a group of that name, and why. `word`: what stands for the organisation, "" where no rule fits.
+
+    rule: decides on the group; maker: makes its organisation, by this group or by another of the same word
+    is_feedable: an organisation is there that an operator may let rules feed
+    """
+
+    group: str
+    outcome: GroupOutcome
+    rule: OrganisationRule | None = None
+    word: str = ""
+    tenant: Tenant | None = None
+    maker: OrganisationRule | None = None
+    wish: TenantWish | None = None
+    error: IdentityError | None = None
+    is_feedable: bool = False
+
+    @property
+    def fault(self) -> str:
+        """Why it is refused, for people; "" where it is not."""
+        return f"{self.error.field}: {self.error.message}" if isinstance(self.error, Invalid) else str(self.error or "")
+
+
+class _New(NamedTuple):
+    """An organisation that is not there: the rule that makes it, how it is to be, and why not."""
+
+    maker: OrganisationRule
+    wish: TenantWish
+    error: IdentityError | None
+
+
+def plan_groups(*, by: Operator, groups: Sequence[str]) -> list[GroupPlan]:
+    """What would come of groups of these names, in their order, each name once. Writes nothing.
+
+    Raises `Forbidden`, `Invalid` (too many).
+    """
+    by.require(OperatorPermission.TENANT_CREATE)
+    names = list(dict.fromkeys(groups))
+    if len(names) > WISHES_MAX:
+        raise Invalid("groups", _("must be at most %(count)s at once") % {"count": WISHES_MAX})
+    return _planned(by, names)
+
+
+def make_organisations(*, by: Operator, groups: Sequence[str]) -> list[GroupPlan]:
+    """Make the organisations of groups of these names that are not there, each in a transaction of its own; the same
+    again does what is missing. Raises as `plan_groups`.
+    """
+    return _made(by, plan_groups(by=by, groups=groups))
+
+
+def make_at_sign_in(provider: IdentityProvider, groups: frozenset[str]) -> None:
+    """Make what somebody's groups of the shared provider say and is not there; another provider's make nothing.
+
+    Nothing that goes wrong with it keeps the person from coming in.
+    """
+    if provider.audience != IdentityProvider.Audience.SHARED or not groups:
+        return
+    plans = _planned(_US, sorted(groups))
+    words = list(dict.fromkeys(plan.word for plan in plans if plan.outcome == GroupOutcome.MADE))
+    later = set(words[MADE_AT_A_SIGN_IN_MAX:])
+    if later:
+        logger.warning("somebody's groups would make %s organisations; %s wait", len(words), len(later))
+    for plan in _made(_US, [plan for plan in plans if plan.word not in later]):
+        if plan.error is not None and plan.maker is not None:
+            logger.warning("the organisation %s was not made: %s", plan.word, type(plan.error).__name__)
+
+
+def read_groups(text: str) -> list[str]:
+    """Names of groups, one a line; of a table, its first column. Empty lines count for nothing."""
+    lines = (line.strip() for line in text.lstrip("\ufeff").splitlines())
+    names = (line.split(";")[0].split(",")[0].split("\t")[0].strip().strip('"').strip() for line in lines)
+    return [name for name in names if name]
+
+
+def _planned(by: Operator, names: Sequence[str]) -> list[GroupPlan]:
+    rules = organisation_rules()
+    matches = {name: match(rules, name) for name in names if len(name) <= GROUP_LENGTH_MAX} if rules else {}
+    words = {found.word for found in matches.values() if found is not None and is_word(found.word)}
+    feeds = {feed.word: feed for feed in GroupFeed.objects.select_related("tenant").filter(word__in=words)}
+    strangers = _not_fed(words - feeds.keys())
+    found = [one for one in matches.values() if one is not None]
+    new = _new_ones(by, found, words - feeds.keys() - strangers.keys())
+    return [_plan_of(name, matches.get(name), feeds, strangers, new) for name in names]
+
+
+def _plan_of(
+    name: str,
+    found: Match[OrganisationRule] | None,
+    feeds: dict[str, GroupFeed],
+    strangers: dict[str, Tenant],
+    new: dict[str, _New],
+) -> GroupPlan:
+    if found is None:
+        return GroupPlan(name, GroupOutcome.IGNORED)
+    rule, word = found
+    refused = GroupPlan(name, GroupOutcome.REFUSED, rule, word)
+    if not is_word(word):
+        told = _("“%(word)s” must be 1 to 63 letters, digits and . _ -, a letter or digit at both ends")
+        return replace(refused, error=Conflict(told % {"word": word}))
+    if word in feeds:
+        return _into(refused, rule, feeds[word])
+    if word in strangers:
+        return replace(refused, tenant=strangers[word], error=NotFed(), is_feedable=True)
+    if word not in new:
+        return replace(refused, error=NotMade())
+    maker, wish, error = new[word]
+    outcome = GroupOutcome.REFUSED if error else GroupOutcome.MADE
+    return GroupPlan(name, outcome, rule, word, maker=maker, wish=wish, error=error)
+
+
+def _into(refused: GroupPlan, rule: OrganisationRule, feed: GroupFeed) -> GroupPlan:
+    """A group of an organisation that rules feed."""
+    refused = replace(refused, tenant=feed.tenant)
+    if feed.tenant.status == Tenant.Status.SUSPENDED:
+        return replace(refused, error=Conflict(_("the organisation is suspended: nobody gets in or gets more")))
+    if rule.role in LETS_OTHERS_IN and not feed.gives_administrators:
+        told = _("the organisation had owners before: they say who owns and administers it")
+        return replace(refused, error=Conflict(told))
+    return replace(refused, outcome=GroupOutcome.THERE)
+
+
+def _not_fed(words: Iterable[str]) -> dict[str, Tenant]:
+    """Tenants that the operator's systems call so, and that no rule may touch."""
+    return {str(tenant.external_id): tenant for tenant in Tenant.objects.filter(external_id__in=list(words))}
+
+
+def _new_ones(by: Operator, matches: list[Match[OrganisationRule]], words: set[str]) -> dict[str, _New]:
+    """Those of the words that a rule makes an organisation of; where several do, the one that says most of the name."""
+    by_weight = sorted(matches, key=lambda one: Pattern.of(one.rule.pattern).weight)
+    makers = {word: rule for rule, word in by_weight if rule.makes and word in words}
+    if not makers:
+        return {}
+    room = _room(set(makers.values()))
+    new = {}
+    for plan in plan_tenants(by=by, wishes=[_wish(makers[word], word) for word in sorted(makers)]):
+        rule, error = makers[plan.wish.external_id], _error_of(plan)
+        if error is None and room[rule.pk] <= 0:
+            error = RuleIsFull(rule)
+        room[rule.pk] -= error is None
+        new[plan.wish.external_id] = _New(rule, plan.wish, error)
+    return new
+
+
+def _error_of(plan: Plan) -> IdentityError | None:
+    """What is there already is never changed."""
+    if plan.error is None and plan.outcome != Outcome.MADE:
+        return NotFed()
+    return plan.error
+
+
+def _wish(rule: OrganisationRule, word: str) -> TenantWish:
+    """No slug of ours: `put_tenant` would take over a tenant that has it."""
+    name = name_from(rule.name_pattern, word)
+    return TenantWish(external_id=word, name=name, tier=rule.tier, time_zone=rule.time_zone)
+
+
+def _room(rules: set[OrganisationRule]) -> dict[int, int]:
+    made = {rule.pk: 0 for rule in rules}
+    for rule_id in GroupFeed.objects.filter(rule__in=rules).values_list("rule_id", flat=True):
+        made[rule_id or 0] += 1
+    return {rule.pk: rule.made_max - made[rule.pk] for rule in rules}
+
+
+def _made(by: Operator, plans: list[GroupPlan]) -> list[GroupPlan]:
+    """As planned; a word that several groups have is made once."""
+    groups: dict[str, list[str]] = {}
+    for plan in plans:
+        if plan.outcome == GroupOutcome.MADE:
+            groups.setdefault(plan.word, []).append(plan.group)
+    done = {word: _make(by, word, names) for word, names in groups.items()}
+    outcomes = [
+        replace(plan, **done[plan.word]._asdict()) if plan.group in groups.get(plan.word, ()) else plan
+        for plan in plans
+    ]
+    for rule in {plan.maker for plan in outcomes if isinstance(plan.error, RuleIsFull)}:
+        _tell_full(rule)
+    return outcomes
+
+
+class _Done(NamedTuple):
+    """What came of a word."""
+
+    outcome: GroupOutcome
+    tenant: Tenant | None = None
+    error: IdentityError | None = None
+
+
+def _make(by: Operator, word: str, groups: list[str]) -> _Done:
+    try:
+        with transaction.atomic():
+            lock_rules()
+            return _make_locked(by, word, groups)
+    except IdentityError as error:
+        return _Done(GroupOutcome.REFUSED, error=error)
+
+
+def _make_locked(by: Operator, word: str, groups: list[str]) -> _Done:
+    """Looks again: somebody else of the department may have signed in at the same moment."""
+    feed = GroupFeed.objects.select_related("tenant").filter(word=word).first()
+    if feed is not None:
+        return _Done(GroupOutcome.THERE, feed.tenant)
+    again = next((plan for plan in _planned(by, groups) if plan.word == word), None)
+    if again is None or again.wish is None or again.error is not None:
+        raise again.error if again and again.error else NotMade
+    made = put_tenant(by=by, wish=replace(again.wish, slug=""))
+    if made.outcome != Outcome.MADE or made.tenant is None:
+        raise NotFed  # it came at this moment by another door; what was changed of it is rolled back
+    start_feed(by=by, tenant=made.tenant, word=word, rule=again.maker, gives_administrators=True)
+    return _Done(GroupOutcome.MADE, made.tenant)
+
+
+def _tell_full(rule: OrganisationRule | None) -> None:
+    """Operators hear of it once, until they raise it."""
+    if rule is not None:
+        context = {"pattern": rule.pattern, "count": rule.made_max}
+        once_key = f"organisation_rule.full:{rule.pk}:{rule.made_max}"
+        notify(None, "organisation_rule.full", context=context, once_key=once_key)
