@@ -226,8 +226,8 @@ def _exports() -> Connection:
     ]
     return Connection(
         Kind.EXPORTS,
-        _("Collectors of the audit"),
-        _("A copy of every audit event."),
+        _("Collectors"),
+        _("A copy of every audit event, or of what the processes log."),
         _("Django, worker"),
         _("the operator, under Settings, Export"),
         _of_urls(urls),

@@ -64,6 +64,14 @@ def switch(name: str, *, default: bool) -> bool:
     return value == "1"
 
 
+def choice(name: str, default: str, *, among: tuple[str, ...]) -> str:
+    """One of a few words."""
+    value = text(name, default)
+    if value not in among:
+        raise MisconfiguredError(f"{name}={value!r} must be one of: {', '.join(among)}.")
+    return value
+
+
 def words(name: str) -> list[str]:
     """A list separated by commas; empty when the variable is not set."""
     return [word.strip() for word in text(name, "").split(",") if word.strip()]

@@ -23,7 +23,7 @@ _TITLES: dict[str, Promise] = {
     "pools.forget_probes": _("Remove old probes"),
     "pools.look_at_certificates": _("Look at certificates"),
     "identity.checkpoint_audit_chains": _("Sign the audit chains"),
-    "identity.ship_audit": _("Send the audit to collectors"),
+    "identity.ship_audit": _("Send audit and logs to collectors"),
     "identity.deliver_notices": _("Deliver notices"),
     "identity.forget_notices": _("Remove old notices"),
     "identity.remind_of_keys": _("Remind of keys that expire"),

@@ -219,19 +219,33 @@ MAIL_IS_SET_UP: bool = bool(_mail)
 # Whether webhooks may lead to private addresses (and speak plain HTTP): they are entered by tenants.
 WEBHOOKS_MAY_BE_PRIVATE = env.switch("BEFFROI_PRIVATE_WEBHOOKS", default=False)
 
-# To stderr, which the supervisor (or systemd, or a container) keeps, and without a word of any request (I5).
+# To stderr, which the supervisor (or systemd, or a container) keeps, and without a word of any request (I5). And to the
+# machine's spool, from which the worker sends lines to the operator's collectors.
+PROCESS = env.text("BEFFROI_PROCESS", "command")
+LOG_SPOOL = env.text("BEFFROI_LOG_SPOOL", "")
+_log_format = env.choice("BEFFROI_LOG_FORMAT", "text", among=("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {
+        "text": {
             "class": "console.log_lines.WordlessFormatter",
             "format": "{asctime} {levelname} {name} {message}",
             "style": "{",
         },
+        "json": {"()": "identity.log_words.JsonFormatter", "process": PROCESS},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    # Django's own handlers would mail the error report of a request, variables included.
-    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": _log_format},
+        "spool": {"class": "identity.log_spool.SpoolHandler", "folder": LOG_SPOOL, "process": PROCESS}
+        if LOG_SPOOL
+        else {"class": "logging.NullHandler"},
+    },
+    "root": {"handlers": ["stderr", "spool"], "level": "INFO"},
+    "loggers": {
+        # Django's own handlers would mail the error report of a request, variables included.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        # The terminal has it already, in other words.
+        "beffroi.supervisor": {"handlers": ["spool"], "propagate": False},
+    },
 }

@@ -1,4 +1,5 @@
-"""The operator's collectors: where a copy of every audit event goes. Added, changed, tried and removed by verbs.
+"""The operator's collectors: where a copy of every audit event goes, or of what the processes log, or of both. Added,
+changed, tried and removed by verbs.
 
 A copy elsewhere is what a chain needs against somebody who can rewrite all of it here, and what a security team reads.
 """
@@ -8,16 +9,18 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from identity import audit
-from identity.audit_shipping import Outcome, begin_at_the_end, secret_context, send_test
+from identity.audit_shipping import begin_at_the_end
 from identity.egress import UrlRefused, place_of
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import LogExport
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
 from identity.secret_box import seal
+from identity.shipping import Outcome, secret_context, send_test
 from identity.wording import clean_name
 
 EXPORTS_MAX = 4
@@ -26,6 +29,7 @@ _TRUSTED_LENGTH_MAX = 50_000
 _AUTHORIZATION_LENGTH_MAX = 4_000
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 Protocol = LogExport.Protocol
+Content = LogExport.Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,11 @@ class ExportSettings:
     trusted: str = ""
     authorization: str = ""
     with_names: bool = False
+    content: LogExport.Content = Content.AUDIT
 
 
 def add_export(*, by: Operator, settings: ExportSettings, from_beginning: bool) -> LogExport:
-    """Send every event to a collector, from now on, or all that there are first.
+    """Send every event, every log line or both to a collector, from now on, or all that there are first.
 
     Raises `Forbidden`, `Invalid`, `Conflict` (too many, or the address is there already).
     """
@@ -51,21 +56,24 @@ def add_export(*, by: Operator, settings: ExportSettings, from_beginning: bool) 
         if LogExport.objects.count() >= EXPORTS_MAX:
             raise Conflict(_("there are at most %(count)s collectors") % {"count": EXPORTS_MAX})
         _refuse_twins(clean)
-        export = LogExport.objects.create(**_columns(clean))
+        export = LogExport.objects.create(**_columns(clean), logs_from=None if from_beginning else timezone.now())
         _seal_authorization(export, clean)
-        if not from_beginning:
+        if not from_beginning and export.has_audit:
             begin_at_the_end(export)
         _record(by, export, "added", from_beginning=from_beginning)
     return export
 
 
 def change_export(*, by: Operator, export_id: int, settings: ExportSettings) -> LogExport:
-    """Change where or how; what was sent is not sent again. Raises `Forbidden`, `NotFound`, `Invalid`, `Conflict`."""
+    """Change what, where or how; what was sent is not sent again, and of what it did not get so far nothing that was
+    before. Raises `Forbidden`, `NotFound`, `Invalid`, `Conflict`.
+    """
     by.require(OperatorPermission.PLATFORM_OPERATE)
     clean = _clean(settings)
     with transaction.atomic():
         export = _export(export_id)
         _refuse_twins(clean, but=export)
+        _begin_what_is_new(export, clean.content)
         # It is tried anew at once, whatever went wrong before.
         LogExport.objects.filter(pk=export.pk).update(**_columns(clean), next_try_at=None, attempts=0)
         export.refresh_from_db()
@@ -124,6 +132,7 @@ def _clean(settings: ExportSettings) -> ExportSettings:
         trusted=trusted,
         authorization=authorization,
         with_names=settings.with_names,
+        content=Content(settings.content),
     )
 
 
@@ -158,7 +167,16 @@ def _columns(clean: ExportSettings) -> dict[str, str | bool]:
         "address": clean.address,
         "trusted": clean.trusted,
         "with_names": clean.with_names,
+        "content": clean.content.value,
     }
+
+
+def _begin_what_is_new(export: LogExport, content: LogExport.Content) -> None:
+    """What it gets from now on begins now; what it got once before goes on where it was."""
+    if not export.has_audit and content != Content.LOGS and not export.cursors.exists():
+        begin_at_the_end(export)
+    if not export.has_logs and content != Content.AUDIT and not export.spool_cursors.exists():
+        LogExport.objects.filter(pk=export.pk).update(logs_from=timezone.now())
 
 
 def _seal_authorization(export: LogExport, clean: ExportSettings) -> None:
@@ -178,6 +196,11 @@ def _refuse_twins(clean: ExportSettings, but: LogExport | None = None) -> None:
 
 def _record(by: Operator, export: LogExport, what: str, **detail: object) -> None:
     url = export.address if export.protocol == Protocol.OTLP else f"https://{export.address}"
-    told = {"protocol": export.protocol, "host": place_of(url)[0], "with_names": export.with_names, **detail}
+    told = {
+        "protocol": export.protocol,
+        "host": place_of(url)[0],
+        "content": export.content,
+        "with_names": export.with_names,
+    }
     target = audit.Target("log_export", str(export.pk), shown=export.name)
-    audit.record(actor=by.actor, action=f"log_export.{what}", target=target, detail=told)
+    audit.record(actor=by.actor, action=f"log_export.{what}", target=target, detail=told | detail)

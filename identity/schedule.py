@@ -7,7 +7,7 @@ CHECKPOINT_EVERY_SECONDS = 900  # each chain is signed at most once an hour
 DELIVER_EVERY_SECONDS = 15
 FORGET_EVERY_SECONDS = 24 * 3600
 REMIND_EVERY_SECONDS = 3600
-SHIP_EVERY_SECONDS = 5  # an event is with the operator's collectors within seconds
+SHIP_EVERY_SECONDS = 5  # an event or a log line is with the operator's collectors within seconds
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sign audit chains": {
         "task": "identity.checkpoint_audit_chains",
@@ -29,7 +29,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": REMIND_EVERY_SECONDS,
         "options": {"expires": REMIND_EVERY_SECONDS},
     },
-    "send the audit to the operator's collectors": {
+    "send audit and logs to the operator's collectors": {
         "task": "identity.ship_audit",
         "schedule": SHIP_EVERY_SECONDS,
         "options": {"expires": SHIP_EVERY_SECONDS},

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models.functions import Substr
 
-from identity import audit, audit_shipping, break_glass, providers, webhook_post
+from identity import audit, break_glass, providers, shipping, webhook_post
 from identity.models import LocalAdministrator, LogExport, ProviderVersion, Webhook
 from identity.secret_box import HEADER_BYTES, SecretBox, SecretBoxError, key_number
 
@@ -39,7 +39,7 @@ COLUMNS = (
     SealedColumn(LocalAdministrator.objects, "sealed_secret", lambda _row: break_glass.SECRET_CONTEXT),
     SealedColumn(Webhook.objects, "secret", webhook_post.secret_context),
     SealedColumn(Webhook.objects, "old_secret", webhook_post.secret_context),
-    SealedColumn(LogExport.objects, "sealed_authorization", audit_shipping.secret_context),
+    SealedColumn(LogExport.objects, "sealed_authorization", shipping.secret_context),
 )
 
 

@@ -1,28 +1,37 @@
-"""Audit events as syslog messages (RFC 5424), framed by their length (RFC 6587, 3.4.1; RFC 5425, 4.3).
+"""Audit events and log lines as syslog messages (RFC 5424), framed by their length (RFC 6587, 3.4.1; RFC 5425, 4.3).
 
     110 ... <110>1 2026-11-21T20:00:00.123456Z beffroi.example.org beffroi - api_key.revoked - {"type":"event",...}
+    28 ... <28>1 2026-11-21T20:00:01.654321Z beffroi.example.org beffroi 4711 beffroi.ledger - {"type":"log",...}
 
-The facility is 13 (log audit), the severity 6 (informational), of refusals 4 (warning). The message id is the action,
-the message the event's line as the audit's export has it: ASCII JSON, which `identity/audit_verifier.py` verifies.
+Of an event the facility is 13 (log audit), the severity 6 (informational), of refusals 4 (warning). The message id is
+the action, the message the event's line as the audit's export has it: ASCII JSON, which `identity/audit_verifier.py`
+verifies. Of a log line the facility is 3 (system daemons), the severity its level's, the process id its process's, the
+message id its logger, and the message what `identity/log_words.py: exported` makes.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_FACILITY, _INFORMATIONAL, _WARNING = 13, 6, 4
+_AUDIT, _DAEMON = 13, 3
+_INFORMATIONAL, _WARNING = 6, 4
+_SEVERITIES = {"CRITICAL": 2, "ERROR": 3, "WARNING": _WARNING, "INFO": _INFORMATIONAL, "DEBUG": 7}
 _HOST_LENGTH_MAX, _ID_LENGTH_MAX = 255, 32
 _NIL = "-"
 APP = "beffroi"
 
 
 def message(line: Mapping[str, Any], *, host: str) -> bytes:
-    """One message. `line` has `at` (RFC 3339, UTC) and `action`; `host`: who sends it."""
-    action = str(line["action"])
-    priority = _FACILITY * 8 + (_WARNING if is_refusal(action) else _INFORMATIONAL)
+    """One message. `line` has `at` (RFC 3339, UTC) and `action`, or is a log's; `host`: who sends it."""
+    if line["type"] == "log":
+        priority = _DAEMON * 8 + _SEVERITIES.get(line["level"], _INFORMATIONAL)
+        process, name = str(line.get("pid", _NIL)), str(line["logger"])
+    else:
+        name, process = str(line["action"]), _NIL
+        priority = _AUDIT * 8 + (_WARNING if is_refusal(name) else _INFORMATIONAL)
     text = json.dumps(line, separators=(",", ":"), sort_keys=True)
-    said = f"<{priority}>1 {line['at']} {_printable(host, _HOST_LENGTH_MAX)} {APP} {_NIL}"
-    return f"{said} {_printable(action, _ID_LENGTH_MAX)} {_NIL} {text}".encode("ascii")
+    said = f"<{priority}>1 {line['at']} {_printable(host, _HOST_LENGTH_MAX)} {APP} {process}"
+    return f"{said} {_printable(name, _ID_LENGTH_MAX)} {_NIL} {text}".encode("ascii")
 
 
 def framed(messages: Iterable[bytes]) -> bytes:

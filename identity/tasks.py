@@ -6,12 +6,12 @@ from celery import shared_task
 from django.utils import timezone
 
 from identity.audit_refusals import close_hours
-from identity.audit_shipping import ship_audit
 from identity.audit_signing import checkpoint_chains
 from identity.audit_trail import verify_and_keep
 from identity.key_reminders import remind_of_expiry
 from identity.models import Tenant
 from identity.notice_delivery import deliver_due, forget_old_notices
+from identity.shipping import ship
 
 # A sweep begins no batch after so long; with the slowest batch it ends before the next but one sweep begins, so that
 # receivers that hang never take all of the worker's threads.
@@ -52,6 +52,6 @@ def remind_of_keys() -> None:
 
 
 @shared_task(name="identity.ship_audit", ignore_result=True)  # type: ignore[untyped-decorator]
-def send_audit_to_collectors() -> None:
-    """Send the operator's collectors what they lack of the audit."""
-    ship_audit(seconds=SWEEP_SECONDS)
+def send_to_collectors() -> None:
+    """Send the operator's collectors what they lack of the audit and of the processes' logs."""
+    ship(seconds=SWEEP_SECONDS)

@@ -1,11 +1,11 @@
-"""What an operator says of a collector of the audit."""
+"""What an operator says of a collector of the audit and of logs."""
 
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from identity.log_exports import ExportSettings, Protocol
+from identity.log_exports import Content, ExportSettings, Protocol
 from identity.models import LogExport
 from identity.wording import NAME_LENGTH_MAX
 
@@ -16,6 +16,12 @@ class LogExportForm(forms.Form):
     """A collector, new or changed (`export`): then it goes on where it is."""
 
     name = forms.CharField(label=_("Name"), max_length=NAME_LENGTH_MAX, widget=forms.TextInput(attrs=_CONTROL))
+    content = forms.ChoiceField(
+        label=_("What"),
+        choices=Content.choices,
+        widget=forms.Select(attrs={"class": "form-select"}),
+        help_text=_("Of what the processes log nothing leaves that a request said, and no secret."),
+    )
     protocol = forms.ChoiceField(
         label=_("How"), choices=Protocol.choices, widget=forms.Select(attrs={"class": "form-select"})
     )
@@ -40,7 +46,7 @@ class LogExportForm(forms.Form):
         ),
     )
     with_names = forms.BooleanField(
-        label=_("With names, e-mail and network addresses"),
+        label=_("Events with names, e-mail and network addresses"),
         required=False,
         widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
         help_text=_("Without them events have pseudonyms. An erasure here does not reach the copy."),
@@ -54,8 +60,10 @@ class LogExportForm(forms.Form):
 
     def __init__(self, *args: Any, export: LogExport | None = None, **options: Any) -> None:
         if export is not None:
-            told = ("name", "protocol", "address", "trusted", "with_names")
+            told = ("name", "content", "protocol", "address", "trusted", "with_names")
             options["initial"] = {name: getattr(export, name) for name in told}
+        else:
+            options["initial"] = {"content": Content.AUDIT}
         super().__init__(*args, **options)
         if export is not None:
             del self.fields["from_beginning"]
@@ -66,4 +74,4 @@ class LogExportForm(forms.Form):
         """What was said."""
         given = dict(self.cleaned_data)
         given.pop("from_beginning", None)
-        return ExportSettings(**given | {"protocol": Protocol(given["protocol"])})
+        return ExportSettings(**given | {"protocol": Protocol(given["protocol"]), "content": Content(given["content"])})

@@ -6,7 +6,7 @@ from pathlib import Path
 from console.env import secret_in
 from console.supervisor.home import Home, HomeError, Secrets, load_secrets
 from console.supervisor.postgres import APP, DATABASE, GATEWAY, OWNER, database_url
-from console.supervisor.processes import ROOT
+from console.supervisor.processes import PROCESS, ROOT
 
 # A child carries the home it belongs to: after a crash, the next start knows its own (see `leftovers`).
 MARK = "BEFFROI_SUPERVISED"
@@ -53,6 +53,7 @@ def adopt(environment: MutableMapping[str, str], *, make: bool) -> None:
     home = home_of(environment)
     if make:
         home.open()
+        environment.setdefault(PROCESS, "supervisor")
     if make or home.secrets_file.exists():
         environment.update(complete(environment, home, load_secrets(home)))
 
@@ -101,6 +102,7 @@ def _made(home: Home, secrets: Secrets, port: str) -> dict[str, str]:
         "BEFFROI_ENCRYPTION_KEYS": secrets.encryption_keys,
         "BEFFROI_AUDIT_KEYS": secrets.audit_keys,
         "BEFFROI_DJANGO_SOCKET": str(home.sockets / "django.sock"),
+        "BEFFROI_LOG_SPOOL": str(home.folder / "log-spool"),
         "BEFFROI_PORT": port,
         "BEFFROI_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "DJANGO_SETTINGS_MODULE": "console.settings",

@@ -15,7 +15,7 @@ from console.supervisor.home import Home, HomeError, load_secrets
 from console.supervisor.leftovers import end_leftovers
 from console.supervisor.packages import PackageError
 from console.supervisor.postgres import PostgresError
-from console.supervisor.supervisor import StartError, StepError, StopRequestedError, Supervisor
+from console.supervisor.supervisor import StartError, StepError, StopRequestedError, Supervisor, logger
 from console.supervisor.terminal import complain, say, step
 from console.supervisor.valkey import ValkeyError
 
@@ -67,8 +67,10 @@ class Installation:
             say(announcement.welcome(self._address, self._demo))
             say(f"Logs are in {self._home.logs}. Ctrl-C stops everything.")
             say(f"kill -HUP {os.getpid()} starts pages, worker and gateways anew, without a request that fails.")
+            logger.info("all processes run")
             self._supervisor.watch(self._publish, self._prepare_renewal)
         except StopRequestedError as request:
+            logger.info("%s: stopping", request)
             say(f"\n{request}: stopping; streams that run may finish. (Ctrl-C again: at once.)")
             self._stop()
             say("Stopped. `make up` finds everything as it was.")

@@ -14,6 +14,8 @@ from console.supervisor.account import Account
 from identity.core_dumps import forbid_core_dumps
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Tells a process what it is called in the log.
+PROCESS = "BEFFROI_PROCESS"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
-from console.supervisor.processes import Command, end_session, spawn
+from console.supervisor.processes import PROCESS, Command, end_session, spawn
 
 Alive = Callable[[], bool]
 Pause = Callable[[float], None]
@@ -61,7 +61,7 @@ class Service:
     def start(self, environment: Mapping[str, str], log: Path) -> None:
         """Start it; its output goes to `log`."""
         self.before_start()
-        self.process = spawn(self.command, environment, log)
+        self.process = spawn(self.command, {**environment, PROCESS: self.name}, log)
         self._started_at = time.monotonic()
 
     def has_ended(self) -> bool:

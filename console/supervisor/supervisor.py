@@ -1,5 +1,6 @@
 """Starts processes in their order, brings back the ones that die, renews them in turn, stops all in reverse order."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from types import FrameType
 
 from console.supervisor import logs
 from console.supervisor.postgres import PostgresError
-from console.supervisor.processes import end_session, python, spawn, stop
+from console.supervisor.processes import PROCESS, end_session, python, spawn, stop
 from console.supervisor.readiness import NotReadyError
 from console.supervisor.service import Renewal, Service
 from console.supervisor.terminal import Terminal, complain, say
@@ -21,6 +22,9 @@ from console.supervisor.valkey import ValkeyError
 
 TICK_SECONDS = 0.2  # how soon the end of a process, or Ctrl-C, is noticed
 LOG_CHECK_SECONDS = 10.0
+# For the collectors; the terminal is told in more words.
+logger = logging.getLogger("beffroi.supervisor")
+logger.addHandler(logging.NullHandler())
 STEP_SECONDS = 600  # a migration of a large installation; anything longer is stuck
 
 
@@ -93,7 +97,7 @@ class Supervisor:
         log = self._log(arguments[0])
         with tempfile.TemporaryFile() as output:  # it has no name: a key in it is gone with us
             command = python("manage.py", *arguments)
-            process = spawn(command, self.environment, log, stdout=output)
+            process = spawn(command, {**self.environment, PROCESS: arguments[0]}, log, stdout=output)
             try:
                 self._follow(process, output.fileno(), tell)
             finally:
@@ -140,6 +144,7 @@ class Supervisor:
         for service, deadline in self._leaving:
             if service.is_alive() and time.monotonic() > deadline:
                 complain(f"  {service.name}: what it was at took too long; it was killed.")
+                logger.warning("%s was killed: what it was at took too long", service.name)
                 end_session(_process_of(service))
         self._leaving = [leaving for leaving in self._leaving if not leaving[0].has_ended()]
 
@@ -153,6 +158,7 @@ class Supervisor:
                 self._stop_together([service], lambda: bool(self._stop_requests))
                 service.start(self.environment, self._log(service.name))
                 say(f"  {service.name} is new (process {service.pid}).")
+                logger.info("%s is new (process %s)", service.name, service.pid)
             on_change()
         say("  Done.")
 
@@ -165,12 +171,14 @@ class Supervisor:
             new.wait_until_ready(new.is_alive, lambda seconds: self._pause_and_look_after(seconds, on_change))
         except NotReadyError as error:
             log = self._log(new.name)
+            logger.error("%s stays as it was: the new one was not ready", new.name)
             complain(f"  {new.name} stays as it was: the new one was not ready: {error}. The end of {log}:")
             complain(logs.last_lines(log, 5))
             stop(_process_of(new), new.command.stop_signal, 0)
         else:
             self._services[place] = new
             say(f"  {new.name} is new (process {new.pid}); the old one (process {old.pid}) finishes what it is at.")
+            logger.info("%s is new (process %s); the old one (process %s) ends", new.name, new.pid, old.pid)
             if old.is_alive():
                 _process_of(old).send_signal(old.command.stop_signal)
                 self._leaving.append((old, time.monotonic() + old.patience_seconds))
@@ -182,11 +190,13 @@ class Supervisor:
             log = self._log(service.name)
             wait = service.back_off_seconds
             when = f"in {wait:.0f} s" if wait else "now"
+            logger.error("%s ended (%s); it starts again %s", service.name, _how(process.returncode), when)
             complain(f"  {service.name} ended ({_how(process.returncode)}); it starts again {when}. The end of {log}:")
             complain(logs.last_lines(log, 5))
         if service.is_due():
             service.start(self.environment, self._log(service.name))
             say(f"  {service.name} runs again (process {service.pid}).")
+            logger.info("%s runs again (process %s)", service.name, service.pid)
             on_change()
 
     def pids(self) -> dict[str, int | list[int]]:

@@ -24,6 +24,7 @@ from gateway.relay.failures import log_uncaught
 from gateway.relay.gateway import Gateway
 from gateway.relay.limits import MIB
 from gateway.relay.liveness import expect_life
+from gateway.relay.log_handlers import log_handlers
 from identity.core_dumps import forbid_core_dumps
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
@@ -32,7 +33,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 def main() -> None:
     """Run until SIGTERM, SIGINT or fenced."""
     arguments = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, handlers=log_handlers(os.environ))
     try:
         config = config_from_environment()
     except ValueError as error:

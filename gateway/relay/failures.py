@@ -5,8 +5,9 @@ A message or a variable may hold a prompt (I5).
 
 import asyncio
 import logging
-import traceback
 from typing import Any
+
+from identity.log_words import places_of
 
 logger = logging.getLogger("beffroi.failures")
 
@@ -19,9 +20,3 @@ def log_failure(logger: logging.Logger, what: str, error: BaseException) -> None
 def log_uncaught(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An event loop's handler for what nobody caught. asyncio's own logs messages and arguments."""
     log_failure(logger, "not caught", context.get("exception") or RuntimeError())
-
-
-def places_of(error: BaseException) -> str:
-    """The lines that an error came through, the innermost first."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames))

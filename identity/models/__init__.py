@@ -14,7 +14,7 @@ from identity.models.certificates import Certificate
 from identity.models.invitations import Invitation
 from identity.models.jobs import JobRun
 from identity.models.keys import ApiKey, KeyUse, TenantKeyRules
-from identity.models.log_exports import ExportCursor, LogExport
+from identity.models.log_exports import ExportCursor, LogExport, SpoolCursor
 from identity.models.notices import (
     Channel,
     Notice,
@@ -86,6 +86,7 @@ __all__ = [
     "Service",
     "SignIn",
     "SignInLink",
+    "SpoolCursor",
     "SupportSession",
     "Tenant",
     "TenantKeyRules",

@@ -26,9 +26,12 @@ OPERATOR_KINDS = (
     NoticeKind(
         "log_export.failing",
         Topic.OPERATION,
-        _("Collectors of the audit that take nothing"),
+        _("Collectors that take nothing"),
         _("The collector %(name)s takes nothing"),
-        _("The audit could not be sent to it for about an hour. It is kept and sent once the collector is back."),
+        _(
+            "Nothing could be sent to it for about an hour. The audit is kept and sent once the collector is back; "
+            "of what the processes log, as much as there is room for."
+        ),
         level=Level.WARNING,
     ),
     NoticeKind(

@@ -73,7 +73,7 @@ UNTOLD: dict[str, str] = {
     "gateway/pools/reconciliation.py: forget": "measurements that are over their time",
     "gateway/pools/reconciliation.py: reconcile_and_keep": "a measurement",
     "identity/audit.py: record": "it is the chain",
-    "identity/audit_shipping.py: ship_audit": "how far a copy of the chain was sent",
+    "identity/audit_shipping.py: note_taken": "how far a copy of the chain was sent",
     "identity/audit_signing.py: checkpoint": "it signs the chain",
     "identity/audit_signing.py: checkpoint_chains": "it signs the chain",
     "identity/audit_trail.py: verify_and_keep": "what was found, for display",
@@ -92,6 +92,7 @@ UNTOLD: dict[str, str] = {
     "identity/operator_keys.py: authenticate_operator_key": "when a key was last used",
     "identity/projects.py: forget_responsible": "a part of `member.removed`, which tells",
     "identity/scim_tokens.py: token_of": "when a token was last used",
+    "identity/shipping.py: ship": "how far a copy of chain and logs was sent",
     "identity/sign_ins.py: mark_checked": "when a session was looked at; its begin and end are told",
     "identity/sign_ins.py: mark_seen": "when a session was looked at; its begin and end are told",
 }

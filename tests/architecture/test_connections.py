@@ -67,11 +67,11 @@ DOORS: dict[str, tuple[Kind, ...]] = {
     "gateway/relay/ledger.py": (Kind.DATABASE,),
     "gateway/relay/sweeper.py": (Kind.DATABASE,),
     "gateway/relay/upstream.py": (Kind.ENGINES,),
-    "identity/audit_shipping.py": (Kind.EXPORTS,),
     "identity/certificates.py": (Kind.PUBLIC_ADDRESS, Kind.PROVIDERS, Kind.ENGINES, Kind.EXPORTS),
     "identity/egress.py": (Kind.NAMES,),
     "identity/notice_mail.py": (Kind.MAIL,),
     "identity/oidc_discovery.py": (Kind.PROVIDERS,),
+    "identity/shipping.py": (Kind.EXPORTS,),
     "identity/webhook_post.py": (Kind.WEBHOOKS,),
 }
 # Modules that take something of these without connecting to anybody elsewhere: a word, an error, a socket that listens

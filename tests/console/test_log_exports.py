@@ -17,7 +17,13 @@ ADDRESS = reverse("operator-exports")
 def test_O3_a_collector_is_added_tried_changed_and_removed(tmp_path: Path) -> None:
     client = signed_in(make_operator())
     with otlp_collector(tmp_path) as collector:
-        said = {"name": "SIEM", "protocol": "otlp", "address": collector.url, "authorization": "Bearer w-of-theirs"}
+        said = {
+            "name": "SIEM",
+            "content": "both",
+            "protocol": "otlp",
+            "address": collector.url,
+            "authorization": "Bearer w-of-theirs",
+        }
         refused = page(client.post(ADDRESS, said | {"trusted": "-----BEGIN"}))
         assert "Must be certificates in PEM, and nothing else." in refused
         trusted = (tmp_path / "certificate.pem").read_text()
@@ -26,11 +32,20 @@ def test_O3_a_collector_is_added_tried_changed_and_removed(tmp_path: Path) -> No
         try:
             tried = client.post(reverse("operator-export-try", kwargs={"export_id": export.pk}), follow=True)
             assert "The receiver took the test record." in page(tried)
+            assert "log lines" in page(tried)
             assert collector.heads[-1]["Authorization"] == "Bearer w-of-theirs"
             change = reverse("operator-export", kwargs={"export_id": export.pk})
             assert "w-of-theirs" not in page(client.get(change)) + page(tried)
-            named = {"name": "Archive", "protocol": "otlp", "address": collector.url, "trusted": trusted}
+            named = {
+                "name": "Archive",
+                "content": "logs",
+                "protocol": "otlp",
+                "address": collector.url,
+                "trusted": trusted,
+            }
             assert client.post(change, named).status_code == 302
+            export.refresh_from_db()
+            assert export.content == LogExport.Content.LOGS
             client.post(reverse("operator-export-try", kwargs={"export_id": export.pk}))
             assert collector.heads[-1]["Authorization"] == "Bearer w-of-theirs"
         finally:

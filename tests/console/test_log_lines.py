@@ -16,6 +16,7 @@ from gateway.relay.limits import Limits
 from tests.gateway.simulated_engine.process import eventually
 from tests.support.servers import servers
 
+pytestmark = pytest.mark.usefixtures("database")
 WORD = "Xanthippe"
 
 
@@ -23,7 +24,7 @@ WORD = "Xanthippe"
 def lines() -> Iterator[io.StringIO]:
     """What is logged meanwhile, in the form of Django's settings."""
     formatters: Any = settings.LOGGING["formatters"]
-    assert formatters["line"]["class"] == f"{WordlessFormatter.__module__}.{WordlessFormatter.__name__}"
+    assert formatters["text"]["class"] == f"{WordlessFormatter.__module__}.{WordlessFormatter.__name__}"
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(WordlessFormatter("{levelname} {name} {message}", style="{"))

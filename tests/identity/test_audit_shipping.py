@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from identity import audit
-from identity.audit_shipping import how_far_behind, ship_audit
+from identity.audit_shipping import how_far_behind
 from identity.audit_verifier import ChainVerifier
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.log_exports import ExportSettings, Protocol, add_export, change_export, remove_export, try_export
 from identity.models import AuditEvent, LogExport, Notice, OperatorRole, Tenant
 from identity.operators import operator_for_person
+from identity.shipping import ship
+from tests.identity.conftest import Add
 from tests.support.collectors import SyslogReceiver, otlp_collector, syslog_receiver
 from tests.support.installation import wait_for
 from tests.support.ledger import unique
@@ -24,24 +26,6 @@ from tests.support.operators import RUNS
 from tests.support.people import TESTS, make_operator, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
-Add = Callable[..., LogExport]
-
-
-@pytest.fixture
-def add(database: None) -> Iterator[Add]:
-    """Adds a collector for the time of the test."""
-    added: list[int] = []
-
-    def make(protocol: Protocol, address: str, *, from_beginning: bool = False, **more: object) -> LogExport:
-        settings = ExportSettings(name="SIEM", protocol=protocol, address=address, **more)  # type: ignore[arg-type]
-        export = add_export(by=RUNS, settings=settings, from_beginning=from_beginning)
-        added.append(export.pk)
-        return export
-
-    yield make
-    for pk in added:
-        if LogExport.objects.filter(pk=pk).exists():
-            remove_export(by=RUNS, export_id=pk)
 
 
 def happen(tenant: Tenant, count: int = 1) -> None:
@@ -54,7 +38,7 @@ def happen(tenant: Tenant, count: int = 1) -> None:
 
 def ship_until(is_there: Callable[[], bool]) -> None:
     """Others' workers may be at it too: what they hold is theirs for a moment."""
-    wait_for(lambda: ship_audit(seconds=5) >= 0 and is_there(), lambda: "not shipped", 20)
+    wait_for(lambda: ship(seconds=5) >= 0 and is_there(), lambda: "not shipped", 20)
 
 
 def due(export: LogExport) -> None:

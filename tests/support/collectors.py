@@ -1,4 +1,4 @@
-"""Collectors of the audit for tests: a strict syslog receiver and an OTLP one, which can die and come back."""
+"""Collectors of audit and logs for tests: a strict syslog receiver and an OTLP one, which can die and come back."""
 
 import json
 import re
@@ -60,6 +60,11 @@ class SyslogReceiver:
         found = [json.loads(one["text"]) for one in self.messages]
         return [line for line in found if line["type"] == "event" and line["tenant"] == tenant]
 
+    @property
+    def logged(self) -> list[dict[str, Any]]:
+        """What came of the processes' logs."""
+        return [line for one in self.messages if (line := json.loads(one["text"]))["type"] == "log"]
+
     def _serve(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -119,6 +124,7 @@ class OtlpCollector:
 
     url: str = ""
     records: list[dict[str, Any]] = field(default_factory=list)
+    logged: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # the process, its record
     heads: list[dict[str, str]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     drops: int = 0
@@ -133,7 +139,11 @@ class OtlpCollector:
             names = {one["key"]: one["value"]["stringValue"] for one in resource["resource"]["attributes"]}
             assert names["service.name"] == "beffroi"
             for scope in resource["scopeLogs"]:
-                self.records += map(_sound, scope["logRecords"])
+                sound = [_sound(one) for one in scope["logRecords"]]
+                if scope["scope"]["name"] == "beffroi.logs":
+                    self.logged += [(names["service.instance.id"], one) for one in sound]
+                else:
+                    self.records += sound
         return 200, {"partialSuccess": {"rejectedLogRecords": str(self.drops)}} if self.drops else {}
 
     def of_tenant(self, tenant: int) -> list[dict[str, Any]]:

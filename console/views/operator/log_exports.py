@@ -1,4 +1,4 @@
-"""The operator's collectors of the audit: which there are, how far each is, a new one, a change, a try, the end."""
+"""The operator's collectors: which there are, how far each is, a new one, a change, a try, the end."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from console.forms.log_exports import LogExportForm
 from console.pages import operator_page
 from console.refusals import show_at_form
-from identity.audit_shipping import how_far_behind
+from identity import audit_shipping, log_shipping
 from identity.errors import Conflict, Invalid
 from identity.log_exports import add_export, change_export, export_by_id, remove_export, try_export
 from identity.models import LogExport, Person
@@ -29,10 +29,13 @@ def log_exports(request: HttpRequest, operator: Person) -> HttpResponse:
         except (Invalid, Conflict) as error:
             show_at_form(form, error)
         else:
-            messages.success(request, _("The collector gets the audit from now on. Send it a test record."))
+            messages.success(request, _("The collector is added. Send it a test record."))
             return redirect("operator-exports")
-    behind = how_far_behind()
-    exports = [(export, behind.get(export.pk, 0), _state(export)) for export in LogExport.objects.order_by("pk")]
+    events, lines = audit_shipping.how_far_behind(), log_shipping.how_far_behind()
+    exports = [
+        (export, events.get(export.pk, 0), lines.get(export.pk, 0), _state(export))
+        for export in LogExport.objects.order_by("pk")
+    ]
     return render(request, "console/operator/settings/exports.html", {"form": form, "exports": exports})
 
 
