@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("identity", "0027_certificates"),
+        ("identity", "0028_organisation_rules"),
     ]
 
     operations = [
