@@ -10,6 +10,7 @@ EgressError
 ├── UrlRefused        not http(s), no host, credentials or odd characters in it
 ├── AddressRefused    the name leads into a network that the caller did not allow
 ├── Unreachable       no such name, no connection, or the connection broke
+│   ├── NoMachine     nobody took or refused a connection: the machine is off, or a firewall swallows it
 │   └── TlsRefused    the server could not prove its name
 ├── TimedOut          the whole exchange took too long
 └── AnswerTooLarge    more bytes than the caller wants
@@ -61,6 +62,10 @@ class AddressRefused(EgressError):
 
 class Unreachable(EgressError):
     """No such name, no connection, or it broke."""
+
+
+class NoMachine(Unreachable):
+    """Nobody took or refused a connection in CONNECT_SECONDS."""
 
 
 class TlsRefused(Unreachable):
@@ -314,11 +319,12 @@ def _connected(target: SplitResult, addresses: list[Address], limit: _Limit, tru
     for address in addresses:
         connected = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
         try:
-            connected.settimeout(min(CONNECT_SECONDS, limit.seconds_left()))
+            connected.settimeout(min(CONNECT_SECONDS, left := limit.seconds_left()))
             connected.connect((str(address), _port_of(target)))
         except (OSError, TimedOut) as error:
             connected.close()
-            failure = error
+            is_silent = isinstance(error, TimeoutError) and left > CONNECT_SECONDS  # it had all the time it needs
+            failure = NoMachine("no machine answers at this address") if is_silent else error
         else:
             limit.watch(connected)
             connected.settimeout(limit.seconds_left())

@@ -43,7 +43,7 @@ def published_models(today: date | None = None) -> Q:
 def probe_published_models(*, seconds: float = PROBE_SECONDS) -> int:
     """Probe the published models that nobody probed in this minute yet, all at once; gives how many.
 
-    Where one fails, its engines that cannot be reached any more are taken out of service.
+    Where one fails or is late, its engines that cannot be reached any more are taken out of service.
 
     Takes `seconds` at most, and little more: a model that hangs holds up no other.
     """
@@ -67,8 +67,8 @@ def probe_published_models(*, seconds: float = PROBE_SECONDS) -> int:
             duration_ms=one.duration_ms,
             tokens=one.tokens,
         )
-        if one.outcome == Outcome.FAILED:
-            take_out_the_gone(models[model_id])
+    # A machine that is switched off can make its model late: only who looks knows whether it is gone or busy.
+    take_out_the_gone([models[pk] for pk, one in seen.items() if one.outcome in (Outcome.FAILED, Outcome.TIMED_OUT)])
     return len(seen)
 
 

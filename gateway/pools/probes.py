@@ -5,7 +5,8 @@ hangs up pays is the last usage that was reported (I2, rule b). Probes cost a fe
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ from identity.secret_box import SecretBoxError
 from models_catalog.models import LanguageModel
 
 PROBE_SECONDS = 20.0  # an engine that just started compiles on its first request
+LOOK_SECONDS = 10.0  # more than a connection may take, which is what a look is about
+LOOKS_AT_ONCE = 16
 ACTOR = audit.Actor.system("probe")
 _QUESTION = [{"role": "user", "content": "ping"}]
 
@@ -144,23 +147,34 @@ def probe_replica(replica: Replica) -> NotReady | None:
     return missing
 
 
-def take_out_the_gone(model: LanguageModel) -> None:
-    """Of the engines that take requests for the model, those that cannot be reached, until a probe finds them again.
+def take_out_the_gone(models: Collection[LanguageModel]) -> None:
+    """Of the engines that take requests for the models, those that cannot be reached, until a probe finds them again.
 
-    For a model that the gateways just failed to reach: what this process alone cannot reach says nothing, and who
-    answers late or badly is busy, not gone.
+    For models that the gateways just failed to reach: what this process alone cannot reach says nothing, and who
+    answers late or badly is busy, not gone. All are looked at together, as one that is switched off takes its time.
     """
-    for replica in Replica.objects.filter(pool__model=model, state=Replica.State.READY):
-        try:
-            egress.fetch("GET", f"{replica.url}/health", allow_private=True, total_seconds=PROBE_SECONDS)
-        except egress.Unreachable as error:
-            with transaction.atomic():
-                fresh = Replica.objects.select_for_update().filter(pk=replica.pk, state=Replica.State.READY).first()
-                if fresh is not None:
-                    reason = reasons.SILENT % {"fault": error}
-                    set_state(replica=fresh, state=Replica.State.FAILED, reason=reason, actor=ACTOR)
-        except egress.EgressError:
+    replicas = list(Replica.objects.filter(pool__model__in=models, state=Replica.State.READY))
+    with ThreadPoolExecutor(LOOKS_AT_ONCE) as lookers:
+        faults = list(lookers.map(_why_gone, [replica.url for replica in replicas]))
+    for replica, fault in zip(replicas, faults, strict=True):
+        if fault is None:
             continue
+        with transaction.atomic():
+            fresh = Replica.objects.select_for_update().filter(pk=replica.pk, state=Replica.State.READY).first()
+            if fresh is not None:
+                reason = reasons.SILENT % {"fault": fault}
+                set_state(replica=fresh, state=Replica.State.FAILED, reason=reason, actor=ACTOR)
+
+
+def _why_gone(url: str) -> egress.Unreachable | None:
+    """Why the engine cannot be reached; None where it can, however late or badly it answers."""
+    try:
+        egress.fetch("GET", f"{url}/health", allow_private=True, total_seconds=LOOK_SECONDS)
+    except egress.Unreachable as error:
+        return error
+    except egress.EgressError:
+        return None
+    return None
 
 
 def kind_of(engine: Engine, served_name: str) -> str:

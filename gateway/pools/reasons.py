@@ -32,6 +32,7 @@ _FAULTS = (
     gettext_noop("the name could not be resolved in time"),
     gettext_noop("there is no such name"),
     gettext_noop("nothing listens at this address and port"),
+    gettext_noop("no machine answers at this address"),
     gettext_noop("the connection broke: %(error)s"),
     gettext_noop("TLS failed: %(error)s"),
 )

@@ -1,20 +1,25 @@
 """A replica is ready only after it showed that it can be billed."""
 
 import time
+from contextlib import ExitStack
 
 import pytest
 from celery.contrib.testing.worker import start_worker
 from django.conf import settings
+from django.utils import translation
 
 from console.celery import app
 from gateway.pools import schedule
 from gateway.pools.models import Replica
-from gateway.pools.probes import Engine, NotReady, kind_of, probe_replica, served_models
+from gateway.pools.probes import Engine, NotReady, kind_of, probe_replica, served_models, take_out_the_gone
+from gateway.pools.reasons import in_readers_language
 from gateway.pools.registry import register_pool, register_replica, set_state
 from gateway.pools.tasks import probe_one, probe_replicas
+from identity import egress
 from identity.models import AuditEvent
 from tests.gateway.pools.conftest import KEY, OPERATOR, AddReplica, StartEngine
 from tests.support.ledger import make_model, unique
+from tests.support.silent_machine import silent_machine
 
 
 @pytest.mark.parametrize("kind", ["chat", "embedding", "rerank"])
@@ -120,6 +125,27 @@ def test_an_engines_key_is_in_no_representation(start_engine: StartEngine) -> No
     reached = Engine(engine.url, KEY)
     assert KEY not in repr(reached)
     assert served_models(reached) == {"a": 99, "b": 99}
+
+
+def test_engines_on_machines_that_are_switched_off_are_taken_out_and_found_together(
+    database: None, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress, "CONNECT_SECONDS", 1.0)
+    model = make_model()
+    pool = register_pool(model=model, served_name=model.name, actor=OPERATOR)
+    with ExitStack() as machines:
+        urls = [f"http://127.0.0.1:{machines.enter_context(silent_machine())}" for _ in range(6)]
+        slow = start_engine({model.name: "chat"}, "--fault=hang_before")
+        replicas = [register_replica(pool=pool, url=url, api_key=KEY, actor=OPERATOR) for url in (*urls, slow.url)]
+        Replica.objects.filter(pool=pool).update(state=Replica.State.READY)
+        began = time.monotonic()
+        take_out_the_gone([model])
+        assert time.monotonic() - began < 4  # one after the other they would take six seconds
+    states = [Replica.objects.get(pk=replica.pk) for replica in replicas]
+    assert [one.state for one in states] == ["failed"] * 6 + ["ready"]
+    assert states[0].state_reason == "It does not answer: no machine answers at this address."
+    with translation.override("fr"):
+        assert in_readers_language(states[0].state_reason) != states[0].state_reason
 
 
 def test_the_worker_probes_what_waits(add_replica: AddReplica, valkey: str) -> None:
