@@ -41,16 +41,30 @@ DAYS_USED = f"""
     )
 """  # noqa: S608  # constants of ours
 
+# The same of the hourly sums alone, for a few hours or one key: rows of (hour, project_id, key_id, model_id, SUMS).
+HOURS_USED = f"""
+    used as (
+        select u.hour, u.project_id, u.key_id, u.model_id, {_ADDED} from billing_usage_hour u
+        where u.tenant_id = %(tenant)s and u.hour >= %(since)s and u.hour < %(until)s and {MINE}
+            and (%(key)s::bigint is null or u.key_id = %(key)s)
+    )
+"""  # noqa: S608
+
 
 @dataclass(frozen=True, slots=True)
 class DaysUsed:
-    """Of whom and of when: days of the time zone, both included. `projects` None: of all of them."""
+    """Of whom and of when: days of the time zone, both included. `projects` None: of all of them.
+
+    `only_totals`: the days of `used` need not be right, only their sum. Hours that would move from one of the days to
+    another one stay where they are, so that a long time costs little more than its days.
+    """
 
     tenant_id: int
     first: date
     last: date
     time_zone: str
     projects: Collection[int] | None = None
+    only_totals: bool = False
 
     def parameters(self) -> dict[str, Any]:
         """Of a statement with `DAYS_USED`."""
@@ -64,7 +78,7 @@ class DaysUsed:
                 days.append(home)
             for hour in (utc_day + number * _HOUR for number in range(24)):
                 day = hour.astimezone(zone).date()
-                if day != home and (self._has(day) or self._has(home)):
+                if day != home and self._moves(home, day):
                     hours.append(hour)
                     taken_from.append(home)
                     added_to.append(day)
@@ -93,6 +107,10 @@ class DaysUsed:
         """Those of which an hour may be of one of the days."""
         first = datetime(self.first.year, self.first.month, self.first.day, tzinfo=UTC) - _DAY
         return [first + number * _DAY for number in range((self.last - self.first).days + 3)]
+
+    def _moves(self, home: date, day: date) -> bool:
+        inside = self._has(home), self._has(day)
+        return inside[0] != inside[1] if self.only_totals else any(inside)
 
     def _has(self, day: date) -> bool:
         return self.first <= day <= self.last

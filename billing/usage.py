@@ -7,6 +7,7 @@ projects or a key. Every list is bounded: records and refusals by keyset pages, 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -116,10 +117,14 @@ class Grouping(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UsageSum:
-    """Usage records added up. What they were not grouped by is None; quantities are units a meter, money nano-EUR."""
+    """Usage records added up. What they were not grouped by is None; quantities are units a meter, money nano-EUR.
+
+    `kwh_per_million_tokens` is the model's, as the catalogue declares it today.
+    """
 
     starts_at: datetime | None
     model: str | None
+    kwh_per_million_tokens: Decimal | None
     key_id: int | None
     project_id: int | None
     requests: int
@@ -200,8 +205,8 @@ def sums(
     rows = list(found[: MOST_ROWS + 1])
     if len(rows) > MOST_ROWS:
         raise TooManyRows(f"more than {MOST_ROWS} rows: ask for a shorter time, longer intervals or fewer groups")
-    names = _model_names({row["model_id"] for row in rows}) if Grouping.MODEL in by else {}
-    return [_usage_sum(row, names) for row in rows]
+    models = LanguageModel.objects.in_bulk({row["model_id"] for row in rows}) if Grouping.MODEL in by else {}
+    return [_usage_sum(row, models) for row in rows]
 
 
 def refusals_page(
@@ -292,14 +297,12 @@ def _price(prices: Prices, meter_index: int) -> int | None:
         return None
 
 
-def _model_names(model_ids: Iterable[int]) -> dict[int, str]:
-    return dict(LanguageModel.objects.filter(pk__in=model_ids).values_list("pk", "name"))
-
-
-def _usage_sum(row: Mapping[str, Any], model_names: Mapping[int, str]) -> UsageSum:
+def _usage_sum(row: Mapping[str, Any], models: Mapping[int, LanguageModel]) -> UsageSum:
+    model = models[row["model_id"]] if "model_id" in row else None
     return UsageSum(
         starts_at=row.get("starts_at"),
-        model=model_names[row["model_id"]] if "model_id" in row else None,
+        model=model.name if model else None,
+        kwh_per_million_tokens=model.kwh_per_million_tokens if model else None,
         key_id=row.get("key_id"),
         project_id=row.get("project_id"),
         requests=row["sum_requests"],

@@ -1,20 +1,25 @@
-"""Usage by day and by what used most of it: the largest groups by name, the others together. One query.
+"""Usage by day or hour and by what used most of it: the largest groups by name, the others together. One query each.
 
-Days are those of the tenant's time zone; an hour counts to the day in which it begins. Money is nano-EUR.
+Days are those of the span's time zone; an hour counts to the day in which it begins. Money is nano-EUR.
 """
 
 # ruff: noqa: S608  # queries are made of constants of ours
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from django.db import connection
 
-from billing.day_sums import DAYS_USED, MINE, DaysUsed
+from billing.day_sums import DAYS_USED, HOURS_USED, MINE, DaysUsed
 from billing.overview import Totals
+from billing.projection import WINDOW
 from billing.usage import Grouping, Reader
+from billing.usage_span import Days, Hours, Span
 
 GROUPS_MAX = 12
 _TOKENS = "input_quantity + cached_quantity + output_quantity + reasoning_quantity"
@@ -49,23 +54,25 @@ _FIGURES = """
     sum(input_quantity + cached_quantity)::bigint as tokens_in,
     sum(output_quantity + reasoning_quantity)::bigint as tokens_out, sum({measured}) as measured
 """
-_OF_USED = (
-    f"days as materialized (select local_day as day, {{grouped}} as group_id, {_FIGURES} from used group by 1, 2)"
-)
+_OF_MODEL = "(%(model)s::bigint is null or model_id = %(model)s)"
+_OF_USED = f"""
+    days as materialized (
+        select {{slot}} as day, {{grouped}} as group_id, {_FIGURES} from used where {_OF_MODEL} group by 1, 2
+    )"""
 _RANKED = "ranked as (select group_id from days group by 1 order by sum(measured) desc, 1 limit {most})"
 # Keys are too many to add up each day of each: first which used most, then their days; the others' are what is left.
 _OF_KEYS = f"""
     keys as materialized (
         select key_id as group_id, sum({{measured}}) as measured from billing_usage_hour u
-        where tenant_id = %(tenant)s and hour >= %(since)s and hour < %(until)s and {{mine}} group by 1
+        where tenant_id = %(tenant)s and hour >= %(since)s and hour < %(until)s and {{mine}} and {_OF_MODEL} group by 1
     ), ranked as (
         select group_id from keys order by measured desc, 1 limit {{most}}
     ), of_ranked as (
         select (hour at time zone %(zone)s)::date as day, key_id as group_id, {_FIGURES} from billing_usage_hour u
         where tenant_id = %(tenant)s and hour >= %(since)s and hour < %(until)s
-            and key_id = any(array(select group_id from ranked)) and {{mine}} group by 1, 2
+            and key_id = any(array(select group_id from ranked)) and {{mine}} and {_OF_MODEL} group by 1, 2
     ), of_all as (
-        select local_day as day, {_FIGURES} from used group by 1
+        select local_day as day, {_FIGURES} from used where {_OF_MODEL} group by 1
     ), days as (
         select * from of_ranked
         union all
@@ -84,20 +91,34 @@ _NAMED_DAYS = """
     from days h left join named n on n.group_id = h.group_id
     group by 1, 2, 3, 4, n.group_id having sum(h.requests) <> 0 order by 1
 """
-_QUERIES = {
-    Grouping.MODEL: f"with {DAYS_USED}, {_OF_USED}, {_RANKED} {_NAMED_DAYS}",
-    Grouping.PROJECT: f"with {DAYS_USED}, {_OF_USED}, {_RANKED} {_NAMED_DAYS}",
-    Grouping.KEY: f"with {DAYS_USED}, {_OF_KEYS} {_NAMED_DAYS}",
-}
+_OTHERS = f"with {{used}}, {_OF_USED}, {_RANKED} {_NAMED_DAYS}"
+_KEYS = f"with {{used}}, {_OF_KEYS} {_NAMED_DAYS}"
+_RECENT = f"""
+    with {{used}}
+    select coalesce(sum(cost_nano_eur), 0)::bigint, min({{slot}}) filter (where requests > 0)
+    from used where {_OF_MODEL}
+"""
+_BY_MODEL = """
+    with {used}
+    select m.id, m.name, m.kwh_per_million_tokens, u.requests, u.failed, u.cost, u.tokens_in, u.tokens_out from (
+        select model_id, sum(requests)::bigint as requests, sum(failed_requests)::bigint as failed,
+            sum(cost_nano_eur)::bigint as cost, sum(input_quantity + cached_quantity)::bigint as tokens_in,
+            sum(output_quantity + reasoning_quantity)::bigint as tokens_out
+        from used group by 1 having sum(requests) <> 0
+    ) u join models_catalog_languagemodel m on m.id = u.model_id order by u.cost desc, m.name
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One of the groups. `ref`: a project's id or a key's look-up; `name` "" for the others together."""
+    """One of the groups. `ref`: a project's id or a key's look-up; `name` "" for the others together.
+
+    `days`: its figures a slot of the span, a day or the beginning of an hour (UTC).
+    """
 
     name: str
     ref: str
-    days: dict[date, Totals]
+    days: Mapping[date, Totals]
     totals: Totals
 
 
@@ -109,32 +130,87 @@ class UsageTable:
     totals: Totals
 
 
+@dataclass(frozen=True, slots=True)
+class ModelTotals:
+    """What was used of a model; `kwh_per_million_tokens` as the catalogue declares it today, None where it does not."""
+
+    model_id: int
+    name: str
+    kwh_per_million_tokens: Decimal | None
+    totals: Totals
+
+
 def usage_table(
-    reader: Reader, *, by: Grouping, measure: Measure, first: date, last: date, time_zone: str
+    reader: Reader, span: Span, *, by: Grouping, measure: Measure, model_id: int | None = None
 ) -> UsageTable:
-    """What was used from the first to the last day, by the groups that used most of the measure."""
-    query = _QUERIES[by].format(
-        grouped=f"{by}_id", measured=_MEASURED[measure], named=_NAMED[by], most=GROUPS_MAX, mine=MINE
+    """What was used in the span, by the groups that used most of the measure; of one model only, where one is given."""
+    source = _Source.of(reader, span)
+    query = (_KEYS if by is Grouping.KEY and source.used == DAYS_USED else _OTHERS).format(
+        used=source.used,
+        grouped=f"{by}_id",
+        measured=_MEASURED[measure],
+        named=_NAMED[by],
+        most=GROUPS_MAX,
+        mine=MINE,
+        slot=source.slot,
     )
-    wanted = DaysUsed(reader.tenant_id, first, last, time_zone, reader.project_ids)
-    parameters = wanted.parameters() | {"zone": time_zone, **wanted.bounds()}
     with connection.cursor() as cursor:
-        cursor.execute(query, parameters)
+        cursor.execute(query, source.parameters | {"model": model_id})
         rows = cursor.fetchall()
     days: dict[tuple[bool, str, str], dict[date, Totals]] = {}
     for day, is_rest, name, ref, *figures in rows:
         of = days.setdefault((is_rest, name, ref), {})
         of[day] = of.get(day, Totals()).plus(Totals(*figures))
-    groups = [Group(name, ref, of, _sum(of)) for (_is_rest, name, ref), of in days.items()]
+    groups = [Group(name, ref, of, total_of(of.values())) for (_is_rest, name, ref), of in days.items()]
     groups.sort(key=lambda group: (not group.name, -measure.of(group.totals), group.name))
-    whole_totals = Totals()
-    for group in groups:
-        whole_totals = whole_totals.plus(group.totals)
-    return UsageTable(groups, whole_totals)
+    return UsageTable(groups, total_of(group.totals for group in groups))
 
 
-def _sum(days: dict[date, Totals]) -> Totals:
-    total = Totals()
-    for one in days.values():
-        total = total.plus(one)
-    return total
+def usage_by_model(reader: Reader, span: Span) -> list[ModelTotals]:
+    """What was used of each model in the span, the dearest first. One query."""
+    source = _Source.of(reader, span, only_totals=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_BY_MODEL.format(used=source.used), source.parameters)
+        rows = cursor.fetchall()
+    return [ModelTotals(id_, name, kwh, Totals(*figures)) for id_, name, kwh, *figures in rows]
+
+
+def recent_cost(reader: Reader, today: date, time_zone: str, *, model_id: int | None = None) -> tuple[int, date | None]:
+    """What today and the days of `projection.WINDOW` before it cost, in nano-EUR, and the first of them with use."""
+    source = _Source.of(reader, Days(today - WINDOW, today, time_zone))
+    query = _RECENT.format(used=source.used, slot=source.slot)
+    with connection.cursor() as cursor:
+        cursor.execute(query, source.parameters | {"model": model_id})
+        cost, first_day = cursor.fetchone()
+    return cost, first_day
+
+
+def total_of(totals: Iterable[Totals]) -> Totals:
+    """All together."""
+    return functools.reduce(Totals.plus, totals, Totals())
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the sums come from: those of days, or of hours where hours or one key are asked for.
+
+    `used`: the SQL of that name; `slot`: what names a day or hour in it.
+    """
+
+    used: str
+    slot: str
+    parameters: dict[str, Any]
+
+    @classmethod
+    def of(cls, reader: Reader, span: Span, *, only_totals: bool = False) -> "_Source":
+        since, until = span.bounds()
+        bounds: dict[str, Any] = {"since": since, "until": until}
+        if isinstance(span, Days):
+            bounds["zone"] = span.time_zone
+            if reader.key_id is None:
+                of = (reader.tenant_id, span.first, span.last, span.time_zone, reader.project_ids)
+                return cls(DAYS_USED, "local_day", DaysUsed(*of, only_totals=only_totals).parameters() | bounds)
+        slot = "hour" if isinstance(span, Hours) else "(hour at time zone %(zone)s)::date"
+        projects = None if reader.project_ids is None else sorted(reader.project_ids)
+        whose = {"tenant": reader.tenant_id, "projects": projects, "key": reader.key_id}
+        return cls(HOURS_USED, slot, bounds | whose)

@@ -1,4 +1,4 @@
-"""Bars over days, stacked by what they are of: the data of a chart and of the table beside it."""
+"""Bars over days or hours, stacked by what they are of: the data of a chart and of the table beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SERIES_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One colour of the bars: a value a day."""
+    """One colour of the bars: a value a day or hour."""
 
     label: str
     values: Sequence[int]
@@ -40,8 +40,13 @@ def stacked(days: Sequence[date], values: Mapping[str, Mapping[date, int]], *, r
     return shown
 
 
-def chart(days: Sequence[date], series: Sequence[Series], unit: str) -> dict[str, Any]:
-    """What components/chart.html draws. Days are at noon UTC, so that each stays itself whatever the reader's zone."""
-    times = [int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()) for day in days]
+def chart(slots: Sequence[date], series: Sequence[Series], unit: str, *, zone: str = "UTC") -> dict[str, Any]:
+    """What components/chart.html draws: days, or hours (aware times) as the time zone shows them."""
     named = [{"label": one.label, "values": list(one.values)} for one in series]
-    return {"times": times, "series": named, "unit": unit, "zone": "UTC"}
+    return {"times": [_drawn_at(slot) for slot in slots], "series": named, "unit": unit, "zone": zone}
+
+
+def _drawn_at(slot: date) -> int:
+    """In seconds. Days are at noon UTC, so that each stays itself whatever the reader's zone."""
+    at = slot if isinstance(slot, datetime) else datetime(slot.year, slot.month, slot.day, 12, tzinfo=UTC)
+    return int(at.timestamp())

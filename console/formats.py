@@ -49,6 +49,32 @@ def share(part: int, whole: int, language: str) -> str:
     return format_percent(exact, locale=language)
 
 
+def change(now: int, before: int, language: str) -> str:
+    """How much more or less than before, such as "+12 %"; "" where there was nothing before."""
+    if not before:
+        return ""
+    percent = (Decimal(now - before) * 100 / before).quantize(Decimal(1), ROUND_HALF_EVEN)
+    sign = "+" if percent > 0 else "−" if percent < 0 else "±"
+    return sign + format_percent(abs(percent) / 100, locale=language)
+
+
+def energy(kwh: Decimal, language: str) -> str:
+    """Such as "1.2 kWh", below one "340 Wh"."""
+    return _measured(kwh, "kWh", language) if kwh >= 1 else _measured(kwh * 1000, "Wh", language)
+
+
+def mass(grams: Decimal, language: str) -> str:
+    """Such as "12 kg", below one "340 g"."""
+    return _measured(grams / 1000, "kg", language) if grams >= 1000 else _measured(grams, "g", language)
+
+
+def _measured(figure: Decimal, unit: str, language: str) -> str:
+    """With two digits that say something."""
+    shown = figure.quantize(Decimal(1) if figure >= 10 else Decimal("0.1"), ROUND_HALF_EVEN)
+    text = format_decimal(shown or Decimal("0.1"), locale=language)
+    return f"{text if shown or not figure else f'<{text}'}\u00a0{unit}"
+
+
 def duration(milliseconds: int, language: str) -> str:
     """Such as "840 ms", "1.2 s", "3 min 20 s"."""
     if milliseconds < 1_000:

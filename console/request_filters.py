@@ -1,18 +1,23 @@
 """What the page of requests looks for, from its address: everything optional, nonsense told at its field."""
 
 import base64
-from datetime import datetime, timedelta
+import re
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.core.cache import cache
 from django.http import QueryDict
+from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from billing.activity import Kind, Place, Wanted
 from billing.usage import Filters
+from billing.usage_span import Days, Hours, Span, month_of_days
 from billing.visibility import visible_models
+from console import formats
 from console.request_words import REFUSALS, STATUSES
 from identity import access
 from identity.access import Caller
@@ -24,8 +29,12 @@ from identity.permissions import Permission
 # More projects than these are chosen on their own pages.
 PROJECTS_SHOWN = 200
 _MODEL_NAMES_AGE_S = 60
+_NAME_LENGTH_MAX = 200
 PERIODS = {"1": _("24 hours"), "7": _("7 days"), "30": _("30 days"), "90": _("90 days")}
 USUAL_PERIOD = "7"
+_HOUR = re.compile(r"20[2-9][0-9]-[0-9]{2}-[0-9]{2}T[0-9]{2}Z")
+_DAY = re.compile(r"20[2-9][0-9]-[0-9]{2}-[0-9]{2}")
+_MONTH = re.compile(r"20[2-9][0-9]-[0-9]{2}")
 # The codes that people can do something about; each line of the list leads to the others of its code.
 _COMMON_CODES = (
     "insufficient_quota", "rate_limit_exceeded", "model_not_allowed", "model_not_found", "model_retired",
@@ -50,8 +59,13 @@ class RequestFilter(forms.Form):
         given.setdefault("days", USUAL_PERIOD)
         super().__init__(given, auto_id="filter-%s")
         self._caller = caller
+        self._span = _span(str(given["days"]), caller.tenant.time_zone)
+        if self._span:
+            self.fields["days"].choices = [(given["days"], _words(self._span)), *PERIODS.items()]  # type: ignore[attr-defined]
         self.fields["ended"].choices = _endings(given.get("ended", ""))  # type: ignore[attr-defined]
-        self.fields["model"].choices = [("", _("All models")), *((name, name) for name in _model_names(caller))]  # type: ignore[attr-defined]
+        # A model that is not offered any more is asked for by name: its requests are still there.
+        names = dict.fromkeys([*_model_names(caller), str(given.get("model", ""))[:_NAME_LENGTH_MAX]])
+        self.fields["model"].choices = [("", _("All models")), *((name, name) for name in names if name)]  # type: ignore[attr-defined]
         self.projects = list(access.projects_for(caller)[:PROJECTS_SHOWN])
         self.fields["project"].choices = [("", _("All projects")), *((one.pk, one.name) for one in self.projects)]  # type: ignore[attr-defined]
         self.fields["project"].queryset = access.projects_for(caller)  # type: ignore[attr-defined]
@@ -76,9 +90,14 @@ class RequestFilter(forms.Form):
             return None
         given: dict[str, Any] = self.cleaned_data
         what, _colon, name = given["ended"].partition(":")
+        if self._span:
+            since, until = self._span.bounds()
+        else:
+            since, until = now - timedelta(days=int(given["days"] or USUAL_PERIOD)), None
         return Wanted(
             Filters(
-                since=now - timedelta(days=int(given["days"] or USUAL_PERIOD)),
+                since=since,
+                until=until,
                 model=given["model"],
                 key_id=given["key"],
                 project_id=given["project"].pk if given["project"] else None,
@@ -102,6 +121,27 @@ def place_of_text(text: str) -> Place | None:
     except (ValueError, OverflowError):
         return None
     return place if place.at.tzinfo is not None else None
+
+
+def _span(text: str, time_zone: str) -> Span | None:
+    """A month, a day or an hour (UTC) by its ISO 8601 name, to which the bars of other pages lead; None for no such."""
+    try:
+        if _HOUR.fullmatch(text):
+            return Hours(datetime.fromisoformat(f"{text[:-1]}:00+00:00"), 1)
+        if _DAY.fullmatch(text):
+            return Days(date.fromisoformat(text), date.fromisoformat(text), time_zone)
+        if _MONTH.fullmatch(text):
+            return month_of_days(date.fromisoformat(f"{text}-01"), time_zone)
+    except ValueError:
+        return None
+    return None
+
+
+def _words(span: Span) -> str:
+    language = get_language() or "en"
+    if isinstance(span, Hours):
+        return formats.moment(timezone.localtime(span.since), language)
+    return formats.day(span.first, language) if span.first == span.last else formats.month(span.first, language)
 
 
 def _endings(present: str) -> list[Any]:

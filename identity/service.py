@@ -26,7 +26,8 @@ KEPT_SECONDS = 60.0
 AWAY_SECONDS = 10.0
 _TOLD = (
     "name", "support_email", "support_phone", "support_url", "trade", "legal_name", "registration_number",
-    "vat_number", "postal_address", "country", "languages", "default_language", "usage_months", "logo_digest",
+    "vat_number", "postal_address", "country", "languages", "default_language", "usage_months",
+    "grams_co2e_per_kwh", "logo_digest",
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ class KnownService:
     languages: tuple[str, ...] = ()
     default_language: str = "en"
     usage_months: int | None = None
+    grams_co2e_per_kwh: int | None = None
     logo_digest: str = ""
 
     @property

@@ -19,6 +19,7 @@ ADDRESS_LENGTH_MAX = 500
 # A usage record is asked for when a year's bills are compared with the year before; the longest that a court may ask
 # for it is ten years (Code de commerce L123-22).
 USAGE_MONTHS_MIN, USAGE_MONTHS_MAX = 13, 120
+GRAMS_CO2E_MAX = 2_000  # of a kWh: the dirtiest grids are at about 1,000
 # Regions of ISO 3166 that no company has its seat in: groups of countries, and what stands for an unknown one.
 _NO_COUNTRIES = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
 # A country and up to thirteen letters or digits, as in the directive on VAT (2006/112, article 215) and outside of it.
@@ -41,6 +42,7 @@ class ServiceChanges(TypedDict, total=False):
     languages: Collection[str]
     default_language: str
     usage_months: int | None
+    grams_co2e_per_kwh: int | None
 
 
 def country_codes() -> list[str]:
@@ -57,6 +59,8 @@ def cleaned(changes: ServiceChanges) -> dict[str, object]:
         found["languages"] = _languages(changes["languages"])
     if "usage_months" in changes:
         found["usage_months"] = _usage_months(changes["usage_months"])
+    if "grams_co2e_per_kwh" in changes:
+        found["grams_co2e_per_kwh"] = _grams(changes["grams_co2e_per_kwh"])
     return found
 
 
@@ -115,6 +119,14 @@ def _usage_months(months: int | None) -> int | None:
         bounds = {"least": USAGE_MONTHS_MIN, "most": USAGE_MONTHS_MAX}
         raise Invalid("usage_months", _("must be from %(least)d to %(most)d") % bounds)
     return months
+
+
+def _grams(grams: int | None) -> int | None:
+    if grams is not None and not 0 <= grams <= GRAMS_CO2E_MAX:
+        raise Invalid(
+            "grams_co2e_per_kwh", _("must be from %(least)d to %(most)d") % {"least": 0, "most": GRAMS_CO2E_MAX}
+        )
+    return grams
 
 
 _TEXTS: dict[str, Callable[[str], str]] = {

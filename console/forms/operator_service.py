@@ -10,7 +10,7 @@ from console.account_forms import LANGUAGE_NAMES
 from console.catalog_words import country_name
 from identity.models import Service
 from identity.service import KnownService
-from identity.service_fields import NAME_LENGTH_MAX, USAGE_MONTHS_MAX, USAGE_MONTHS_MIN, country_codes
+from identity.service_fields import GRAMS_CO2E_MAX, NAME_LENGTH_MAX, USAGE_MONTHS_MAX, USAGE_MONTHS_MIN, country_codes
 
 _TRADES = [
     (Service.Trade.SELLER.value, _("It sells to customers, and VAT is added to its prices.")),
@@ -107,6 +107,19 @@ class LanguagesForm(forms.Form):
     )
 
 
+class EmissionsForm(forms.Form):
+    """What the electricity emits."""
+
+    grams_co2e_per_kwh = forms.IntegerField(
+        label=_("Grams of CO₂e a kWh"),
+        required=False,
+        min_value=0,
+        max_value=GRAMS_CO2E_MAX,
+        widget=forms.NumberInput(attrs={"class": "form-control", "inputmode": "numeric"}),
+        help_text=_("As your supplier or your country's grid declares it. Empty: pages show energy alone."),
+    )
+
+
 class LogoForm(forms.Form):
     """A picture."""
 
@@ -134,6 +147,7 @@ FORMS: dict[str, type[forms.Form]] = {
     "legal": LegalForm,
     "trade": TradeForm,
     "languages": LanguagesForm,
+    "emissions": EmissionsForm,
 }
 
 

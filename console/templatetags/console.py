@@ -1,5 +1,6 @@
 """Tags and filters of the pages: figures, times, states, icons. They word and dress; nothing is decided here."""
 
+import json
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,12 @@ _SPRITE = Path(__file__).resolve().parents[2] / "static/beffroi/icons.svg"
 
 def _language() -> str:
     return (get_language() or "en").partition("-")[0]
+
+
+@register.filter
+def as_json(data: object) -> str:
+    """For an attribute that a script reads."""
+    return json.dumps(data, separators=(",", ":"))
 
 
 @register.filter

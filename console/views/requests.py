@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,8 @@ from django.views.decorators.http import require_GET
 
 from billing import activity, standing
 from billing.activity import Line, Receipt
-from billing.models import Hold, Refusal
+from billing.energy import kwh_of
+from billing.models import Hold, Refusal, UsageRecord
 from billing.models.prices import Meter
 from billing.usage import Reader, reader_of_member
 from console.limit_words import words_of_limit
@@ -163,12 +165,20 @@ def _values_of_record(receipt: Receipt) -> dict[str, Any]:
         "finish": FINISHES.get(record.finish_reason, record.finish_reason),
         "moments": _moments(receipt),
         "meters": [(Meter(line.meter).label, line) for line in receipt.meters],
+        "kwh": _kwh(record),
         "refunded": receipt.refunded_nano_eur,
         "net": record.cost_nano_eur - receipt.refunded_nano_eur,
         "key_id": record.key_id,
         "project_id": record.project_id,
         "model": record.model,
     }
+
+
+def _kwh(record: UsageRecord) -> Decimal | None:
+    if record.kwh_per_million_tokens is None:
+        return None
+    meters = ("input", "cached", "output", "reasoning")
+    return kwh_of(sum(getattr(record, f"{meter}_quantity") for meter in meters), record.kwh_per_million_tokens)
 
 
 def _moments(receipt: Receipt) -> list[Moment]:

@@ -1,33 +1,44 @@
-"""Usage: bars a day and the same figures in a table, by model, project or key; as a file too."""
+"""Usage: bars a day or hour and the same figures in a table, by model, project or key; as a file too."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
+from billing.energy import energy_of
 from billing.money import exact_eur
-from billing.usage import Filters, Grouping, Interval, TooManyRows, UsageSum, reader_of_member, sums
-from billing.usage_table import Measure, UsageTable, usage_table
+from billing.overview import Totals
+from billing.projection import projected, recent_since
+from billing.usage import Grouping, Interval, TooManyRows, UsageSum, sums
+from billing.usage_span import Days
+from billing.usage_table import (
+    Group,
+    Measure,
+    ModelTotals,
+    UsageTable,
+    recent_cost,
+    total_of,
+    usage_by_model,
+    usage_table,
+)
 from console.charts import chart, stacked
 from console.csv_files import csv_file
 from console.pages import is_partial, tenant_page
+from console.usage_question import SPANS, Asked, Narrowed, months_until
 from gateway.api.names import key_names, project_names
 from identity.access import Caller
 from identity.errors import Invalid
 from identity.permissions import Permission
+from identity.service import service
 
-SPANS = {"7": gettext_lazy("7 days"), "30": gettext_lazy("30 days"), "90": gettext_lazy("90 days")}
-USUAL_SPAN = "30"
-_MONTHS_BACK = 12
-_MONTH = re.compile(r"(20[2-9][0-9])-(0[1-9]|1[0-2])")
 GROUPINGS = {
     Grouping.MODEL: gettext_lazy("Model"),
     Grouping.PROJECT: gettext_lazy("Project"),
@@ -39,74 +50,62 @@ MEASURES = {
     Measure.REQUESTS: gettext_lazy("Requests"),
 }
 _UNITS = {Measure.COST: "eur", Measure.TOKENS: "count", Measure.REQUESTS: "count"}
+# What a group is looked into by, where it is not narrowed to one of these already.
+_WITHIN = {
+    Grouping.MODEL: ("model", Grouping.PROJECT),
+    Grouping.PROJECT: ("project", Grouping.KEY),
+    Grouping.KEY: ("key", Grouping.MODEL),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the address asks for; what makes no sense in it is as if it were not there."""
+class GroupLine:
+    """A group in the table: the page that looks into it, and the list of its requests; "" for the others together."""
 
-    span: str
-    by: Grouping
-    measure: Measure
-    first: date
-    last: date
+    group: Group
+    address: str
+    requests: str
 
-    @classmethod
-    def of(cls, query: QueryDict, today: date) -> "Asked":
-        """From the address. A span is a number of days up to today, or a month of the tenant's time zone."""
-        span = query.get("span", USUAL_SPAN)
-        month = _MONTH.fullmatch(span)
-        if month:
-            first = date(int(month[1]), int(month[2]), 1)
-            last = min(_next_month(first) - timedelta(days=1), max(today, first))
-        else:
-            span = span if span in SPANS else USUAL_SPAN
-            first, last = today - timedelta(days=int(span) - 1), today
-        by, measure = query.get("by", ""), query.get("measure", "")
-        return cls(
-            span,
-            Grouping(by) if by in tuple(Grouping) else Grouping.MODEL,
-            Measure(measure) if measure in tuple(Measure) else Measure.COST,
-            first,
-            last,
-        )
+
+@dataclass(frozen=True, slots=True)
+class SlotLine:
+    """A day or hour in the table: a figure a series, their sum, the list of its requests."""
+
+    slot: date
+    figures: list[int]
+    requests: str
 
     @property
-    def days(self) -> list[date]:
-        """Each day of it."""
-        return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
-
-    def bounds(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
-        """From the first midnight to the one after the last day."""
-        after = self.last + timedelta(days=1)
-        since, until = (datetime(day.year, day.month, day.day, tzinfo=zone) for day in (self.first, after))
-        return since.astimezone(UTC), until.astimezone(UTC)
+    def total(self) -> int:
+        """Of all series."""
+        return sum(self.figures)
 
 
 @require_GET
 @tenant_page(Permission.USAGE_READ)
 def usage(request: HttpRequest, caller: Caller) -> HttpResponse:
-    """The chart and its table."""
-    today = timezone.localdate()
-    asked = Asked.of(request.GET, today)
-    table = usage_table(
-        reader_of_member(caller),
-        by=asked.by,
-        measure=asked.measure,
-        first=asked.first,
-        last=asked.last,
-        time_zone=caller.tenant.time_zone,
-    )
+    """The chart and its table, beside the time before."""
+    asked, narrowed = _asked(request.GET, caller), Narrowed.of(request.GET, caller)
+    of_models, before = (usage_by_model(narrowed.reader, time) for time in (asked.time, asked.before))
+    model_id = _model_id(narrowed.model, [*of_models, *before])
+    table = usage_table(narrowed.reader, asked.time, by=asked.by, measure=asked.measure, model_id=model_id)
     values = {
         "asked": asked,
+        "narrowed": narrowed,
+        "models": sorted({narrowed.model, *(one.name for one in [*of_models, *before])} - {""}),
         "table": table,
-        "spans": [*SPANS.items(), *((month, month) for month in _months(today))],
+        "before": total_of(one.totals for one in _only(model_id, before)),
+        "projected": _projected(asked, narrowed, model_id, table.totals.cost_nano_eur),
+        "energy": energy_of(_only(model_id, of_models), grams_co2e_per_kwh=service().grams_co2e_per_kwh),
+        "spans": SPANS.items(),
+        "months": months_until(timezone.localdate()),
         "groupings": GROUPINGS.items(),
         "measures": MEASURES.items(),
         "group_label": GROUPINGS[asked.by],
         "measure_label": MEASURES[asked.measure],
         "query": request.GET.urlencode(),
-        **_drawn(asked, table),
+        "groups": [_group_line(request.GET, caller, asked, group) for group in table.groups],
+        **_drawn(request.GET, caller, asked, table),
     }
     template = "console/usage/_usage.html" if is_partial(request) else "console/usage/usage.html"
     return render(request, template, values)
@@ -115,25 +114,25 @@ def usage(request: HttpRequest, caller: Caller) -> HttpResponse:
 @require_GET
 @tenant_page(Permission.USAGE_READ)
 def usage_export(request: HttpRequest, caller: Caller) -> HttpResponse:
-    """All groups, a line a day and group. Raises `Invalid` for more than fit a file."""
-    zone = ZoneInfo(caller.tenant.time_zone)
-    asked = Asked.of(request.GET, timezone.localdate())
-    since, until = asked.bounds(zone)
-    filters = Filters(since=since, until=until)
+    """All groups, a line a day (or hour, of 24) and group. Raises `Invalid` for more than fit a file."""
+    asked, narrowed = _asked(request.GET, caller), Narrowed.of(request.GET, caller)
+    interval, zone = Interval.HOUR if asked.is_hourly else Interval.DAY, caller.tenant.time_zone
+    filters = narrowed.filters(asked.time)
     try:
-        found = sums(reader_of_member(caller), filters, by=[asked.by], interval=Interval.DAY, time_zone=zone.key)
+        found = sums(narrowed.reader, filters, by=[asked.by], interval=interval, time_zone=zone)
     except TooManyRows:
-        raise Invalid("span", "is too long for a file: choose a shorter one") from None
-    return csv_file(f"usage-{asked.first}-{asked.last}.csv", _HEAD, _lines(caller, asked.by, found))
+        raise Invalid("span", _("is too long for a file: choose a shorter one")) from None
+    name = f"usage-{asked.time.slots[0]:%Y-%m-%d}-{asked.time.slots[-1]:%Y-%m-%d}.csv"
+    return csv_file(name, (interval.value, *_HEAD), _lines(caller, asked.by, found, interval))
 
 
 _HEAD = (
-    "day", "group", "id", "requests", "failed_requests", "input_tokens", "cached_tokens", "output_tokens",
+    "group", "id", "requests", "failed_requests", "input_tokens", "cached_tokens", "output_tokens",
     "reasoning_tokens", "cost_eur",
 )  # fmt: skip
 
 
-def _lines(caller: Caller, by: Grouping, found: list[UsageSum]) -> list[tuple[object, ...]]:
+def _lines(caller: Caller, by: Grouping, found: list[UsageSum], interval: Interval) -> list[tuple[object, ...]]:
     keys = key_names(caller.tenant.pk, {row.key_id for row in found if row.key_id is not None})
     projects = project_names(caller.tenant.pk, {row.project_id for row in found if row.project_id is not None})
 
@@ -146,7 +145,7 @@ def _lines(caller: Caller, by: Grouping, found: list[UsageSum]) -> list[tuple[ob
 
     return [
         (
-            row.starts_at.date().isoformat() if row.starts_at else "",
+            _written(row.starts_at, interval),
             *named(row),
             row.requests,
             row.failed_requests,
@@ -157,33 +156,88 @@ def _lines(caller: Caller, by: Grouping, found: list[UsageSum]) -> list[tuple[ob
     ]
 
 
-def _drawn(asked: Asked, table: UsageTable) -> dict[str, Any]:
-    """The chart, and for each day the same figures: a column a colour."""
-    values = {_name(group.name, group.ref): _of_days(asked.measure, group.days) for group in table.groups}
-    series = stacked(asked.days, values, rest=_("others"))
-    lines = [(day, [one.values[place] for one in series]) for place, day in enumerate(asked.days)]
+def _written(starts_at: datetime | None, interval: Interval) -> str:
+    if starts_at is None:
+        return ""
+    return (starts_at if interval is Interval.HOUR else starts_at.date()).isoformat()
+
+
+def _asked(query: QueryDict, caller: Caller) -> Asked:
+    return Asked.of(query, now=timezone.now(), today=timezone.localdate(), time_zone=caller.tenant.time_zone)
+
+
+def _model_id(name: str, used: list[ModelTotals]) -> int | None:
+    """None: all of them. Of a name that nothing was used of: an id that no model has."""
+    return next((one.model_id for one in used if one.name == name), 0) if name else None
+
+
+def _only(model_id: int | None, found: list[ModelTotals]) -> list[ModelTotals]:
+    return [one for one in found if model_id in (None, one.model_id)]
+
+
+def _projected(asked: Asked, narrowed: Narrowed, model_id: int | None, spent: int) -> int | None:
+    """Of the month that goes on, in nano-EUR; None for any other time."""
+    today = timezone.localdate()
+    if not (asked.is_month and isinstance(asked.time, Days) and asked.time.last == today):
+        return None
+    recent, first_day = recent_cost(narrowed.reader, today, asked.time.time_zone, model_id=model_id)
+    return projected(
+        spent=spent,
+        reserved=0,
+        recent=recent,
+        recent_since=recent_since(first_day, today, asked.time.time_zone),
+        now=timezone.now(),
+        ends_at=asked.whole_month.bounds()[1],
+    )
+
+
+def _group_line(query: QueryDict, caller: Caller, asked: Asked, group: Group) -> GroupLine:
+    if not group.name:
+        return GroupLine(group, "", "")
+    member, by = _WITHIN[asked.by]
+    only = {member: group.ref or group.name}
+    within = query.copy()
+    for name, value in {**only, "by": by}.items():
+        within[name] = value
+    return GroupLine(
+        group,
+        f"{reverse('usage', kwargs={'slug': caller.tenant.slug})}?{within.urlencode()}",
+        _requests_address(query, caller, days=asked.span, **only),
+    )
+
+
+def _requests_address(query: QueryDict, caller: Caller, **members: str) -> str:
+    """The list of the requests that are looked at."""
+    wanted = QueryDict(mutable=True)
+    wanted.update({name: query.get(name, "") for name in ("model", "project", "key") if query.get(name)})
+    for name, value in members.items():
+        wanted[name] = value
+    return f"{reverse('requests', kwargs={'slug': caller.tenant.slug})}?{wanted.urlencode()}"
+
+
+def _drawn(query: QueryDict, caller: Caller, asked: Asked, table: UsageTable) -> dict[str, Any]:
+    """The chart, and for each day or hour the same figures: a column a colour."""
+    slots = asked.time.slots
+    values = {_name(group.name, group.ref): _of_slots(asked.measure, group.days) for group in table.groups}
+    series = stacked(slots, values, rest=_("others"))
+    requests = [_requests_address(query, caller, days=_written_slot(slot)) for slot in slots]
+    lines = [SlotLine(slot, [one.values[place] for one in series], requests[place]) for place, slot in enumerate(slots)]
+    zone = caller.tenant.time_zone if asked.is_hourly else "UTC"
     return {
-        "chart": chart(asked.days, series, _UNITS[asked.measure]),
+        "chart": chart(slots, series, _UNITS[asked.measure], zone=zone) | {"links": requests},
         "series": series,
-        "lines": [(day, figures, sum(figures)) for day, figures in reversed(lines)],
+        "lines": lines[::-1],
     }
+
+
+def _written_slot(slot: date) -> str:
+    """As the list of requests is asked for its day or hour."""
+    return f"{slot:%Y-%m-%dT%H}Z" if isinstance(slot, datetime) else slot.isoformat()
 
 
 def _name(name: str, ref: str) -> str:
     return f"{name} (bfr_{ref}_…)" if name and ref and not ref.isdecimal() else name or _("others")
 
 
-def _of_days(measure: Measure, days: dict[date, Any]) -> dict[date, int]:
-    return {day: measure.of(totals) for day, totals in days.items()}
-
-
-def _months(today: date) -> list[str]:
-    first, months = today.replace(day=1), []
-    for _number in range(_MONTHS_BACK):
-        months.append(f"{first:%Y-%m}")
-        first = (first - timedelta(days=1)).replace(day=1)
-    return months
-
-
-def _next_month(first: date) -> date:
-    return (first + timedelta(days=32)).replace(day=1)
+def _of_slots(measure: Measure, slots: Mapping[date, Totals]) -> dict[date, int]:
+    return {slot: measure.of(totals) for slot, totals in slots.items()}

@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.energy import kwh_of
 from billing.models import Refusal, UsageRecord
 from billing.pricing import Prices
 from billing.usage import (
@@ -183,7 +184,15 @@ def _shown_sum(row: UsageSum, keys: Mapping[int, KeyName], projects: Mapping[int
         "images": used["images"],
         "cost_nano_eur": row.cost_nano_eur,
         "uncharged_nano_eur": row.uncharged_nano_eur,
+        "kwh": _kwh(row),
     }
+
+
+def _kwh(row: UsageSum) -> float | None:
+    if row.kwh_per_million_tokens is None:
+        return None
+    tokens = sum(row.quantities[meter] for meter in ("input", "cached", "output", "reasoning"))
+    return float(kwh_of(tokens, row.kwh_per_million_tokens))
 
 
 def _shown_refusal(refusal: Refusal, keys: Mapping[int, KeyName]) -> dict[str, Any]:

@@ -99,6 +99,11 @@ class UsageSumSerializer(serializers.Serializer[Any]):
         help_text="In nano-EUR: from some 9 million euros on, more than a JavaScript number holds exactly."
     )
     uncharged_nano_eur = serializers.IntegerField()
+    kwh = serializers.FloatField(
+        allow_null=True,
+        help_text="Estimated from what the model's catalogue entry declares; null where it declares nothing, and "
+        "where usage is not added up by model.",
+    )
 
 
 class SummarySerializer(serializers.Serializer[Any]):

@@ -10,6 +10,7 @@ class Service(models.Model):
 
     languages: codes that people may choose from; empty: all that the pages exist in
     usage_months: whole months for which usage records stay after their own; null: as the environment says
+    grams_co2e_per_kwh: what a kilowatt-hour of the house's electricity emits; null: not said
     logo: the picture's bytes; `logo_digest` is their SHA-256 in hexadecimal, by which browsers keep it
     """
 
@@ -31,6 +32,7 @@ class Service(models.Model):
     languages = ArrayField(models.CharField(max_length=8), default=list, blank=True)
     default_language = models.CharField(max_length=8, default="en")
     usage_months = models.PositiveSmallIntegerField(null=True, blank=True)
+    grams_co2e_per_kwh = models.PositiveSmallIntegerField(null=True, blank=True)
     logo = models.BinaryField(null=True, blank=True)
     logo_type = models.CharField(max_length=16, blank=True)
     logo_digest = models.CharField(max_length=64, blank=True)

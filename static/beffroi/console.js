@@ -88,12 +88,17 @@
     const format = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { day: "numeric", month: "short", timeZone: zone });
     return (time) => format.format(new Date(time * 1e3));
   };
+  const hourOf = (zone) => {
+    const format = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { hour: "2-digit", minute: "2-digit", timeZone: zone });
+    return (time) => format.format(new Date(time * 1e3));
+  };
+  const HOUR = 3600, DAY = 86400;
   const colours = () =>
     ["--chart-1", "--chart-2", "--chart-3", "--chart-4", "--chart-5", "--chart-6"].map((name) =>
       getComputedStyle(document.documentElement).getPropertyValue(name).trim());
 
   function draw(box) {
-    const given = JSON.parse(document.getElementById(box.dataset.chart).textContent);
+    const given = JSON.parse(box.dataset.chart);
     if (!window.uPlot || !given.times.length) return;
     const style = getComputedStyle(document.documentElement);
     const axis = { stroke: style.getPropertyValue("--tblr-secondary").trim(), grid: { stroke: style.getPropertyValue("--tblr-border-color").trim(), width: 1 }, ticks: { show: false } };
@@ -101,6 +106,9 @@
     const sums = given.times.map(() => 0);
     const stacked = given.series.map((one) => one.values.map((value, i) => (sums[i] += value)));
     const paint = colours();
+    const isHourly = given.times.length > 1 && given.times[1] - given.times[0] < DAY;
+    const name = (isHourly ? hourOf : dayOf)(given.zone);
+    const steps = isHourly ? [1, 2, 3, 6, 12].map((hours) => hours * HOUR) : [1, 2, 4, 7, 14, 28, 56].map((days) => days * DAY);
     const half = given.times.length > 1 ? (given.times[1] - given.times[0]) / 2 : 43200; // whole bars at both ends
     const bars = uPlot.paths.bars({ size: [0.7, 40], radius: 0.1 });
     const options = {
@@ -110,11 +118,17 @@
       cursor: { drag: { x: false, y: false } },
       legend: { show: given.series.length > 1, live: false },
       scales: { x: { range: (_u, min, max) => [min - half, max + half] }, y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
-      axes: [{ ...axis, space: 60, incrs: [1, 2, 4, 7, 14, 28, 56].map((days) => days * 86400), values: (_u, ticks) => ticks.map(dayOf(given.zone)) }, { ...axis, size: 70, values: (_u, ticks) => ticks.map(show) }],
+      axes: [{ ...axis, space: 60, incrs: steps, values: (_u, ticks) => ticks.map(name) }, { ...axis, size: 70, values: (_u, ticks) => ticks.map(show) }],
       series: [{}, ...given.series.map((one, i) => ({ label: one.label, fill: paint[i % paint.length], stroke: paint[i % paint.length], width: 0, paths: bars, points: { show: false } })).reverse()],
     };
     box.replaceChildren();
     box.plot = new uPlot(options, [given.times, ...stacked.reverse()], box);
+    if (!given.links) return;
+    box.classList.add("chart-leads"); // to what a bar is made of; the table beside it has the same links
+    box.plot.over.addEventListener("click", () => {
+      const bar = box.plot.cursor.idx;
+      if (bar != null && sums[bar]) location.assign(given.links[bar]);
+    });
   }
   const drawAll = (within = document) => within.querySelectorAll("[data-chart]").forEach(draw);
   addEventListener("load", () => drawAll());

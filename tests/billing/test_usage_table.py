@@ -7,6 +7,7 @@ import pytest
 
 from billing import usage_table as module
 from billing.usage import Grouping, Reader
+from billing.usage_span import Days
 from billing.usage_table import Measure, UsageTable, usage_table
 from tests.support.history import History, history_of
 from tests.support.ledger import House, make_house, make_model
@@ -26,9 +27,8 @@ def history(house: House, owner_database_url: str) -> Iterator[History]:
 
 
 def table(house: House, by: Grouping, measure: Measure = Measure.COST, reader: Reader | None = None) -> UsageTable:
-    first, last = (NOW - timedelta(days=10)).date(), NOW.date()
-    reader = reader or Reader(house.tenant.pk)
-    return usage_table(reader, by=by, measure=measure, first=first, last=last, time_zone="UTC")
+    days = Days((NOW - timedelta(days=10)).date(), NOW.date(), "UTC")
+    return usage_table(reader or Reader(house.tenant.pk), days, by=by, measure=measure)
 
 
 def test_the_largest_come_first_and_the_others_together(

@@ -76,6 +76,8 @@ def test_only_who_operates_the_platform_changes_it() -> None:
         ("default_language", "de"),
         ("usage_months", 12),
         ("usage_months", 121),
+        ("grams_co2e_per_kwh", 2_001),
+        ("grams_co2e_per_kwh", -1),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_its_field(field: str, value: object) -> None:
