@@ -3,10 +3,28 @@
 from typing import Any
 
 TELL_EVERY_SECONDS = 60
+EXPORT_EVERY_SECONDS = 5  # who asked waits for it; asking for what is due reads an index that is empty when nothing is
+FORGET_EXPORTS_EVERY_SECONDS = 3600
+ASK_MONTHLY_EVERY_SECONDS = 900
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "tell of budgets that are reached": {
         "task": "billing.tell_reached_budgets",
         "schedule": TELL_EVERY_SECONDS,
         "options": {"expires": TELL_EVERY_SECONDS},
+    },
+    "write exports": {
+        "task": "billing.write_exports",
+        "schedule": EXPORT_EVERY_SECONDS,
+        "options": {"expires": EXPORT_EVERY_SECONDS},
+    },
+    "forget exports": {
+        "task": "billing.forget_exports",
+        "schedule": FORGET_EXPORTS_EVERY_SECONDS,
+        "options": {"expires": FORGET_EXPORTS_EVERY_SECONDS},
+    },
+    "ask for the month's exports": {
+        "task": "billing.ask_monthly_exports",
+        "schedule": ASK_MONTHLY_EVERY_SECONDS,
+        "options": {"expires": ASK_MONTHLY_EVERY_SECONDS},
     },
 }

@@ -13,6 +13,7 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "archived": ("secondary", _("archived")),
     "suspended": ("red", _("suspended")),
     "pending": ("yellow", _("waiting")),
+    "cancelled": ("secondary", _("cancelled")),
     "sent": ("green", _("sent")),
     "failed": ("red", _("failed")),
     "completed": ("green", _("completed")),

@@ -2,6 +2,7 @@
 (`billing/migrations/sql/`) and appear here for reading only."""
 
 from billing.models.budgets import Budget, BudgetPeriod, Limit, LimitWindow, Scope
+from billing.models.exports import Export, ExportName, ExportPart, ExportSchedule
 from billing.models.ledger import (
     Hold,
     Incarnation,
@@ -18,6 +19,10 @@ __all__ = [
     "Budget",
     "BudgetPeriod",
     "Contract",
+    "Export",
+    "ExportName",
+    "ExportPart",
+    "ExportSchedule",
     "Hold",
     "Incarnation",
     "LedgerEntry",

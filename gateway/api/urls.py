@@ -7,6 +7,13 @@ from gateway.api.audit import AuditCheckpointsView, AuditExportView, AuditVerifi
 from gateway.api.billing import ContractView, StatementView
 from gateway.api.budget_changes import BudgetListView, BudgetView, LimitListView, LimitView
 from gateway.api.estimate import EstimateView
+from gateway.api.exports import (
+    ExportFileView,
+    ExportSchedulesView,
+    ExportScheduleView,
+    ExportsView,
+    ExportView,
+)
 from gateway.api.group_rules import GroupRulesView, GroupRuleView
 from gateway.api.key_bounds import KeyBoundsView
 from gateway.api.key_changes import KeyChangesView
@@ -79,6 +86,11 @@ urlpatterns = [
     path("usage/summary", SummaryView.as_view(), name="usage-summary"),
     path("usage/refusals", RefusalsView.as_view(), name="usage-refusals"),
     path("usage/refusals/counts", RefusalCountsView.as_view(), name="usage-refusal-counts"),
+    path("exports", ExportsView.as_view(), name="tenant-exports"),
+    path("exports/<uuid:public_id>", ExportView.as_view(), name="tenant-export"),
+    path("exports/<uuid:public_id>/file", ExportFileView.as_view(), name="tenant-export-file"),
+    path("export-schedules", ExportSchedulesView.as_view(), name="tenant-export-schedules"),
+    path("export-schedules/<int:schedule_id>", ExportScheduleView.as_view(), name="tenant-export-schedule"),
     path("projects", ProjectsView.as_view(), name="projects"),
     path("projects/<int:project_id>", ProjectView.as_view(), name="project"),
     path("projects/<int:project_id>/archive", ArchiveProjectView.as_view(), name="archive-project"),

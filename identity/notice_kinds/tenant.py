@@ -100,6 +100,28 @@ MONEY_KINDS = (
         mailed=PAYERS | BUILDERS,
         is_kept=True,
     ),
+    NoticeKind(
+        "export.ready",
+        Topic.MONEY,
+        _("Exports that are ready"),
+        _("Your export is ready"),
+        _("From %(first_on)s to %(last_on)s, as %(format)s. The file can be downloaded for seven days."),
+        roles=PAYERS,
+        link="/t/{tenant}/usage/exports",
+        fields=frozenset({"kind", "export"}),
+    ),
+    NoticeKind(
+        "export.failed",
+        Topic.MONEY,
+        _("Exports that could not be made"),
+        _("Your export could not be made"),
+        _("From %(first_on)s to %(last_on)s, as %(format)s. The page says why, and what to do."),
+        level=Level.WARNING,
+        roles=PAYERS,
+        link="/t/{tenant}/usage/exports",
+        mailed=PAYERS,
+        fields=frozenset({"kind", "export"}),
+    ),
 )
 
 PEOPLE_KINDS = (

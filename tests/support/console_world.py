@@ -8,8 +8,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from billing.budgets import set_budget
 from billing.contracts import contract_in_force
+from billing.export_schedules import schedule_export
 from billing.limits import set_limit
-from billing.models import Contract
+from billing.models import Contract, Export, ExportSchedule
 from identity.access_reviews import start_review
 from identity.invitations import invite
 from identity.log_exports import ExportSettings, Protocol, add_export
@@ -18,6 +19,7 @@ from identity.notices import notify
 from identity.operators import appoint_operator
 from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
+from tests.support import exported
 from tests.support.ledger import house_of, ledger_gateway
 from tests.support.operators import RUNS
 from tests.support.people import TESTS, Cast, as_member, make_cast, make_key, make_operator, make_person
@@ -102,6 +104,8 @@ def make_console_world() -> ConsoleWorld:
         "digest": "0" * 64,
         "export_id": _collector().pk,
         "list_id": contract_of(cast).rate_card_id,
+        "public_id": exported.finish(exported.ask(house)).export.public_id,
+        "schedule_id": _monthly(cast).pk,
     }
     operator = make_operator()
     for role in OperatorRole:
@@ -117,6 +121,10 @@ def _widen_names(cast: Cast) -> None:
     cast.tenant.save(update_fields=["slug", "name"])
     cast.project.cost_centre = wide.upper()
     cast.project.save(update_fields=["cost_centre"])
+def _monthly(cast: Cast) -> ExportSchedule:
+    """An export of every month."""
+    by = as_member(cast.alice, cast.tenant)
+    return schedule_export(by=by, kind=Export.Kind.DAYS, file_format=Export.Format.XLSX)
 
 
 def _collector() -> LogExport:

@@ -8,7 +8,9 @@ from uuid import UUID
 
 from billing.aliases import put_alias
 from billing.budgets import set_budget
+from billing.export_schedules import schedule_export, schedules_of
 from billing.limits import set_limit
+from billing.models import Export
 from identity.access import Caller
 from identity.access_reviews import start_review
 from identity.group_rules import add_rule
@@ -29,6 +31,7 @@ from identity.providers import ProviderSettings, prepare_version, provider_of
 from identity.scim_tokens import make_token
 from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
+from tests.support import exported
 from tests.support.ledger import HeldKey, House, unique
 from tests.support.people import TESTS, make_operator, make_person
 
@@ -178,6 +181,26 @@ def scim_token_of(ours: Ours) -> int:
     return make_token(by=Caller.system("tests", ours.house.tenant), name="Entra")[0].pk
 
 
+def an_export(ours: Ours) -> dict[str, object]:
+    period = {"first_day": "2025-10-01", "last_day": "2025-10-31"}
+    return {"content": "requests", "format": "csv", "project": ours.house.project.pk, **period}
+
+
+def export_of(ours: Ours) -> UUID:
+    Export.objects.filter(tenant=ours.house.tenant, state="waiting").update(state="cancelled")
+    return exported.ask(ours.house).public_id
+
+
+def made_export_of(ours: Ours) -> UUID:
+    return exported.finish(exported.ask(ours.house)).export.public_id
+
+
+def export_schedule_of(ours: Ours) -> int:
+    system = Caller.system("tests", ours.house.tenant)
+    found = schedules_of(system).filter(kind="days").first()
+    return (found or schedule_export(by=system, kind=Export.Kind.DAYS, file_format=Export.Format.CSV)).pk
+
+
 SETTINGS = ProviderSettings(issuer="https://127.0.0.1:1", client_id="beffroi", client_secret="hush")
 PROVIDER = {"issuer": SETTINGS.issuer, "client_id": SETTINGS.client_id, "client_secret": SETTINGS.client_secret}
 KEY_RULES: dict[str, object] = {
@@ -211,6 +234,18 @@ CASES = {
     ("audit-checkpoints", "GET"): Case(lambda ours: "/api/audit/checkpoints", 403, 200, 200),
     ("audit-verification", "GET"): Case(lambda ours: "/api/audit/verification", 403, 200, 200),
     ("audit-verification", "POST"): Case(lambda ours: "/api/audit/verification", 403, 200, 200),
+    ("tenant-exports", "GET"): Case(lambda ours: "/api/exports", 403, 200, 200),
+    ("tenant-exports", "POST"): Case(lambda ours: "/api/exports", 403, 201, 404, an_export),
+    ("tenant-export", "GET"): Case(lambda ours: f"/api/exports/{export_of(ours)}", 403, 200, 404),
+    ("tenant-export", "DELETE"): Case(lambda ours: f"/api/exports/{export_of(ours)}", 403, 204, 404),
+    ("tenant-export-file", "GET"): Case(lambda ours: f"/api/exports/{made_export_of(ours)}/file", 403, 200, 404),
+    ("tenant-export-schedules", "GET"): Case(lambda ours: "/api/export-schedules", 403, 200, 200),
+    ("tenant-export-schedules", "POST"): Case(
+        lambda ours: "/api/export-schedules", 403, 201, 201, lambda ours: {"content": "requests", "format": "csv"}
+    ),
+    ("tenant-export-schedule", "DELETE"): Case(
+        lambda ours: f"/api/export-schedules/{export_schedule_of(ours)}", 403, 204, 404
+    ),
     ("budgets", "GET"): Case(lambda ours: "/api/budgets", 200, 200, 200),
     ("limits", "GET"): Case(lambda ours: "/api/limits", 200, 200, 200),
     ("tenant-notices", "GET"): Case(lambda ours: "/api/notices", 403, 200, 200),

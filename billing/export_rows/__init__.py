@@ -1,0 +1,11 @@
+"""Where the rows of each kind of exports come from."""
+
+from billing.export_rows import days, ledger, requests
+from billing.export_rows.source import Source
+from billing.models.exports import Export
+
+SOURCES: dict[str, Source] = {
+    Export.Kind.REQUESTS: requests,
+    Export.Kind.DAYS: days,
+    Export.Kind.LEDGER: ledger,
+}

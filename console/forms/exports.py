@@ -1,0 +1,101 @@
+"""What somebody asks to have as a file."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from billing.export_rows import SOURCES
+from billing.exports import MODEL_LENGTH_MAX, Wanted, permission_for
+from billing.models import Export
+from identity.access import Caller, projects_for
+
+KINDS = {
+    Export.Kind.DAYS: _("Sums a day"),
+    Export.Kind.REQUESTS: _("Every request"),
+    Export.Kind.LEDGER: _("Ledger entries"),
+    Export.Kind.FOCUS: _("FOCUS cost and usage"),
+}
+SAID = {
+    Export.Kind.DAYS: _("A row a day, project, key and model: requests, tokens and cost."),
+    Export.Kind.REQUESTS: _("A row a request with its tokens, prices and exact cost. Never what it said."),
+    Export.Kind.LEDGER: _("Refunds, corrections, fees and top-ups."),
+    Export.Kind.FOCUS: _("Costs in the form that FinOps tools read (FOCUS 1.2)."),
+}
+FORMATS = {
+    Export.Format.XLSX: _("Excel (XLSX)"),
+    Export.Format.CSV: _("CSV"),
+    Export.Format.JSONL: _("JSON Lines"),
+    Export.Format.PARQUET: _("Parquet"),
+}
+_DATE = {"class": "form-control", "type": "date"}
+_SELECT = {"class": "form-select"}
+_TEXT = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
+
+
+def kinds_for(caller: Caller) -> list[tuple[str, Any]]:
+    """What the caller may have as a file."""
+    kinds = [Export.Kind(kind) for kind in SOURCES]
+    return [(kind.value, KINDS[kind]) for kind in KINDS if kind in kinds and caller.may(permission_for(kind))]
+
+
+class ScheduleForm(forms.Form):
+    """What to make of every month."""
+
+    kind = forms.ChoiceField(label=_("Rows"), widget=forms.Select(attrs=_SELECT))
+    format = forms.ChoiceField(label=_("File"), choices=[*FORMATS.items()], widget=forms.Select(attrs=_SELECT))
+
+    def __init__(self, data: Any, caller: Caller) -> None:
+        super().__init__(data, prefix="monthly" if type(self) is ScheduleForm else None)
+        self.fields["kind"].choices = kinds_for(caller)  # type: ignore[attr-defined]
+
+
+class ExportForm(ScheduleForm):
+    """A file of last month, unless told otherwise."""
+
+    first_day = forms.DateField(
+        label=pgettext_lazy("first day", "From"), widget=forms.DateInput(attrs=_DATE, format="%Y-%m-%d")
+    )
+    last_day = forms.DateField(
+        label=_("To"),
+        widget=forms.DateInput(attrs=_DATE, format="%Y-%m-%d"),
+        help_text=_("This day belongs to it. Days are those of the organisation's time zone."),
+    )
+    project = forms.ChoiceField(label=_("Project"), required=False, widget=forms.Select(attrs=_SELECT))
+    key = forms.CharField(
+        label=_("Key"),
+        required=False,
+        max_length=16,
+        widget=forms.TextInput(attrs=_TEXT),
+        help_text=_("The ten characters after bfr_."),
+    )
+    model = forms.CharField(
+        label=_("Model"), required=False, max_length=MODEL_LENGTH_MAX, widget=forms.TextInput(attrs=_TEXT)
+    )
+
+    def __init__(self, data: Any, caller: Caller, today: date) -> None:
+        super().__init__(data, caller)
+        projects = [(str(project.pk), project.name) for project in projects_for(caller)]
+        self.fields["project"].choices = [("", _("All projects")), *projects]  # type: ignore[attr-defined]
+        last = today.replace(day=1) - timedelta(days=1)
+        self.initial = {"first_day": last.replace(day=1), "last_day": last, "kind": "days", "format": "xlsx"}
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether something of the folded part was filled in."""
+        return any(self[name].value() for name in ("project", "key", "model"))
+
+    def wanted(self) -> Wanted:
+        """What a valid form asks for."""
+        given = self.cleaned_data
+        return Wanted(
+            kind=Export.Kind(given["kind"]),
+            format=Export.Format(given["format"]),
+            first_day=given["first_day"],
+            last_day=given["last_day"],
+            project_id=int(given["project"]) if given["project"] else None,
+            key=given["key"].removeprefix("bfr_"),
+            model=given["model"],
+        )
