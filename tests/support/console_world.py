@@ -121,6 +121,8 @@ def _widen_names(cast: Cast) -> None:
     cast.tenant.save(update_fields=["slug", "name"])
     cast.project.cost_centre = wide.upper()
     cast.project.save(update_fields=["cost_centre"])
+
+
 def _monthly(cast: Cast) -> ExportSchedule:
     """An export of every month."""
     by = as_member(cast.alice, cast.tenant)
