@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from billing.clock import database_now
-from billing.models import PriceVersion, RateCard
+from billing.models import PriceVersion, RateCard, WithdrawnPrice
 from billing.pricing import METERS
 from models_catalog.models import LanguageModel
 
@@ -59,6 +59,18 @@ def versions_of(card: RateCard) -> QuerySet[PriceVersion]:
     following = PriceVersion.objects.filter(**same, valid_from__gt=OuterRef("valid_from")).order_by("valid_from")
     found = PriceVersion.objects.filter(rate_card=card).select_related("model").prefetch_related("prices")
     return found.annotate(valid_until=Subquery(following.values("valid_from")[:1])).order_by("pk")
+
+
+def withdrawn_prices(card: RateCard, model: LanguageModel) -> list[WithdrawnPrice]:
+    """What was scheduled for the model on the list and never came into force, the newest first."""
+    found = WithdrawnPrice.objects.filter(rate_card_id=card.pk, model_id=model.pk)
+    return list(found.order_by("-withdrawn_at"))
+
+
+def models_without_price(card: RateCard, *, most: int) -> list[LanguageModel]:
+    """At most `most` models of the catalogue that the list says nothing of, by name."""
+    listed = PriceVersion.objects.filter(rate_card=card).values("model")
+    return list(LanguageModel.objects.exclude(pk__in=listed).order_by("name")[:most])
 
 
 def meters_of(listed: Iterable[ListedPrice]) -> list[str]:

@@ -1,12 +1,13 @@
 """The price book: rate cards and their dated versions, which are followed by others and never changed (I4).
 
 Prices are nano-EUR per million units. Times are the database's. The first version of a model's prices on a rate card
-may start in the past, as nothing could be billed before it; every other one starts now or later.
+may start in the past, as nothing could be billed before it; every other one starts now or later. A list that no
+contract ever had may be given its history, for the same reason.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from billing.clock import database_now
-from billing.models import MeterPrice, PriceVersion, RateCard
+from billing.models import Contract, MeterPrice, PriceVersion, RateCard
 from billing.models.prices import Mode
 from billing.money import NotAnAmount, parse_eur
 from billing.price_notices import tell_of_prices
@@ -69,7 +70,7 @@ def add_price_version(
 
 class _Added(NamedTuple):
     version: PriceVersion
-    is_change: bool  # the model had a price before
+    is_change: bool  # the model had a price until then
 
 
 def _add_version(
@@ -80,26 +81,56 @@ def _add_version(
     mode: str,
     actor: audit.Actor,
 ) -> _Added:
-    _check_prices(prices)
-    _check_mode(mode)
+    check_prices(prices)
+    check_mode(mode)
     with transaction.atomic():
-        RateCard.objects.select_for_update(no_key=True).get(pk=rate_card.pk)
+        is_unused = lock_list(rate_card, for_the_past=valid_from is not None and valid_from < database_now())
         now = database_now()
         starts = valid_from or now
-        earlier = PriceVersion.objects.filter(rate_card=rate_card, model=model, mode=mode)
-        is_change = earlier.exists()
-        if starts < now and is_change:
-            raise Conflict(_("Prices that are or were in force do not change: let the new ones start now or later."))
-        if earlier.filter(valid_from=starts).exists():
-            raise Conflict(_("Prices that start at that instant exist already."))
-        version = PriceVersion.objects.create(rate_card=rate_card, model=model, mode=mode, valid_from=starts)
-        MeterPrice.objects.bulk_create(
-            MeterPrice(version=version, meter=meter, nano_eur_per_million=price) for meter, price in prices.items()
-        )
-        detail = {"rate_card": rate_card.name, "model": model.name, "mode": mode, "prices": dict(prices)}
-        detail["valid_from"] = starts.isoformat()
-        audit.record(actor=actor, action="price_version.added", target=version, detail=detail)
-    return _Added(version, is_change)
+        others = PriceVersion.objects.filter(rate_card=rate_card, model=model, mode=mode)
+        known = list(others.values_list("valid_from", flat=True))
+        check_start(starts, known=known, now=now, is_unused=is_unused)
+        version = write_version(rate_card, model, mode, prices, starts, actor=actor)
+    return _Added(version, any(start < starts for start in known))
+
+
+def write_version(
+    rate_card: RateCard,
+    model: LanguageModel,
+    mode: str,
+    prices: Mapping[str, int],
+    starts: datetime,
+    *,
+    actor: audit.Actor,
+) -> PriceVersion:
+    """The version, by who holds the list (`lock_list`) and has looked at it (`check_start`)."""
+    version = PriceVersion.objects.create(rate_card=rate_card, model=model, mode=mode, valid_from=starts)
+    MeterPrice.objects.bulk_create(
+        MeterPrice(version=version, meter=meter, nano_eur_per_million=price) for meter, price in prices.items()
+    )
+    detail = {"rate_card": rate_card.name, "model": model.name, "mode": mode, "prices": dict(prices)}
+    detail["valid_from"] = starts.isoformat()
+    audit.record(actor=actor, action="price_version.added", target=version, detail=detail)
+    return version
+
+
+def lock_list(rate_card: RateCard, *, for_the_past: bool) -> bool:
+    """Let nobody else change the list in this transaction. Whether nobody ever had a contract of it: only then its past
+    may be written, and nobody gets one meanwhile; always False unless that is asked.
+    """
+    RateCard.objects.select_for_update(no_key=not for_the_past).get(pk=rate_card.pk)
+    return for_the_past and not Contract.objects.filter(rate_card=rate_card).exists()
+
+
+def check_start(starts: datetime, *, known: Collection[datetime], now: datetime, is_unused: bool) -> None:
+    """Raises Conflict where prices that start then would change what is or was in force.
+
+    known: when the model's other prices in that mode start
+    """
+    if starts < now and known and not is_unused:
+        raise Conflict(_("Prices that are or were in force do not change: let the new ones start now or later."))
+    if starts in known:
+        raise Conflict(_("Prices that start at that instant exist already."))
 
 
 def price_in_force(
@@ -212,7 +243,8 @@ def _instant(text: str) -> datetime:
     return instant
 
 
-def _check_prices(prices: Mapping[str, int]) -> None:
+def check_prices(prices: Mapping[str, int]) -> None:
+    """Raises Invalid for prices that make no sense."""
     if not prices:
         raise Invalid("prices", _("There must be a price for a meter at least."))
     unknown = prices.keys() - set(METERS)
@@ -223,6 +255,7 @@ def _check_prices(prices: Mapping[str, int]) -> None:
         raise Invalid("prices", text.format(highest=HIGHEST_PRICE))
 
 
-def _check_mode(mode: str) -> None:
+def check_mode(mode: str) -> None:
+    """Raises Invalid for a mode that there is not."""
     if mode not in Mode.values:
         raise Invalid("mode", _("One of {names}.").format(names=", ".join(Mode.values)))

@@ -54,10 +54,15 @@ def price_lists(text: str = "", *, most: int) -> list[PriceList]:
 
 def price_list(list_id: int) -> PriceList:
     """One of them. Raises `NotFound`."""
+    return described([card_of_list(list_id)])[0]
+
+
+def card_of_list(list_id: int) -> RateCard:
+    """Its rate card alone. Raises `NotFound`."""
     found = RateCard.objects.filter(pk=list_id).first()
     if found is None:
         raise NotFound("price_list")
-    return described([found])[0]
+    return found
 
 
 def make_price_list(

@@ -145,6 +145,7 @@ WORDING: dict[str, Promise] = {
     "person.unlinked": _("%(who)s unlinked %(what)s from an account of the provider"),
     "pool.registered": _("%(who)s registered a pool"),
     "price_version.added": _("%(who)s added prices"),
+    "price_version.withdrawn": _("%(who)s withdrew prices of %(what)s"),
     "project.archived": _("%(who)s archived the project %(what)s"),
     "project.changed": _("%(who)s changed the project %(what)s"),
     "project.created": _("%(who)s created the project %(what)s"),

@@ -12,7 +12,7 @@ from billing.models.ledger import (
     UsageHour,
     UsageRecord,
 )
-from billing.models.prices import Contract, MeterPrice, PriceVersion, RateCard, Tier
+from billing.models.prices import Contract, MeterPrice, PriceVersion, RateCard, Tier, WithdrawnPrice
 from billing.models.sealing import SealedMonth
 
 __all__ = [
@@ -38,4 +38,5 @@ __all__ = [
     "Tier",
     "UsageHour",
     "UsageRecord",
+    "WithdrawnPrice",
 ]

@@ -46,7 +46,7 @@ class RateCard(models.Model):
 class PriceVersion(models.Model):
     """The prices of a model in a mode on a rate card from `valid_from` until the next version's.
 
-    Never changed, only followed.
+    Never changed, only followed; one that has not begun may be withdrawn (`billing/price_changes.py`).
     """
 
     rate_card = models.ForeignKey(RateCard, on_delete=models.PROTECT, related_name="versions")
@@ -61,6 +61,25 @@ class PriceVersion(models.Model):
                 fields=["rate_card", "model", "mode", "valid_from"], name="price_version_starts_at_one_instant"
             )
         ]
+
+
+class WithdrawnPrice(models.Model):
+    """A price version that was withdrawn before it began, and so left the price book. Made and written in SQL only.
+
+    prices: nano-EUR per million units by meter
+    """
+
+    version_id = models.BigIntegerField(primary_key=True)
+    rate_card_id = models.BigIntegerField()
+    model_id = models.BigIntegerField()
+    mode = models.CharField(max_length=16)
+    valid_from = models.DateTimeField()
+    prices = models.JSONField()
+    withdrawn_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "billing_withdrawn_price"
 
 
 class MeterPrice(models.Model):

@@ -29,6 +29,8 @@ METERS_OF_KIND: dict[str, tuple[str, ...]] = {
     LanguageModel.Kind.CHAT: ("input", "cached", "output", "reasoning"),
     LanguageModel.Kind.EMBEDDING: ("input",),
     LanguageModel.Kind.RERANK: ("documents",),
+    LanguageModel.Kind.TRANSCRIPTION: ("audio_ms",),
+    LanguageModel.Kind.IMAGE: ("images",),
 }
 _OPTIONAL = ("cached", "reasoning")
 
@@ -100,7 +102,8 @@ class PriceForm(forms.Form):
 
     def __init__(self, data: Any, *, kind: str, known: dict[str, int]) -> None:
         super().__init__(data)
-        for meter in METERS_OF_KIND.get(kind, ("input", "output")):
+        self.meters = METERS_OF_KIND.get(kind, ("input", "output"))
+        for meter in self.meters:
             nano = known.get(meter)
             self.fields[meter] = forms.CharField(
                 label=_("{meter} (euros / {unit})").format(meter=meter_word(meter), unit=short_unit_of(meter)),
@@ -117,7 +120,7 @@ class PriceForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Each price an amount."""
-        for meter in self.fields:
+        for meter in self.meters:
             text = str(self.cleaned_data.get(meter) or "").strip()
             if not text:
                 continue
@@ -136,7 +139,7 @@ class PriceForm(forms.Form):
     @property
     def prices(self) -> dict[str, int]:
         """Nano-EUR per million units by meter."""
-        return {meter: value for meter, value in self.cleaned_data.items() if value not in ("", None)}
+        return {meter: self.cleaned_data[meter] for meter in self.meters if self.cleaned_data[meter] not in ("", None)}
 
 
 class VisibilityForm(forms.Form):

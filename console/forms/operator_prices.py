@@ -1,14 +1,21 @@
 """What an operator types of price lists. The verbs decide."""
 
+from datetime import datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import RateCard
+from billing.models.prices import Mode
 from billing.money import NotAnAmount
+from billing.price_changes import PriceWish
 from billing.price_lists import NAME_LENGTH_MAX, ONCE, parse_factor
+from console.forms.operator_models import PriceForm
+from console.time_zones import time_zone_choices
+from models_catalog.models import LanguageModel
 
 LISTS_TO_COPY_MAX = 200  # an installation has a dozen
 
@@ -58,3 +65,36 @@ class PriceListForm(forms.Form):
     def card(self) -> RateCard | None:
         """The list to copy."""
         return self._cards.get(self.cleaned_data["copy_of"])
+
+
+class PriceChangeForm(PriceForm):
+    """What a model is to cost in a mode on a list, and from when."""
+
+    def __init__(self, data: Any, *, model: LanguageModel, mode: str, known: dict[str, int]) -> None:
+        super().__init__(data, kind=model.kind, known=known)
+        self._model, self._mode = model, mode
+        self.fields["starts_on"] = forms.DateField(
+            label=_("From midnight of"),
+            required=False,
+            widget=forms.DateInput(attrs={"class": "form-control", "type": "date"}, format="%Y-%m-%d"),
+            help_text=_("Empty: from now on."),
+        )
+        self.fields["time_zone"] = forms.ChoiceField(
+            label=_("Midnight in"),
+            choices=time_zone_choices,
+            initial="Europe/Paris",
+            widget=forms.Select(attrs={"class": "form-select"}),
+        )
+
+    @property
+    def wish(self) -> PriceWish:
+        """What was typed."""
+        day = self.cleaned_data["starts_on"]
+        zone = ZoneInfo(self.cleaned_data["time_zone"])
+        starts = datetime.combine(day, time(), zone) if day else None
+        return PriceWish(self._model.name, self.prices, mode=self._mode, valid_from=starts)
+
+
+def mode_of(text: str | None) -> str:
+    """The mode that an address or a form names; the standard one otherwise."""
+    return text if text in Mode.values else Mode.STANDARD.value

@@ -35,3 +35,13 @@ def price_of_meter(prices: Mapping[str, int], meter: str) -> SafeString | str:
 def mode_word(mode: str) -> str:
     """How a request is processed."""
     return str(Mode(mode).label)
+
+
+@register.simple_tag
+def more(nano_eur: int) -> SafeString | str:
+    """A difference with its sign; dearer and cheaper by colour too."""
+    language = (get_language() or "en").partition("-")[0]
+    if nano_eur == 0:
+        return formats.money(0, language)
+    sign, tone = ("+", "more-up") if nano_eur > 0 else ("\N{MINUS SIGN}", "more-down")
+    return format_html('<span class="{}">{}{}</span>', tone, sign, formats.money(abs(nano_eur), language))

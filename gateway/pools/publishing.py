@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from billing.models import RateCard
 from billing.price_book import add_price_version, add_rate_card, price_in_force, prices_of, reference_rate_card
+from billing.price_changes import with_free_meters
 from billing.visibility import NOBODY, Audience, set_visibility, tenants_that_see
 from gateway.pools.engine_look import Served
 from gateway.pools.models import Pool, Replica
@@ -31,10 +32,6 @@ from models_catalog.lifecycle import NOTICE_MONTHS, months_later
 from models_catalog.models import LanguageModel
 
 REFERENCE = "Reference"  # the list of an installation that loaded no prices
-FREE_OF_KIND: dict[str, tuple[str, ...]] = {
-    LanguageModel.Kind.EMBEDDING: ("output",),
-    LanguageModel.Kind.RERANK: ("input", "output"),
-}
 UNTOLD_WINDOW = 4_096  # tokens, where an engine does not say its context window: what any serves
 
 
@@ -158,7 +155,7 @@ def set_reference_price(model: LanguageModel, *, prices: Mapping[str, int], by: 
     these are in force already. Raises `Forbidden`, `Invalid`, `Conflict`.
     """
     by.require(OperatorPermission.PRICE_UPDATE)
-    prices = dict.fromkeys(FREE_OF_KIND.get(model.kind, ()), 0) | dict(prices)
+    prices = with_free_meters(model.kind, prices)
     with transaction.atomic():
         try:
             card = reference_rate_card()

@@ -161,4 +161,13 @@ MODEL_KINDS = (
         link="/t/{tenant}/models",
         mailed=PAYERS,
     ),
+    NoticeKind(
+        "price.withdrawn",
+        Topic.MODELS,
+        _("Changes of prices that do not come"),
+        _("The price of %(model)s does not change"),
+        _("The change from %(from_at)s that we announced is withdrawn. The price goes on as it is."),
+        link="/t/{tenant}/models",
+        mailed=PAYERS,
+    ),
 )  # fmt: skip

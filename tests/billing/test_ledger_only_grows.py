@@ -92,6 +92,7 @@ def test_I7_nobody_but_the_ledgers_functions_writes_its_tables(url: str, record_
         "billing_usage_record_other",
         "billing_ledger_entry",
         "billing_refunded_period",
+        "billing_withdrawn_price",
         "billing_budget_period",
         "billing_hold",
         "billing_limit_window",

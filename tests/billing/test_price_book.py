@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from billing.models import MeterPrice, PriceVersion, RateCard
+from billing.models import Contract, MeterPrice, PriceVersion, RateCard, Tier
 from billing.price_book import (
     REFERENCE_PRICES,
     add_price_version,
@@ -27,6 +27,7 @@ from identity.models import AuditEvent
 from models_catalog.loading import OFFER, read_catalog
 from models_catalog.models import LanguageModel
 from tests.support.ledger import make_model, unique
+from tests.support.people import make_tenant
 
 ALICE = Actor.system("test")
 CHEAP, DEAR = {"input": 1_000_000_000}, {"input": 2_000_000_000, "output": 5_000_000_000}
@@ -64,6 +65,8 @@ def test_a_model_without_prices_has_none_in_force(model: LanguageModel, card: Ra
 def test_only_the_first_prices_of_a_model_may_start_in_the_past(model: LanguageModel, card: RateCard) -> None:
     a_year_ago = timezone.now() - timedelta(days=365)
     add_price_version(rate_card=card, model=model, prices=CHEAP, valid_from=a_year_ago, actor=ALICE)
+    tier = Tier.objects.create(code=unique("t")[:32], name="Test")
+    Contract.objects.create(tenant=make_tenant(), tier=tier, rate_card=card, starts_at=timezone.now())
     for start in (a_year_ago, a_year_ago - timedelta(days=1), timezone.now() - timedelta(seconds=1)):
         with pytest.raises(Conflict, match="do not change"):
             add_price_version(rate_card=card, model=model, prices=DEAR, valid_from=start, actor=ALICE)

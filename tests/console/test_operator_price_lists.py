@@ -1,9 +1,12 @@
 """The operator's pages of price lists."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from billing.models import RateCard
+from billing.models import Contract, PriceVersion, RateCard, Tier
 from billing.price_book import add_price_version, add_rate_card
 from console.shell import operator_navigation
 from identity.models import OperatorRole
@@ -11,7 +14,7 @@ from identity.permissions import permissions_of_operator
 from models_catalog.models import LanguageModel
 from tests.support.console import page, signed_in
 from tests.support.ledger import make_model, unique
-from tests.support.people import TESTS, make_operator
+from tests.support.people import TESTS, make_operator, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -50,6 +53,54 @@ def test_a_list_is_copied_and_shows_each_price_exactly(bill: Client, card: RateC
     found = page(bill.get("/operator/price-lists", {"q": name}))
     assert name in found
     assert card.name not in found
+
+
+def test_a_change_is_looked_at_then_scheduled_then_withdrawn(
+    bill: Client, card: RateCard, model: LanguageModel
+) -> None:
+    address = f"/operator/price-lists/{card.pk}/models/{model.pk}"
+    assert 'value="0.9"' in page(bill.get(f"{address}/change"))
+    soon = f"{timezone.now() + timedelta(days=9):%Y-%m-%d}"
+    typed = {"input": "1,90", "output": "8", "starts_on": soon, "time_zone": "Europe/Paris"}
+    looked = page(bill.post(f"{address}/change", typed))
+    assert "A price rises in" in looked
+    assert "Nobody who pays by this list used it then." in looked
+    assert PriceVersion.objects.filter(rate_card=card).count() == 1
+    assert bill.post(f"{address}/change", typed | {"save": "1"})["Location"] == address
+    version = PriceVersion.objects.get(rate_card=card, valid_from__gt=timezone.now())
+    assert "scheduled" in page(bill.get(address))
+    bill.post(f"/operator/price-lists/{card.pk}/withdraw/{version.pk}", {"model": str(model.pk)})
+    assert "Withdrawn before they began" in page(bill.get(address))
+    assert not PriceVersion.objects.filter(pk=version.pk).exists()
+
+
+def test_a_first_batch_price_is_proposed_at_half(bill: Client, card: RateCard, model: LanguageModel) -> None:
+    address = f"/operator/price-lists/{card.pk}/models/{model.pk}/change"
+    assert 'value="0.45"' in page(bill.get(address, {"mode": "batch"}))
+    typed = {"mode": "batch", "input": "0.45", "output": "0.08", "time_zone": "UTC", "save": "1"}
+    assert bill.post(address, typed).status_code == 302
+    assert PriceVersion.objects.get(rate_card=card, mode="batch").prices.count() == 2
+
+
+def test_a_model_without_a_price_gets_its_first_one(bill: Client, card: RateCard) -> None:
+    other = make_model()
+    to = bill.get(f"/operator/price-lists/{card.pk}/add", {"model": other.pk})["Location"]
+    assert to == f"/operator/price-lists/{card.pk}/models/{other.pk}/change"
+    assert "First price" in page(bill.get(to))
+    assert "Add a model" in page(bill.get(f"/operator/price-lists/{card.pk}/add", {"model": "x"}))
+
+
+def test_a_change_that_makes_no_sense_is_said(bill: Client, card: RateCard, model: LanguageModel) -> None:
+    address = f"/operator/price-lists/{card.pk}/models/{model.pk}/change"
+    known = {"input": "0.90", "output": "0.166666667", "time_zone": "UTC"}
+    assert "It costs the same then already." in page(bill.post(address, known))
+    assert "Within five years" in page(bill.post(address, known | {"input": "1", "starts_on": "2099-01-01"}))
+    Contract.objects.create(tenant=make_tenant(), tier=make_tier(), rate_card=card, starts_at=timezone.now())
+    assert "do not change" in page(bill.post(address, known | {"input": "1", "starts_on": "2020-01-01"}))
+
+
+def make_tier() -> Tier:
+    return Tier.objects.create(code=unique("t")[:32], name="Test")
 
 
 def test_what_makes_no_sense_is_said_at_the_field(bill: Client, card: RateCard) -> None:

@@ -106,6 +106,7 @@ def make_console_world() -> ConsoleWorld:
         "list_id": contract_of(cast).rate_card_id,
         "public_id": exported.finish(exported.ask(house)).export.public_id,
         "schedule_id": _monthly(cast).pk,
+        "version_id": house.price_version.pk,
     }
     operator = make_operator()
     for role in OperatorRole:

@@ -2,10 +2,17 @@
 
 from django.urls import URLPattern, path
 
-from console.views.operator import price_lists
+from console.views.operator import price_lists, prices
+
+_LIST = "price-lists/<int:list_id>"
+_MODEL = f"{_LIST}/models/<int:model_id>"
 
 urlpatterns: list[URLPattern] = [
     path("price-lists", price_lists.price_lists_page, name="operator-price-lists"),
     path("new-price-list", price_lists.price_list_new, name="operator-price-list-new"),
-    path("price-lists/<int:list_id>", price_lists.price_list_page, name="operator-price-list"),
+    path(_LIST, price_lists.price_list_page, name="operator-price-list"),
+    path(f"{_LIST}/add", prices.price_add, name="operator-price-add"),
+    path(_MODEL, prices.price_history, name="operator-price-history"),
+    path(f"{_MODEL}/change", prices.price_change, name="operator-price-change"),
+    path(f"{_LIST}/withdraw/<int:version_id>", prices.price_withdraw, name="operator-price-withdraw"),
 ]

@@ -7,7 +7,6 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.listed_prices import versions_of
 from billing.models import PriceVersion, RateCard
 from billing.models.prices import Mode
 from billing.money import NotAnAmount
@@ -142,21 +141,3 @@ class OperatedPriceListView(OperatorApiView):
     def get(self, request: Request, list_id: int) -> Response:
         """Read who pays by it. Its prices are at `/api/operator/price-lists/{list_id}/prices`. Needs `prices:read`."""
         return Response(OperatedPriceListSerializer(price_list(list_id)).data)
-
-
-class OperatedVersionsView(OperatorApiView):
-    """`/api/operator/price-lists/{list_id}/prices`."""
-
-    noun = "prices"
-
-    @extend_schema(
-        operation_id="operator_price_lists_prices",
-        summary="List all prices of a price list",
-        tags=["Operator"],
-        parameters=[LIST_ID, PageQuery],
-        responses={200: OperatedVersionPageSerializer, **errors_of(400, 401, 403, 404)},
-    )
-    def get(self, request: Request, list_id: int) -> Response:
-        """List what each model cost, costs and will cost on the list, by mode. Needs `prices:read`."""
-        rows = versions_of(price_list(list_id).card)
-        return page_of(request, rows, lambda page: OperatedVersionSerializer(page, many=True).data)

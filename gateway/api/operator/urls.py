@@ -7,7 +7,12 @@ from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
 from gateway.api.operator.model_aliases import OperatedAliasesView, OperatedAliasView
 from gateway.api.operator.models import OperatedModelsView, OperatedModelView
 from gateway.api.operator.own_key import OwnOperatorKeyView
-from gateway.api.operator.price_lists import OperatedPriceListsView, OperatedPriceListView, OperatedVersionsView
+from gateway.api.operator.price_changes import (
+    OperatedScheduledPriceView,
+    OperatedVersionsView,
+    OperatedWithdrawnView,
+)
+from gateway.api.operator.price_lists import OperatedPriceListsView, OperatedPriceListView
 from gateway.api.operator.prices import OperatedPricesView, OperatedPriceView
 from gateway.api.operator.sight import OperatedTenantModelsView, OperatedTierModelsView
 from gateway.api.operator.tenants import (
@@ -55,6 +60,10 @@ urlpatterns: list[URLPattern] = [
     path("operator/price-lists", OperatedPriceListsView.as_view(), name="operator-api-price-lists"),
     path(_LIST, OperatedPriceListView.as_view(), name="operator-api-price-list"),
     path(f"{_LIST}/prices", OperatedVersionsView.as_view(), name="operator-api-price-list-prices"),
+    path(
+        f"{_LIST}/prices/<int:version_id>", OperatedScheduledPriceView.as_view(), name="operator-api-price-list-price"
+    ),
+    path(f"{_LIST}/withdrawn-prices", OperatedWithdrawnView.as_view(), name="operator-api-price-list-withdrawn"),
     path("operator/prices", OperatedPricesView.as_view(), name="operator-api-prices"),
     path("operator/prices/<path:model_id>", OperatedPriceView.as_view(), name="operator-api-price"),
     path("operator/tenants", OperatedTenantsView.as_view(), name="operator-api-tenants"),

@@ -63,8 +63,52 @@ def test_what_makes_no_sense_is_refused(api: Api, script: HeldOperatorKey, body:
     assert api.ask("POST", LISTS, script, body).status_code == 400
 
 
+def test_prices_are_looked_at_scheduled_and_withdrawn(
+    api: Api, script: HeldOperatorKey, card: RateCard, model: LanguageModel
+) -> None:
+    address = f"{LISTS}/{card.pk}/prices"
+    wish = {"model": model.name, "valid_from": "2027-12-01T00:00:00+01:00", "nano_eur_per_million": {"input": 5}}
+    looked = api.ask("POST", address, script, {"prices": [wish]})
+    assert looked.status_code == 200
+    told = looked.json()
+    assert (told["is_done"], told["rises_in_days"], told["preview"]["tenants"]) == (False, None, [])
+    assert told["lines"] == [
+        {
+            "model": model.name, "mode": "standard", "valid_from": "2027-11-30T23:00:00Z", "outcome": "added",
+            "replaces_nano_eur_per_million": {"input": 1_000_000_000}, "error": "",
+        }
+    ]  # fmt: skip
+    assert len(api.get(address, script).json()["results"]) == 1
+    assert api.ask("POST", address, script, {"prices": [wish], "dry_run": False}).json()["is_done"] is True
+    again = api.ask("POST", address, script, {"prices": [wish], "dry_run": False}).json()
+    assert (again["is_done"], again["lines"][0]["outcome"]) == (True, "unchanged")
+    version = api.get(address, script).json()["results"][1]
+    assert api.ask("DELETE", f"{address}/{version['id']}", script).status_code == 204
+    assert api.ask("DELETE", f"{address}/{version['id']}", script).status_code == 404
+    [withdrawn] = api.get(f"{LISTS}/{card.pk}/withdrawn-prices", script).json()["results"]
+    assert (withdrawn["model"], withdrawn["nano_eur_per_million"]) == (model.name, {"input": 5})
+    begun = api.get(address, script).json()["results"][0]["id"]
+    assert api.ask("DELETE", f"{address}/{begun}", script).status_code == 409
+
+
+def test_one_refused_price_keeps_the_others_out(
+    api: Api, script: HeldOperatorKey, card: RateCard, model: LanguageModel
+) -> None:
+    good = {"model": model.name, "nano_eur_per_million": {"input": 5}}
+    body = {"prices": [good, {"model": "nobody", "nano_eur_per_million": {"input": 5}}], "dry_run": False}
+    told = api.ask("POST", f"{LISTS}/{card.pk}/prices", script, body).json()
+    assert (told["is_done"], [line["error"] for line in told["lines"]]) == (
+        False,
+        ["", "There is no model of this name."],
+    )
+    assert len(api.get(f"{LISTS}/{card.pk}/prices", script).json()["results"]) == 1
+
+
 def test_a_reader_makes_no_list(api: Api, card: RateCard) -> None:
     reader = held_operator_key(OperatorScope.PRICES_READ)
     assert api.get(f"{LISTS}?limit=1", reader).status_code == 200
     assert api.ask("POST", LISTS, reader, {"name": unique("list")}).status_code == 403
     assert api.get(f"{LISTS}/0", reader).status_code == 404
+    wish = {"model": "a", "nano_eur_per_million": {"input": 5}}
+    assert api.ask("POST", f"{LISTS}/{card.pk}/prices", reader, {"prices": [wish]}).status_code == 403
+    assert api.ask("DELETE", f"{LISTS}/{card.pk}/prices/1", reader).status_code == 403
