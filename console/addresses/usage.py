@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from console.views.advice import usage_advice
 from console.views.exports import (
     export_download,
     export_new,
@@ -16,6 +17,7 @@ _EXPORTS = "t/<slug:slug>/usage/exports"
 
 urlpatterns: list[URLPattern] = [
     path("t/<slug:slug>/usage", usage, name="usage"),
+    path("t/<slug:slug>/usage/advice", usage_advice, name="usage-advice"),
     path("t/<slug:slug>/usage.csv", usage_export, name="usage-export"),
     path(_EXPORTS, exports, name="exports"),
     path(f"{_EXPORTS}/new", export_new, name="export-new"),

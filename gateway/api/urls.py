@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 
 from gateway.api.access_requests import AccessRequestsView, ApproveAccessView, RefuseAccessView
+from gateway.api.advice import AdviceView
 from gateway.api.audit import AuditCheckpointsView, AuditExportView, AuditVerificationView, AuditView
 from gateway.api.billing import ContractView, StatementView
 from gateway.api.budget_changes import BudgetListView, BudgetView, LimitListView, LimitView
@@ -84,6 +85,7 @@ urlpatterns = [
     path("statement", StatementView.as_view(), name="tenant-statement"),
     path("usage/records", RecordsView.as_view(), name="usage-records"),
     path("usage/summary", SummaryView.as_view(), name="usage-summary"),
+    path("usage/advice", AdviceView.as_view(), name="usage-advice"),
     path("usage/refusals", RefusalsView.as_view(), name="usage-refusals"),
     path("usage/refusals/counts", RefusalCountsView.as_view(), name="usage-refusal-counts"),
     path("exports", ExportsView.as_view(), name="tenant-exports"),

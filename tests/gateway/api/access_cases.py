@@ -227,6 +227,7 @@ CASES = {
     ("key-rules", "GET"): Case(lambda ours: "/api/key-rules", 403, 200, 200),
     ("usage-records", "GET"): Case(lambda ours: "/api/usage/records", 200, 200, 200),
     ("usage-summary", "GET"): Case(lambda ours: "/api/usage/summary?by=key,project,model", 200, 200, 200),
+    ("usage-advice", "GET"): Case(lambda ours: "/api/usage/advice", 403, 200, 200),
     ("usage-refusals", "GET"): Case(lambda ours: "/api/usage/refusals", 200, 200, 200),
     ("usage-refusal-counts", "GET"): Case(lambda ours: "/api/usage/refusals/counts", 200, 200, 200),
     ("audit-events", "GET"): Case(lambda ours: "/api/audit", 403, 200, 200),

@@ -102,6 +102,7 @@ PAGES: dict[str, Told] = {
     "export-remove": ("exports_delete",),
     "export-schedule": ("export_schedules_create",),
     "export-schedule-end": ("export_schedules_delete",),
+    "usage-advice": ("usage_advice_read", "keys_list"),
     "usage-export": ("usage_summary_read",),
     "billing": ("contract_read", "statement_read", "budgets_list", "limits_list"),
     "billing-statement": ("statement_read",),
