@@ -20,6 +20,7 @@ from billing.money import exact_eur
 from billing.pricing import METERS, Quantities
 from billing.usage import MOST_ROWS, TooManyRows
 from identity.models import Tenant
+from identity.name_order import BY_NAME_SQL
 from identity.spreadsheet import safe_cell
 
 CSV_HEAD = ("month", "project_id", "project", "cost_centre", "model", "requests", *METERS, "cost_eur")
@@ -31,7 +32,7 @@ _LINES = f"""
             {", ".join(f"sum({meter}_quantity)::bigint as {meter}" for meter in METERS)}
         from used group by 1, 2 having sum(requests) <> 0
     ) u join identity_project p on p.id = u.project_id join models_catalog_languagemodel m on m.id = u.model_id
-    order by 2, 1, 4 limit {MOST_ROWS + 1}
+    order by {BY_NAME_SQL.format("p.name")}, 1, 4 limit {MOST_ROWS + 1}
 """  # noqa: S608  # constants of ours
 
 
@@ -86,6 +87,14 @@ def month_of(tenant: Tenant, day: date) -> tuple[datetime, datetime]:
         datetime(first.year, first.month, 1, tzinfo=zone),
         datetime(following.year, following.month, 1, tzinfo=zone),
     )
+
+
+def first_day(tenant: Tenant) -> date:
+    """The tenant's first, in its time zone: when it was made, or first used where that was before."""
+    with connection.cursor() as cursor:
+        cursor.execute("select min(day) from billing_usage_day where tenant_id = %s", [tenant.pk])
+        used: datetime = cursor.fetchone()[0] or tenant.created_at
+    return min(tenant.created_at, used).astimezone(ZoneInfo(tenant.time_zone)).date()
 
 
 def statement(tenant: Tenant, day: date) -> Statement:

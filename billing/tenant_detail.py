@@ -15,10 +15,11 @@ from billing.models import Scope as Holder
 from billing.standing import BudgetStanding, LimitStanding, budgets_on, limits_on
 from billing.tenant_list import TenantLine, tenant_by_slug
 from identity.models import Membership, Tenant
+from identity.name_order import BY_NAME_SQL
 from identity.operators import Operator
 
 PROJECTS_SHOWN = 20
-_PROJECTS = """
+_PROJECTS = f"""
     select p.name, p.cost_centre, p.status, coalesce(s.spent, 0)::bigint, count(*) over ()
     from identity_project p join identity_tenant t on t.id = p.tenant_id
     cross join lateral billing_period_bounds_v1('month', t.time_zone, now()) m
@@ -26,8 +27,8 @@ _PROJECTS = """
         select sum(u.cost_nano_eur) as spent from billing_usage_day u
         where u.tenant_id = t.id and u.project_id = p.id and u.day >= date_trunc('day', m.starts_at, 'UTC')
     ) s on true
-    where p.tenant_id = %(tenant)s order by 4 desc, lower(p.name), p.id limit %(size)s
-"""
+    where p.tenant_id = %(tenant)s order by 4 desc, {BY_NAME_SQL.format("p.name")}, p.id limit %(size)s
+"""  # noqa: S608  # constants of ours
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection
 
 from identity.errors import NotFound
+from identity.name_order import BY_NAME_SQL
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
 
@@ -21,7 +22,7 @@ SEARCH_LENGTH_MAX = 100
 _LIST = """
     with page as materialized (
         select t.* from identity_tenant t where not t.is_platform and ({which})
-        order by lower(t.name), t.id limit %(size)s
+        order by {name}, t.id limit %(size)s
     ), bounds as (
         select p.id, m.starts_at,
             date_trunc('day', m.starts_at + interval '1 day' - interval '1 microsecond', 'UTC') as first_day
@@ -62,9 +63,10 @@ _LIST = """
         where tenant_id = p.id and role = 'owner' and accepted_at is null and withdrawn_at is null
             and expires_at > now() order by id limit 1
     ) i on true
-    order by lower(p.name), p.id
+    order by {page_name}, p.id
 """
-_FOUND = """
+_NAME = BY_NAME_SQL.format("t.name")
+_FOUND = f"""
     (%(status)s = '' or t.status = %(status)s)
     and (%(text)s = '' or position(lower(%(text)s) in lower(t.name)) > 0 or position(lower(%(text)s) in t.slug) > 0
         or position(lower(%(text)s) in lower(t.external_id)) > 0)
@@ -72,8 +74,9 @@ _FOUND = """
         select from billing_contract c join billing_tier i on i.id = c.tier_id
         where c.tenant_id = t.id and c.ends_at is null and i.code = %(tier)s))
     and (%(after)s = 0
-        or (lower(t.name), t.id) > (select lower(a.name), a.id from identity_tenant a where a.id = %(after)s))
-"""
+        or ({_NAME}, t.id) > (
+            select {BY_NAME_SQL.format("a.name")}, a.id from identity_tenant a where a.id = %(after)s))
+"""  # noqa: S608  # constants of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +152,5 @@ def _one(by: Operator, which: str, key: str) -> TenantLine:
 
 def _lines(which: str, parameters: Mapping[str, Any]) -> list[TenantLine]:
     with connection.cursor() as cursor:
-        cursor.execute(_LIST.format(which=which), parameters)
+        cursor.execute(_LIST.format(which=which, name=_NAME, page_name=BY_NAME_SQL.format("p.name")), parameters)
         return [TenantLine(*row) for row in cursor.fetchall()]

@@ -33,6 +33,7 @@ from identity.models import (
     Tenant,
     Webhook,
 )
+from identity.name_order import by_name
 from identity.permissions import (
     OPERATOR_PERMISSIONS,
     SUPPORT_MAY_BE_GRANTED,
@@ -156,8 +157,8 @@ def tenants_of(person: Person) -> QuerySet[Tenant]:
     if not person.is_active:
         return Tenant.objects.none()
     if person.is_operator:
-        return Tenant.objects.filter(support_sessions__in=live_support_sessions(person)).order_by("name", "id")
-    return Tenant.objects.filter(memberships__in=memberships_of(person)).order_by("name", "id")
+        return Tenant.objects.filter(support_sessions__in=live_support_sessions(person)).order_by(by_name(), "id")
+    return Tenant.objects.filter(memberships__in=memberships_of(person)).order_by(by_name(), "id")
 
 
 def tenant_for(person: Person, slug: str, permission: Permission = Permission.TENANT_READ) -> Tenant:
@@ -170,7 +171,7 @@ def tenant_for(person: Person, slug: str, permission: Permission = Permission.TE
 def projects_for(caller: Caller) -> QuerySet[Project]:
     """The projects that the caller may know of. Raises `Forbidden`."""
     caller.require(Permission.PROJECT_READ)
-    return _projects_within(caller).order_by("name", "id")
+    return _projects_within(caller).order_by(by_name(), "id")
 
 
 def project_for(caller: Caller, project_id: int, permission: Permission = Permission.PROJECT_READ) -> Project:

@@ -7,6 +7,7 @@ from django.db.models import Max, QuerySet
 from identity.audit_trail import PAGE_SIZE, Filters, Page, filtered
 from identity.errors import NotFound
 from identity.models import AuditEvent, AuditVerification, Person, Tenant
+from identity.name_order import by_name
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
 
@@ -65,7 +66,7 @@ def actor_named(text: str) -> str:
 def tenants_with_chains(by: Operator) -> QuerySet[Tenant]:
     """Whose chains there are to choose, by name. Raises `Forbidden`."""
     by.require(OperatorPermission.AUDIT_READ)
-    return Tenant.objects.order_by("name", "pk")[:TENANTS_MAX]
+    return Tenant.objects.order_by(by_name(), "pk")[:TENANTS_MAX]
 
 
 def verification_of_chain(chain: Chain) -> AuditVerification | None:

@@ -14,6 +14,7 @@ from identity.audit_signing import checkpoint, line_of_checkpoint
 from identity.audit_verifier import FIRST_PREVIOUS_HASH, FORMAT
 from identity.errors import NotFound
 from identity.models import AuditCheckpoint, AuditEvent, AuditHead, AuditVerification, Backup, Person, Tenant
+from identity.name_order import by_name
 from identity.permissions import Permission
 
 PAGE_SIZE = 50
@@ -73,7 +74,7 @@ def events_page(caller: Caller, filters: Filters, *, before: int | None = None, 
 def people_of(caller: Caller) -> list[tuple[str, str]]:
     """The pseudonyms and names of the tenant's members, by name, in one query. Raises `Forbidden`."""
     caller.require(Permission.AUDIT_READ)
-    people = Person.objects.filter(memberships__tenant=caller.tenant).order_by("name", "email", "pk")
+    people = Person.objects.filter(memberships__tenant=caller.tenant).order_by(by_name(), "email", "pk")
     return [(str(person.pseudonym), str(person)) for person in people[:PEOPLE_MAX]]
 
 

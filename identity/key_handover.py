@@ -12,6 +12,7 @@ from identity.access import Caller, keys_for
 from identity.api_keys import require_may_answer_for
 from identity.errors import Invalid
 from identity.models import ApiKey, Membership, Person, Tenant
+from identity.name_order import by_name
 from identity.notices import notify
 from identity.permissions import Permission
 
@@ -57,7 +58,7 @@ def people_who_may_answer(caller: Caller) -> list[Person]:
     if caller.project_ids is not None:
         everywhere, here = Q(memberships__in_all_projects=True), Q(memberships__projects__in=caller.project_ids)
         members = members.filter(everywhere | here).distinct()
-    return list(members.order_by("name", "email")[:PEOPLE_SHOWN_MAX])
+    return list(members.order_by(by_name(), "email")[:PEOPLE_SHOWN_MAX])
 
 
 def hand_over_keys(*, tenant: Tenant, leaving: Person, heir: Person, actor: audit.Actor) -> int:

@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Now
 from identity.access import Caller
 from identity.errors import NotFound
 from identity.models import ApiKey, Membership, Person, Project, Role, SignIn
+from identity.name_order import by_name, name_key
 from identity.permissions import Permission
 
 
@@ -64,7 +65,7 @@ def members_page(caller: Caller, *, text: str = "", role: str = "", start: int =
     """
     caller.require(Permission.MEMBER_READ)
     known = list(Membership.objects.filter(tenant=caller.tenant).select_related("person"))
-    known.sort(key=lambda one: (str(one.person).casefold(), one.person.pk))
+    known.sort(key=lambda one: (name_key(str(one.person)), one.person.pk))
     fitting = [one.pk for one in known if _fits(one, text, role)]
     shown = {one.pk: _described(one) for one in _memberships(caller).filter(pk__in=fitting[start : start + size])}
     members = [shown[pk] for pk in fitting[start : start + size] if pk in shown]
@@ -81,7 +82,7 @@ def members_named(caller: Caller, text: str, *, size: int) -> list[Person]:
     caller.require(Permission.MEMBER_READ)
     named = Q(name__icontains=text) | Q(email__icontains=text)
     people = Person.objects.filter(named, memberships__tenant=caller.tenant).distinct()
-    return list(people.order_by("name", "email")[:size])
+    return list(people.order_by(by_name(), "email")[:size])
 
 
 def member_for(caller: Caller, pseudonym: UUID) -> Member:
@@ -97,7 +98,7 @@ def colleagues_of(caller: Caller, person: Person) -> list[Person]:
     """The other members who can sign in, by name. Raises `Forbidden`."""
     caller.require(Permission.MEMBER_READ)
     others = Person.objects.filter(memberships__tenant=caller.tenant, is_active=True).exclude(pk=person.pk)
-    return sorted(others, key=lambda one: (str(one).casefold(), one.pk))
+    return sorted(others, key=lambda one: (name_key(str(one)), one.pk))
 
 
 def _memberships(caller: Caller) -> QuerySet[Membership]:

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from identity.errors import NotFound
 from identity.models import OperatorRole, Person, SupportSession
+from identity.name_order import by_name
 from identity.operators import Operator, appoint_operator, dismiss_operator
 from identity.people import clean_email, create_person
 from identity.permissions import OperatorPermission
@@ -21,7 +22,7 @@ PAGE_SIZE = 50
 def operators_for(by: Operator) -> QuerySet[Person]:
     """Everybody who runs the platform, by name, with their `appointments`. Raises `Forbidden`."""
     by.require(OperatorPermission.OPERATOR_APPOINT)
-    return Person.objects.filter(is_operator=True).prefetch_related("appointments").order_by("name", "email")
+    return Person.objects.filter(is_operator=True).prefetch_related("appointments").order_by(by_name(), "email")
 
 
 def take_on(*, by: Operator, email: str, name: str, role: OperatorRole) -> bool:

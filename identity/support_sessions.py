@@ -17,6 +17,7 @@ from identity import audit
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import Person, Role, SupportSession, Tenant
+from identity.name_order import by_name
 from identity.notices import notify
 from identity.operators import Operator, require_operator
 from identity.permissions import SUPPORT_MAY_BE_GRANTED, OperatorPermission, Permission
@@ -127,7 +128,7 @@ def sessions_of(operator: Person) -> QuerySet[SupportSession]:
 def tenants_to_support(operator: Person) -> QuerySet[Tenant]:
     """The tenants that the operator may open a session in, by name. Raises `Forbidden`."""
     require_operator(operator, OperatorPermission.SUPPORT_OPEN)
-    return Tenant.objects.filter(is_platform=False).order_by("name", "id")
+    return Tenant.objects.filter(is_platform=False).order_by(by_name(), "id")
 
 
 def _opened(tenant: Tenant, operator: Person, reason: str, duration: timedelta) -> SupportSession:

@@ -38,12 +38,13 @@ class NewEntry:
 
 def add_model(entry: NewEntry, *, actor: audit.Actor) -> LanguageModel:
     """A new entry that nobody sees yet. Raises `Invalid`, or `Conflict` where the name means a model already."""
+    publisher = entry.publisher or entry.name.rpartition("/")[0] or UNTOLD  # as the hubs of models name them
     row = LanguageModel(
         name=entry.name,
         title=entry.title or entry.name,
         kind=entry.kind,
-        publisher=entry.publisher or UNTOLD,
-        family=entry.family or entry.publisher or UNTOLD,
+        publisher=publisher,
+        family=entry.family or publisher,
         licence=entry.licence or UNTOLD,
         description=entry.description,
         context_window=entry.context_window,

@@ -19,6 +19,8 @@ from console.templatetags.console import plain_money
 from gateway.pools.publishing import earliest_end
 from gateway.pools.targets import Targets
 from identity.models import Tenant
+from identity.name_order import by_name
+from models_catalog.entries import CHANGEABLE
 from models_catalog.models import LanguageModel
 
 Visibility = LanguageModel.Visibility
@@ -189,6 +191,35 @@ class VisibilityForm(forms.Form):
         )
 
 
+class DescriptionForm(forms.Form):
+    """What an entry of the catalogue says. Sizes in tokens."""
+
+    title = forms.CharField(label=_("Title"), max_length=200, widget=_text())
+    publisher = forms.CharField(label=_("Publisher"), max_length=100, widget=_text())
+    licence = forms.CharField(label=_("Licence"), max_length=100, widget=_text(), help_text=_("Such as Apache-2.0."))
+    description = forms.CharField(
+        label=_("Description"),
+        required=False,
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"class": "form-control", "rows": 4}),
+    )
+    context_window = forms.IntegerField(
+        label=_("Context window, in tokens"),
+        min_value=1,
+        widget=_text(inputmode="numeric"),
+        help_text=_("No more than its engines take. A longer request is refused."),
+    )
+    default_max_output = forms.IntegerField(
+        label=_("Output where a request names no limit, in tokens"),
+        min_value=1,
+        widget=_text(inputmode="numeric"),
+        help_text=_("So much is reserved for such a request."),
+    )
+
+    def __init__(self, data: Any, *, model: LanguageModel) -> None:
+        super().__init__(data, initial={name: getattr(model, name) for name in CHANGEABLE})
+
+
 class TargetsForm(forms.Form):
     """What the operator aims at with a model."""
 
@@ -246,7 +277,7 @@ class EndForm(forms.Form):
 
 def _tenants_listed(chosen: Iterable[int], text: str) -> tuple[list[Tenant], bool]:
     """Those that are chosen, then up to `TENANTS_FOUND` others with the text in name or id; whether there are more."""
-    clients = Tenant.objects.filter(is_platform=False).order_by("name", "pk")
+    clients = Tenant.objects.filter(is_platform=False).order_by(by_name(), "pk")
     ticked = list(clients.filter(pk__in=chosen))
     words = str(text).strip()
     fits = Q(name__icontains=words) | Q(slug__icontains=words) | Q(external_id__icontains=words)

@@ -10,10 +10,11 @@ from django.views.decorators.http import require_GET
 from billing.contracts import contract_in_force
 from billing.money import exact_eur
 from billing.standing import budgets_on, limits_on
-from billing.statement import Statement, csv_of, statement
+from billing.statement import Statement, csv_of, first_day, statement
 from billing.usage import TooManyRows
 from console.pages import tenant_page
 from identity.access import Caller
+from identity.models import Tenant
 from identity.permissions import Permission
 
 LINES_MAX = 100  # on the page, the dearest first; the export has all
@@ -23,7 +24,7 @@ LINES_MAX = 100  # on the page, the dearest first; the export has all
 @require_GET
 def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Where the money stands."""
-    tenant, day = caller.tenant, _day(request)
+    tenant, day = caller.tenant, _day(request, caller.tenant)
     shown: Statement | None
     try:
         shown = statement(tenant, day)
@@ -41,7 +42,7 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
         "cap": next((one.limit_nano_eur for one in budgets if (one.source, one.period) == ("tier", "month")), None),
         "limits": limits_on(tenant.pk, "tenant", tenant.pk),
         "month": day,
-        "months": _months(_today()),
+        "months": _months(caller.tenant),
         "total_exact": exact_eur(shown.total_nano_eur) if shown else "",
     }
     return render(request, "console/billing/billing.html", context)
@@ -51,7 +52,7 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
 @require_GET
 def statement_csv(request: HttpRequest, caller: Caller) -> HttpResponse:
     """A month's statement to open in a spreadsheet."""
-    day = _day(request)
+    day = _day(request, caller.tenant)
     text = csv_of(statement(caller.tenant, day))
     name = f"beffroi-{caller.tenant.slug}-{day:%Y-%m}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -63,13 +64,15 @@ def _today() -> date:
     return timezone.localdate()
 
 
-def _day(request: HttpRequest) -> date:
-    """The first day of `?month=2026-11`; this month without it, or where it is none of the last year."""
-    asked, months = request.GET.get("month", ""), _months(_today())
+def _day(request: HttpRequest, tenant: Tenant) -> date:
+    """The first day of `?month=2026-11`; this month without it, or where it is none that can be chosen."""
+    asked, months = request.GET.get("month", ""), _months(tenant)
     return next((day for day in months if f"{day:%Y-%m}" == asked), months[0])
 
 
-def _months(today: date) -> list[date]:
-    """The first days of the last twelve, this one first."""
+def _months(tenant: Tenant) -> list[date]:
+    """The first days of the last twelve, this one first, back to the tenant's first."""
+    today, begun = _today(), first_day(tenant).replace(day=1)
     index = today.year * 12 + today.month - 1
-    return [date((index - back) // 12, (index - back) % 12 + 1, 1) for back in range(12)]
+    months = [date((index - back) // 12, (index - back) % 12 + 1, 1) for back in range(12)]
+    return [month for month in months if month >= begun] or months[:1]

@@ -17,6 +17,7 @@ from identity import access
 from identity.access import Caller
 from identity.errors import Conflict, Invalid
 from identity.models import Membership, Person, Project
+from identity.name_order import by_name
 from identity.permissions import Permission
 from identity.projects import archive_project, change_project, create_project
 from models_catalog.models import LanguageModel
@@ -33,7 +34,7 @@ def projects(request: HttpRequest, caller: Caller) -> HttpResponse:
     found = access.projects_for(caller).select_related("responsible")
     if text:
         found = found.filter(Q(name__icontains=text) | Q(cost_centre__icontains=text))
-    rows = list(found.order_by("status", "name", "id")[: ROWS_MAX + 1])
+    rows = list(found.order_by("status", by_name(), "id")[: ROWS_MAX + 1])
     figures = figures_of_projects(caller.tenant, [project.pk for project in rows[:ROWS_MAX]], now=timezone.now())
     shown = [(project, figures[project.pk]) for project in rows[:ROWS_MAX]]
     context = {"rows": shown, "text": text, "has_more": len(rows) > ROWS_MAX, "most": ROWS_MAX}
@@ -141,7 +142,7 @@ def _candidates(caller: Caller) -> list[Person]:
     if not caller.may(Permission.MEMBER_READ):
         return [caller.person] if caller.person else []
     members = Membership.objects.filter(tenant=caller.tenant, person=OuterRef("pk"))
-    return list(Person.objects.filter(Exists(members), is_active=True).order_by("name", "email")[:500])
+    return list(Person.objects.filter(Exists(members), is_active=True).order_by(by_name(), "email")[:500])
 
 
 def _models_of(project: Project) -> list[tuple[str, LanguageModel | None]]:
@@ -155,4 +156,4 @@ def _people_of(project: Project) -> list[Membership]:
     members = Membership.objects.filter(tenant_id=project.tenant_id, person__is_active=True)
     inside = Membership.projects.through.objects.filter(membership=OuterRef("pk"), project=project)
     found = members.filter(Q(in_all_projects=True) | Exists(inside)).select_related("person")
-    return list(found.order_by("person__name", "person__email")[:PEOPLE_MAX])
+    return list(found.order_by(by_name("person__name"), "person__email")[:PEOPLE_MAX])

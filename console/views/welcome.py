@@ -10,6 +10,7 @@ from console.pages import person_page
 from gateway.pools.models import Replica
 from identity.access import memberships_of
 from identity.models import Person
+from identity.name_order import by_name
 from models_catalog.models import LanguageModel
 
 _READY = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.READY)
@@ -26,7 +27,7 @@ def welcome(request: HttpRequest, person: Person) -> HttpResponse:
         models = models.filter(visibility=LanguageModel.Visibility.EVERYBODY)
     served = list(models.order_by("kind", "name"))
     context = {
-        "memberships": memberships_of(person).select_related("tenant").order_by("tenant__name"),
+        "memberships": memberships_of(person).select_related("tenant").order_by(by_name("tenant__name")),
         "models": served,
         "example": next((model.name for model in served if model.kind == LanguageModel.Kind.CHAT), ""),
         "base_url": settings.PUBLIC_URL,

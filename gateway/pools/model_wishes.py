@@ -9,13 +9,13 @@ from django.utils.translation import gettext as _
 
 from billing.models import Tier
 from billing.visibility import Audience
-from gateway.pools.publishing import create_model, publish, show_to, withdraw
+from gateway.pools.publishing import create_model, describe_model, publish, show_to, withdraw
 from gateway.pools.targets import Targets, set_targets
 from identity.errors import Invalid
 from identity.models import Tenant
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
-from models_catalog.entries import CHANGEABLE, NewEntry, change_model
+from models_catalog.entries import CHANGEABLE, NewEntry
 from models_catalog.models import LanguageModel
 
 Visibility = LanguageModel.Visibility
@@ -86,7 +86,7 @@ def _change(model: LanguageModel, wish: ModelWish, by: Operator) -> None:
     if wish.kind not in (None, model.kind):
         raise Invalid("kind", _("It stays as it is: make another model."))
     changes = {field: getattr(wish, field) for field in CHANGEABLE if getattr(wish, field) is not None}
-    change_model(model, changes, actor=by.actor)
+    describe_model(model, changes, by=by)
 
 
 def _show(model: LanguageModel, wish: ModelWish, by: Operator) -> None:

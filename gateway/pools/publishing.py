@@ -27,7 +27,7 @@ from identity.models import Tenant
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
 from models_catalog.endings import tell_of_end
-from models_catalog.entries import NewEntry, add_model
+from models_catalog.entries import NewEntry, add_model, change_model
 from models_catalog.lifecycle import NOTICE_MONTHS, months_later
 from models_catalog.models import LanguageModel
 
@@ -48,6 +48,12 @@ def create_model(entry: NewEntry, *, by: Operator) -> LanguageModel:
     """A new catalogue entry, which nobody sees yet. Raises as `add_model`, `Forbidden`."""
     by.require(OperatorPermission.CATALOGUE_UPDATE)
     return add_model(entry, actor=by.actor)
+
+
+def describe_model(model: LanguageModel, changes: Mapping[str, object], *, by: Operator) -> bool:
+    """Change what its entry says, of `CHANGEABLE`; False where it says so already. Raises `Forbidden`, `Invalid`."""
+    by.require(OperatorPermission.CATALOGUE_UPDATE)
+    return change_model(model, changes, actor=by.actor)
 
 
 def add_engine(

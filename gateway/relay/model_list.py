@@ -50,7 +50,7 @@ def _described(
         "id": model.name,
         "object": "model",
         "created": model.released_at,
-        "owned_by": model.publisher,
+        "owned_by": model.publisher.strip("–") or "unknown",  # nobody said it of an entry that was made by hand
         "kind": model.kind,
         "aliases": [*model.aliases, *own_aliases.get(model.id, ())],
         "max_model_len": model.facts.context_window,

@@ -18,6 +18,7 @@ from gateway.pools.publishing import earliest_end
 from gateway.pools.registry import register_pool, register_replica, set_state
 from identity.models import AuditEvent, OperatorRole
 from identity.operators import appoint_operator
+from models_catalog.entries import NewEntry, add_model
 from models_catalog.models import LanguageModel
 from tests.gateway.simulated_engine.process import EngineProcess
 from tests.support.console import page, signed_in
@@ -81,6 +82,8 @@ def test_a_model_is_offered_from_its_engine_to_those_who_see_it(olga: Client, st
     assert (model.title, model.visibility, model.published_at) == ("Apertus", "nobody", None)
     assert "The engine is registered and answers." in said
     assert "Set its price." in said
+    steps = re.findall(r'aria-current="step">(\w+)', said + page(olga.get(address(model, "/price"))))
+    assert steps == ["Price", "Price"]
 
     too_soon = page(olga.post(address(model, "/visibility"), {"visibility": "everybody"}))
     assert "it has no reference price" in too_soon
@@ -99,6 +102,24 @@ def test_a_model_is_offered_from_its_engine_to_those_who_see_it(olga: Client, st
     assert name in page(olga.get("/operator/models"))
     told = AuditEvent.objects.filter(tenant=None, detail__model=name).values_list("action", flat=True)
     assert {"model.published", "model.visibility_changed"} <= set(told)
+
+
+def test_an_entry_that_was_made_by_hand_is_described_later(olga: Client) -> None:
+    name = unique("atelier/hand")
+    model = add_model(NewEntry(name=name, kind="chat", context_window=4_096), actor=TESTS)
+    assert model.publisher == "atelier"
+    entry = {"title": "Apertus", "publisher": "EPFL", "licence": "Apache-2.0", "description": "Swiss and open."}
+    sizes = {"context_window": "8192", "default_max_output": "1024"}
+    refused = page(
+        olga.post(address(model, "/entry"), entry | {"context_window": "8192", "default_max_output": "9000"})
+    )
+    assert 'aria-invalid="true"' in refused
+    assert "The entry is changed." in page(olga.post(address(model, "/entry"), entry | sizes, follow=True))
+    model.refresh_from_db()
+    assert (model.publisher, model.licence, model.context_window) == ("EPFL", "Apache-2.0", 8_192)
+    told = AuditEvent.objects.filter(action="catalog.model_changed", target=str(model.pk)).get()
+    assert "EPFL" in str(told.detail)
+    assert "The entry was so before." in page(olga.post(address(model, "/entry"), entry | sizes, follow=True))
 
 
 @pytest.mark.parametrize(

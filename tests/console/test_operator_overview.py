@@ -18,7 +18,7 @@ from console.set_up_list import State, set_up_lines
 from gateway.pools.health import models_health
 from gateway.pools.models import Pool, Replica
 from identity.jobs import note_run
-from identity.models import IdentityProvider, JobRun, OperatorRole
+from identity.models import IdentityProvider, JobRun, OperatorRole, Tenant
 from tests.console.sign_in.conftest import switch_platform_providers_off, use_platform_provider
 from tests.support.console import page, signed_in
 from tests.support.ledger import house_of, ledger_gateway, make_model, unique
@@ -58,6 +58,11 @@ def test_the_pulse_counts_what_was_answered_just_now() -> None:
     after = platform_pulse(now)
     assert after.requests == before.requests + 1
     assert after.requests_a_second == after.requests / after.seconds
+    Tenant.objects.filter(pk=cast.tenant.pk).update(is_platform=True)
+    try:  # what probes ask is nobody's request
+        assert platform_pulse(now).requests == before.requests
+    finally:
+        Tenant.objects.filter(pk=cast.tenant.pk).update(is_platform=False)
     assert platform_pulse(now + timedelta(days=3650)).requests == 0  # other tests answer in a future that is nearer
 
 

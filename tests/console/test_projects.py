@@ -1,12 +1,16 @@
 """Projects, budgets, limits and billing on pages: what they show, to whom, and what they do."""
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from billing.budgets import set_budget
 from billing.limits import set_limit
 from billing.models import Budget, Limit, Scope
-from identity.models import Person, Project, Role
+from identity.models import Person, Project, Role, Tenant
 from tests.support.console import page, signed_in
 from tests.support.ledger import House, ledger_gateway, make_house
 from tests.support.people import TESTS, make_person
@@ -119,6 +123,9 @@ def test_billing_shows_the_contract_and_a_statement_that_exports(
     assert export["Content-Type"] == "text/csv; charset=utf-8"
     assert "0.000045" in export.content.decode()
     assert client.get(at(house, "billing?month=x")).status_code == 200
+    assert len(re.findall(r'<option value="\d{4}-\d{2}"', shown)) <= 1  # there is no month before its first
+    Tenant.objects.filter(pk=house.tenant.pk).update(created_at=timezone.now() - timedelta(days=70))
+    assert len(re.findall(r'<option value="\d{4}-\d{2}"', page(client.get(at(house, "billing"))))) in (3, 4)
 
 
 def test_B5_an_estimate_counts_the_template_and_changes_as_one_types(house: House, client: Client) -> None:

@@ -36,7 +36,9 @@ def test_a_list_becomes_many_teams_and_once_more_changes_nothing(beffroi: Instal
     lines += [f"team-{n:03},Team {n},standard," for n in range(len(lines) + 1, TEAMS + 1)]
 
     def write(*more: str) -> None:
-        (tmp_path / "teams.csv").write_text("\n".join([head, *lines, *more]), encoding="utf-8")
+        text = "\n".join([head, *lines, *more])
+        # The first time as Excel saves it in French or Spanish.
+        (tmp_path / "teams.csv").write_text(text.replace(",", ";") if more else text, encoding="utf-8-sig")
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "set_up_teams.py", "teams.csv", *options]

@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern] = [
     path("models/add", model_adding.add_model, name="operator-model-add"),
     path("models/<int:model_id>", models.model, name="operator-model"),
     path("models/<int:model_id>/price", models.price, name="operator-model-price"),
+    path("models/<int:model_id>/entry", models.entry, name="operator-model-entry"),
     path("models/<int:model_id>/targets", models.targets, name="operator-model-targets"),
     path("models/<int:model_id>/visibility", models.visibility, name="operator-model-visibility"),
     path("models/<int:model_id>/end", models.end, name="operator-model-end"),

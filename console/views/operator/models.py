@@ -14,13 +14,14 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.model_use import TENANTS_SHOWN, tenants_that_used
 from billing.models import Tier
-from console.forms.operator_models import EndForm, PriceForm, TargetsForm, VisibilityForm
+from console.forms.operator_models import DescriptionForm, EndForm, PriceForm, TargetsForm, VisibilityForm
 from console.pages import is_partial, operator_page
 from console.probe_strip import strip_of
 from gateway.pools.availability import day_since, is_answering, outcomes_of
 from gateway.pools.model_state import ModelState, model_states, reference_prices, stage_of
 from gateway.pools.models import Replica
 from gateway.pools.publishing import (
+    describe_model,
     missing_of,
     publish,
     set_reference_price,
@@ -33,6 +34,8 @@ from identity.models import Person, Tenant
 from identity.operators import operator_for_person
 from identity.permissions import OperatorPermission
 from models_catalog.models import LanguageModel
+
+_STEPS = {"engine": 1, "entry": 2, "price": 3, "visibility": 4}  # of the way to a published model
 
 _ORDER = {"published": 0, "ending": 1, "draft": 2, "hidden": 3, "ended": 4}
 
@@ -76,6 +79,7 @@ def model(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
         "missing": missing_of(found, has_price=bool(prices), has_engine=has_engine) if stage == "draft" else [],
         "audience": _audience_names(found),
     }
+    shown["step"] = next((step for step, what in ((1, "engine"), (3, "price")) if what in shown["missing"]), 4)
     return render(request, "console/operator/models/model.html", shown)
 
 
@@ -94,6 +98,21 @@ def price(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
         return _("The price was so before.")
 
     return _changed(request, found, form, change, "price")
+
+
+@operator_page(OperatorPermission.CATALOGUE_UPDATE)
+@require_http_methods(["GET", "POST"])
+def entry(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
+    """What organisations read about it, and its sizes."""
+    found = model_or_404(model_id)
+    form = DescriptionForm(request.POST or None, model=found)
+
+    def change() -> str:
+        if describe_model(found, form.cleaned_data, by=operator_for_person(operator)):
+            return _("The entry is changed.")
+        return _("The entry was so before.")
+
+    return _changed(request, found, form, change, "entry")
 
 
 @operator_page(OperatorPermission.CATALOGUE_UPDATE)
@@ -118,7 +137,7 @@ def visibility(request: HttpRequest, operator: Person, model_id: int) -> HttpRes
     found = model_or_404(model_id)
     form = VisibilityForm(request.POST or None, model=found)
     if "find" in request.POST:
-        shown = {"form": form, "model": found, "what": "visibility"}
+        shown = {"form": form, "model": found, "what": "visibility", "step": None if found.published_at else 4}
         part = "console/operator/models/_tenants.html" if is_partial(request) else "console/operator/models/form.html"
         return render(request, part, shown)
 
@@ -187,7 +206,9 @@ def _changed(
             put_on_form(form, refused)
         else:
             return redirect("operator-model", model_id=found.pk)
-    return render(request, "console/operator/models/form.html", {"form": form, "model": found, "what": what})
+    step = _STEPS.get(what) if found.published_at is None else None
+    shown = {"form": form, "model": found, "what": what, "step": step}
+    return render(request, "console/operator/models/form.html", shown)
 
 
 def _audience_names(found: LanguageModel) -> list[str]:

@@ -54,21 +54,12 @@ def tier_change(request: HttpRequest, operator: Person, code: str) -> HttpRespon
 
 @require_POST
 @operator_page(OperatorPermission.CONTRACT_UPDATE)
-def tier_withdraw(request: HttpRequest, operator: Person, code: str) -> HttpResponse:
-    """Let no contract start on it any more."""
+def tier_offer(request: HttpRequest, operator: Person, code: str, *, is_offered: bool) -> HttpResponse:
+    """Let contracts start on it again, or none any more."""
     found = tier_with_contracts(code)
-    set_offered(by=operator_for_person(operator), tier=found, is_offered=False)
-    messages.success(request, _("%(name)s is not offered any more.") % {"name": found.name})
-    return redirect("operator-tier", code=code)
-
-
-@require_POST
-@operator_page(OperatorPermission.CONTRACT_UPDATE)
-def tier_offer(request: HttpRequest, operator: Person, code: str) -> HttpResponse:
-    """Offer it again."""
-    found = tier_with_contracts(code)
-    set_offered(by=operator_for_person(operator), tier=found, is_offered=True)
-    messages.success(request, _("%(name)s is offered again.") % {"name": found.name})
+    set_offered(by=operator_for_person(operator), tier=found, is_offered=is_offered)
+    told = _("%(name)s is offered again.") if is_offered else _("%(name)s is not offered any more.")
+    messages.success(request, told % {"name": found.name})
     return redirect("operator-tier", code=code)
 
 

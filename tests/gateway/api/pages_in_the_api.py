@@ -192,6 +192,7 @@ PAGES: dict[str, Told] = {
     "operator-model": ("operator_models_read", "operator_prices_read", "operator_engines_list"),
     "operator-model-add": ("operator_models_put", "operator_engines_add"),
     "operator-model-price": ("operator_prices_put",),
+    "operator-model-entry": ("operator_models_put",),
     "operator-model-targets": ("operator_models_put",),
     "operator-model-visibility": ("operator_models_put",),
     "operator-model-end": ("operator_models_put",),
