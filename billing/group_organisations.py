@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from billing.tenants import WISHES_MAX, Outcome, Plan, TenantWish, plan_tenants, put_tenant
 from identity.audit import Actor
 from identity.errors import Conflict, IdentityError, Invalid
-from identity.group_feeds import LETS_OTHERS_IN, lock_rules, organisation_rules, start_feed
-from identity.group_patterns import GROUP_LENGTH_MAX, Match, Pattern, is_word, match, name_from
+from identity.group_feeds import LETS_OTHERS_IN, Meaning, lock_rules, meaning_of, organisation_rules, start_feed
+from identity.group_patterns import GROUP_LENGTH_MAX, Pattern, name_from
 from identity.models import GroupFeed, IdentityProvider, OrganisationRule, Tenant
 from identity.notices import notify
 from identity.operators import Operator
@@ -58,6 +58,13 @@ class NotFed(Conflict):
         super().__init__(_("an organisation with this external id is there, and is not fed by groups"))
 
 
+class AnothersFeed(Conflict):
+    """The organisation is another rule's."""
+
+    def __init__(self) -> None:
+        super().__init__(_("an organisation with this external id is there, and another rule feeds it"))
+
+
 class NotMade(Conflict):
     """No rule about the group makes organisations."""
 
@@ -67,10 +74,11 @@ class NotMade(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """What comes of a group of that name, and why. `word`: what stands for the organisation, "" where no rule fits.
+    """What comes of a group of that name, and why. `word`: the organisation's external id, or, where that is none, what
+    stands for it; "" where no rule fits.
 
     rule: decides on the group; maker: makes its organisation, by this group or by another of the same word
-    is_feedable: an organisation is there that an operator may let rules feed
+    feedable_by: an organisation is there that an operator may let the rule of this code feed; "": none
     """
 
     group: str
@@ -81,7 +89,7 @@ class GroupPlan:
     maker: OrganisationRule | None = None
     wish: TenantWish | None = None
     error: IdentityError | None = None
-    is_feedable: bool = False
+    feedable_by: str = ""
 
     @property
     def fault(self) -> str:
@@ -142,43 +150,49 @@ def read_groups(text: str) -> list[str]:
 
 def _planned(by: Operator, names: Sequence[str]) -> list[GroupPlan]:
     rules = organisation_rules()
-    matches = {name: match(rules, name) for name in names if len(name) <= GROUP_LENGTH_MAX} if rules else {}
-    words = {found.word for found in matches.values() if found is not None and is_word(found.word)}
-    feeds = {feed.word: feed for feed in GroupFeed.objects.select_related("tenant").filter(word__in=words)}
-    strangers = _not_fed(words - feeds.keys())
-    found = [one for one in matches.values() if one is not None]
-    new = _new_ones(by, found, words - feeds.keys() - strangers.keys())
-    return [_plan_of(name, matches.get(name), feeds, strangers, new) for name in names]
+    told = {name: meaning_of(rules, name) for name in names if len(name) <= GROUP_LENGTH_MAX} if rules else {}
+    meanings = [meaning for meaning in told.values() if meaning is not None and meaning.key]
+    keys = {meaning.key for meaning in meanings}
+    feeds = {feed.word: feed for feed in GroupFeed.objects.select_related("tenant").filter(word__in=keys)}
+    strangers = _not_fed(keys - feeds.keys())
+    new = _new_ones(by, meanings, keys - feeds.keys() - strangers.keys())
+    return [_plan_of(name, told.get(name), feeds, strangers, new) for name in names]
 
 
 def _plan_of(
     name: str,
-    found: Match[OrganisationRule] | None,
+    meaning: Meaning | None,
     feeds: dict[str, GroupFeed],
     strangers: dict[str, Tenant],
     new: dict[str, _New],
 ) -> GroupPlan:
-    if found is None:
+    if meaning is None:
         return GroupPlan(name, GroupOutcome.IGNORED)
-    rule, word = found
-    refused = GroupPlan(name, GroupOutcome.REFUSED, rule, word)
-    if not is_word(word):
+    rule, root, key = meaning.rule, meaning.root, meaning.key
+    refused = GroupPlan(name, GroupOutcome.REFUSED, rule, key or meaning.word)
+    if not key:
         told = _("“%(word)s” must be 1 to 63 letters, digits and . _ -, a letter or digit at both ends")
-        return replace(refused, error=Conflict(told % {"word": word}))
-    if word in feeds:
-        return _into(refused, rule, feeds[word])
-    if word in strangers:
-        return replace(refused, tenant=strangers[word], error=NotFed(), is_feedable=True)
-    if word not in new:
+        return replace(refused, error=Conflict(told % {"word": root.id_pattern.replace("*", meaning.word)}))
+    if key in feeds:
+        return _into(refused, rule, root, feeds[key])
+    if key in strangers:
+        return replace(refused, tenant=strangers[key], error=NotFed(), feedable_by=root.code)
+    if key not in new:
         return replace(refused, error=NotMade())
-    maker, wish, error = new[word]
+    maker, wish, error = new[key]
+    if maker != root:
+        return replace(refused, error=AnothersFeed())
     outcome = GroupOutcome.REFUSED if error else GroupOutcome.MADE
-    return GroupPlan(name, outcome, rule, word, maker=maker, wish=wish, error=error)
+    return GroupPlan(name, outcome, rule, key, maker=maker, wish=wish, error=error)
 
 
-def _into(refused: GroupPlan, rule: OrganisationRule, feed: GroupFeed) -> GroupPlan:
-    """A group of an organisation that rules feed."""
+def _into(refused: GroupPlan, rule: OrganisationRule, root: OrganisationRule, feed: GroupFeed) -> GroupPlan:
+    """A group of an organisation that a rule feeds."""
     refused = replace(refused, tenant=feed.tenant)
+    if feed.rule_id is None:
+        return replace(refused, error=NotFed(), feedable_by=root.code)
+    if feed.rule_id != root.pk:
+        return replace(refused, error=AnothersFeed())
     if feed.tenant.status == Tenant.Status.SUSPENDED:
         return replace(refused, error=Conflict(_("the organisation is suspended: nobody gets in or gets more")))
     if rule.role in LETS_OTHERS_IN and not feed.gives_administrators:
@@ -192,16 +206,16 @@ def _not_fed(words: Iterable[str]) -> dict[str, Tenant]:
     return {str(tenant.external_id): tenant for tenant in Tenant.objects.filter(external_id__in=list(words))}
 
 
-def _new_ones(by: Operator, matches: list[Match[OrganisationRule]], words: set[str]) -> dict[str, _New]:
-    """Those of the words that a rule makes an organisation of; where several do, the one that says most of the name."""
-    by_weight = sorted(matches, key=lambda one: Pattern.of(one.rule.pattern).weight)
-    makers = {word: rule for rule, word in by_weight if rule.makes and word in words}
+def _new_ones(by: Operator, meanings: list[Meaning], keys: set[str]) -> dict[str, _New]:
+    """Those of the keys that a rule makes an organisation of; where several do, the one that says most of the name."""
+    by_weight = sorted(meanings, key=lambda one: Pattern.of(one.rule.pattern).weight)
+    makers = {one.key: one for one in by_weight if one.rule.makes and one.key in keys}
     if not makers:
         return {}
-    room = _room(set(makers.values()))
+    room = _room({one.rule for one in makers.values()})
     new = {}
-    for plan in plan_tenants(by=by, wishes=[_wish(makers[word], word) for word in sorted(makers)]):
-        rule, error = makers[plan.wish.external_id], _error_of(plan)
+    for plan in plan_tenants(by=by, wishes=[_wish(makers[key]) for key in sorted(makers)]):
+        rule, error = makers[plan.wish.external_id].rule, _error_of(plan)
         if error is None and room[rule.pk] <= 0:
             error = RuleIsFull(rule)
         room[rule.pk] -= error is None
@@ -216,15 +230,15 @@ def _error_of(plan: Plan) -> IdentityError | None:
     return plan.error
 
 
-def _wish(rule: OrganisationRule, word: str) -> TenantWish:
+def _wish(meaning: Meaning) -> TenantWish:
     """No slug of ours: `put_tenant` would take over a tenant that has it."""
-    name = name_from(rule.name_pattern, word)
-    return TenantWish(external_id=word, name=name, tier=rule.tier, time_zone=rule.time_zone)
+    rule, name = meaning.rule, name_from(meaning.rule.name_pattern, meaning.word)
+    return TenantWish(external_id=meaning.key, name=name, tier=rule.tier, time_zone=rule.time_zone)
 
 
 def _room(rules: set[OrganisationRule]) -> dict[int, int]:
     made = {rule.pk: 0 for rule in rules}
-    for rule_id in GroupFeed.objects.filter(rule__in=rules).values_list("rule_id", flat=True):
+    for rule_id in GroupFeed.objects.filter(rule__in=rules, is_made=True).values_list("rule_id", flat=True):
         made[rule_id or 0] += 1
     return {rule.pk: rule.made_max - made[rule.pk] for rule in rules}
 
@@ -273,7 +287,8 @@ def _make_locked(by: Operator, word: str, groups: list[str]) -> _Done:
     made = put_tenant(by=by, wish=replace(again.wish, slug=""))
     if made.outcome != Outcome.MADE or made.tenant is None:
         raise NotFed  # it came at this moment by another door; what was changed of it is rolled back
-    start_feed(by=by, tenant=made.tenant, word=word, rule=again.maker, gives_administrators=True)
+    feed = GroupFeed(tenant=made.tenant, word=word, rule=again.maker, gives_administrators=True, is_made=True)
+    start_feed(by=by, feed=feed)
     return _Done(GroupOutcome.MADE, made.tenant)
 
 

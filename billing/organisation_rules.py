@@ -5,11 +5,11 @@ A rule is written, changed and removed here; `billing/group_organisations.py` ma
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
@@ -17,8 +17,8 @@ from billing.tiers import offered_tiers
 from identity import audit
 from identity.errors import Conflict, Invalid, NotFound
 from identity.group_feeds import lock_rules
-from identity.group_patterns import clean_pattern
-from identity.models import Membership, OrganisationRule, Role
+from identity.group_patterns import clean_pattern, is_word
+from identity.models import GroupFeed, Membership, OrganisationRule, Role
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
 from identity.tenants import require_time_zone
@@ -36,7 +36,8 @@ class RuleWish:
 
     pattern: a group's name with one `*`, which stands for the organisation; role: what the group's members are there
     makes: also the organisations that there are not, with a contract of `tier`, `made_max` in all
-    name_pattern: what they are called, with one `*` for what stands in the group's name
+    name_pattern: what they are called, with one `*` for what stands in the group's name; id_pattern: their external id
+    joins: the code of the rule whose organisations this one is about, making none; "": its own
     """
 
     pattern: str
@@ -46,11 +47,13 @@ class RuleWish:
     time_zone: str = "Europe/Paris"
     name_pattern: str = "*"
     made_max: int = 300
+    joins: str = ""
+    id_pattern: str = "*"
 
 
 def rules_with_counts() -> QuerySet[OrganisationRule]:
-    """All rules by pattern, each with how many organisations it `made` that groups feed still."""
-    return OrganisationRule.objects.annotate(made=Count("feeds")).order_by("pattern")
+    """All rules by pattern, each with how many organisations it `made` that it feeds still."""
+    return OrganisationRule.objects.annotate(made=Count("feeds", filter=Q(feeds__is_made=True))).order_by("pattern")
 
 
 def rule_by_code(code: str) -> OrganisationRule:
@@ -75,6 +78,7 @@ def put_rule(*, by: Operator, code: str, wish: RuleWish) -> tuple[OrganisationRu
         wanted = _columns(_cleaned(wish, kept_tier=known.tier if known else ""))
         if known is not None and wanted == _told(known):
             return known, False
+        _require_family(code, wanted["joins"])
         if known is None and OrganisationRule.objects.count() >= RULES_MAX:
             raise Conflict(_("there are %(count)s rules already") % {"count": RULES_MAX})
         if OrganisationRule.objects.filter(pattern=wanted["pattern"]).exclude(code=code).exists():
@@ -86,7 +90,7 @@ def put_rule(*, by: Operator, code: str, wish: RuleWish) -> tuple[OrganisationRu
 
 def remove_rule(*, by: Operator, code: str) -> None:
     """Take a rule away. What it made stays; who is a member by it alone stops being one at the next sign-in, with all
-    keys. Raises `Forbidden`, `NotFound`.
+    keys. Raises `Forbidden`, `NotFound`, `Conflict` (others join it).
     """
     by.require(OperatorPermission.TENANT_CREATE)
     with transaction.atomic():
@@ -94,6 +98,8 @@ def remove_rule(*, by: Operator, code: str) -> None:
         rule = OrganisationRule.objects.filter(code=code).first()
         if rule is None:
             raise NotFound("rule")
+        if OrganisationRule.objects.filter(joins=code).exists():
+            raise Conflict(_("other rules join it: remove those first"))
         _record(by, "removed", rule, before=_told(rule), after=None)
         rule.delete()
 
@@ -111,6 +117,18 @@ def free_code(pattern: str) -> str:
     return next(code for code in (word, *(f"{word}-{number}" for number in range(2, 99))) if code not in taken)
 
 
+def _require_family(code: str, joins: str) -> None:
+    """Families have one rule that others join, and no grandchildren."""
+    if not joins:
+        return
+    if joins == code or not OrganisationRule.objects.filter(code=joins, joins="").exists():
+        raise Invalid("joins", _("must be another rule, which joins none itself"))
+    if OrganisationRule.objects.filter(joins=code).exists():
+        raise Conflict(_("other rules join it: it cannot join one"))
+    if GroupFeed.objects.filter(rule__code=code).exists():
+        raise Conflict(_("it feeds organisations itself: it cannot join another rule"))
+
+
 def _cleaned(wish: RuleWish, kept_tier: str) -> RuleWish:
     """The wish as it is stored. A tier that the rule has already may be one that is offered no more."""
     name_pattern = clean_name(wish.name_pattern, "name_pattern", NAME_PATTERN_LENGTH_MAX)
@@ -119,6 +137,13 @@ def _cleaned(wish: RuleWish, kept_tier: str) -> RuleWish:
     if not 1 <= wish.made_max <= MADE_MAX:
         raise Invalid("made_max", _("must be from 1 to %(count)s") % {"count": MADE_MAX})
     require_time_zone(wish.time_zone)
+    if wish.id_pattern.count("*") != 1 or not is_word(wish.id_pattern.replace("*", "x")):
+        raise Invalid(
+            "id_pattern",
+            _("must be letters, digits and . _ - around one *, which stands for a word of the group's name"),
+        )
+    if wish.joins and wish.makes:
+        raise Invalid("makes", _("is for the rule that it joins"))
     tier = wish.tier if wish.makes else ""
     if wish.makes and tier != kept_tier and not offered_tiers().filter(code=tier).exists():
         raise Invalid("tier", _("is none that is offered"))
@@ -137,12 +162,13 @@ def _columns(wish: RuleWish) -> dict[str, Any]:
         "time_zone": wish.time_zone,
         "name_pattern": wish.name_pattern,
         "made_max": wish.made_max,
+        "joins": wish.joins,
+        "id_pattern": "*" if wish.joins else wish.id_pattern,
     }
 
 
 def _told(rule: OrganisationRule) -> dict[str, Any]:
-    names = ("pattern", "role", "makes", "tier", "time_zone", "name_pattern", "made_max")
-    return {name: getattr(rule, name) for name in names}
+    return {column.name: getattr(rule, column.name) for column in fields(RuleWish)}
 
 
 def _record(

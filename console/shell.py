@@ -100,6 +100,9 @@ _OF_SECTION = {
     "new-price-list": "tiers",
     "new-tenant": "tenants",
     "tenant-imports": "tenants",
+    "organisation-rules": "tenants",
+    "new-organisation-rule": "tenants",
+    "group-imports": "tenants",
 }
 
 

@@ -24,6 +24,8 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "to_change": ("blue", _("to be changed")),
     "made": ("green", _("made")),
     "changed": ("blue", _("changed")),
+    "there": ("secondary", _("is there")),
+    "ignored": ("secondary", _("no rule")),
     "unchanged": ("secondary", _("as it is")),
     "running": ("blue", _("under way")),
     "answers": ("green", _("ready")),

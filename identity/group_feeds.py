@@ -1,19 +1,21 @@
 """What organisation rules give in the tenants that they feed; and which tenants those are.
 
 The operator's word that a group is a department's stands in for a confirmed e-mail domain (`identity/group_rules.py`).
-What it can never do: make an operator (roles are a tenant's); touch a tenant that neither a rule made nor an operator
-chose; touch one that has a provider of its own; make owners or administrators where others owned the tenant before.
+What it can never do: make an operator (roles are a tenant's); touch a tenant that neither the rule made nor an operator
+chose for it; touch one that has a provider of its own; make owners or administrators where others owned the tenant
+before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from identity import audit
 from identity.errors import Conflict, Invalid, NotFound
-from identity.group_patterns import is_word, match
+from identity.group_patterns import Pattern, is_word, match
 from identity.models import GroupFeed, Membership, OrganisationRule, ProviderVersion, Role, Tenant
 from identity.notices import notify
 from identity.operators import Operator
@@ -27,16 +29,39 @@ def organisation_rules() -> list[OrganisationRule]:
     return list(OrganisationRule.objects.order_by("pattern"))
 
 
+class Meaning(NamedTuple):
+    """What a group's name says: the rule that decides on it, the one whose organisations it is about, what stands for
+    the star, and the external id that this is, "" where it is none.
+    """
+
+    rule: OrganisationRule
+    root: OrganisationRule
+    word: str
+    key: str
+
+
+def meaning_of(rules: Sequence[OrganisationRule], group: str) -> Meaning | None:
+    """None where no rule is about the group."""
+    found = match(rules, group)
+    if found is None:
+        return None
+    rule, word = found
+    root = rule if not rule.joins else next((one for one in rules if one.code == rule.joins), rule)
+    key = root.id_pattern.replace("*", word)
+    return Meaning(rule, root, word, key if is_word(word) and is_word(key) else "")
+
+
 def roles_given(groups: frozenset[str]) -> dict[int, Role]:
     """What the rules give members of these groups of the shared provider: tenant -> the first of the roles, in the
     order owner, administrator, developer, finance, auditor.
     """
-    roles = _roles_by_word(groups)
-    if not roles:
-        return {}
+    roles = _roles_by_root_and_key(groups)
+    keys = {key for _root, key in roles}
+    feeds = GroupFeed.objects.filter(~Exists(_own_provider()), word__in=keys, tenant__is_platform=False)
     given = {}
-    for feed in GroupFeed.objects.filter(~Exists(_own_provider()), word__in=roles, tenant__is_platform=False):
-        allowed = roles[feed.word] if feed.gives_administrators else roles[feed.word] - LETS_OTHERS_IN
+    for feed in feeds if keys else ():
+        told = roles.get((feed.rule_id, feed.word), set())
+        allowed = told if feed.gives_administrators else told - LETS_OTHERS_IN
         if allowed:
             given[feed.tenant_id] = next(role for role in Role if role in allowed)
     return given
@@ -52,48 +77,59 @@ def feed_of(tenant: Tenant) -> GroupFeed | None:
     return GroupFeed.objects.select_related("rule").filter(tenant=tenant).first()
 
 
-def begin_feeding(*, by: Operator, tenant: Tenant) -> bool:
-    """Let rules give memberships in a tenant that they did not make: in groups, its external id stands for it. False
-    where they do already. Who administers the tenant is told.
+def groups_named(external_id: str) -> list[Meaning]:
+    """What groups mean the tenant of this external id: all rules that are about it, with what stands for the star."""
+    rules = organisation_rules()
+    by_code = {rule.code: rule for rule in rules}
+    named = []
+    for rule in rules:
+        word = Pattern.of(by_code.get(rule.joins, rule).id_pattern).word_in(external_id) or ""
+        meaning = meaning_of(rules, rule.pattern.replace("*", word))
+        if meaning is not None and meaning.rule == rule and meaning.key == external_id:
+            named.append(meaning)
+    return named
+
+
+def members_by_groups(tenant: Tenant) -> list[tuple[str, int]]:
+    """How many members groups of the shared provider brought, by role."""
+    brought = Membership.objects.filter(tenant=tenant, source=Membership.Source.GROUP, provider__tenant=None)
+    return list(brought.values_list("role").annotate(Count("pk")).order_by("role"))
+
+
+def begin_feeding(*, by: Operator, tenant: Tenant, rule: str) -> bool:
+    """Let the rule of this code, and those that join it, give memberships in a tenant that it did not make: in names of
+    groups, the tenant's external id stands for it. False where it does already. Who administers the tenant is told.
 
     Who owns it keeps the say over who administers it: where somebody does, rules make no owners and administrators.
-    Raises `Forbidden`, `NotFound`, `Invalid` (no external id that can stand in a group's name), `Conflict` (a provider
-    of its own, or the word is another tenant's).
+    Raises `Forbidden`, `NotFound` (tenant or rule), `Invalid` (an external id that the rule makes of no group),
+    `Conflict` (a provider of its own, another rule feeds it, or the word is another tenant's).
     """
     by.require(OperatorPermission.TENANT_CREATE)
     with transaction.atomic():
         lock_rules()
         fresh = Tenant.objects.select_for_update(no_key=True).filter(pk=tenant.pk, is_platform=False).first()
-        if fresh is None:
-            raise NotFound("tenant")
-        if GroupFeed.objects.filter(tenant=fresh).exists():
+        root = OrganisationRule.objects.filter(code=rule, joins="").first()
+        if fresh is None or root is None:
+            raise NotFound("tenant" if fresh is None else "rule")
+        before = GroupFeed.objects.filter(tenant=fresh).first()
+        if before is not None and before.rule == root:
             return False
-        word = fresh.external_id or ""
-        require_feedable(fresh)
-        if GroupFeed.objects.filter(word=word).exists():
-            raise Conflict(_("groups of this name feed another organisation already"))
+        _require_feedable(fresh, root, before)
+        if before is not None:
+            before.delete()  # of a rule that is gone
         owners = Membership.objects.filter(tenant=fresh, role=Role.OWNER, person__is_active=True)
-        start_feed(by=by, tenant=fresh, word=word, rule=None, gives_administrators=not owners.exists())
-        notify(fresh, "group_feed.started", context={"word": word})
+        feed = GroupFeed(tenant=fresh, word=str(fresh.external_id), rule=root, gives_administrators=not owners.exists())
+        start_feed(by=by, feed=feed)
+        notify(fresh, "group_feed.started", context={"word": feed.word})
     return True
 
 
-def require_feedable(tenant: Tenant) -> None:
-    """Raises `Invalid`, `Conflict` where rules cannot feed the tenant, whoever wants it."""
-    if not is_word(tenant.external_id or ""):
-        raise Invalid("external_id", _("must be 1 to 63 letters, digits and . _ -, a letter or digit at both ends"))
-    if _has_own_provider(tenant):
-        raise Conflict(_("it has an identity provider of its own, whose groups say who its members are"))
-
-
-def start_feed(
-    *, by: Operator, tenant: Tenant, word: str, rule: OrganisationRule | None, gives_administrators: bool
-) -> GroupFeed:
-    """Write the feed and tell both chains; within the transaction, and the lock, of whoever decided it."""
-    feed = GroupFeed.objects.create(tenant=tenant, word=word, rule=rule, gives_administrators=gives_administrators)
-    detail = {"word": word, "rule": rule.code if rule else None, "gives_administrators": gives_administrators}
-    _record(by, "group_feed.started", tenant, detail)
-    return feed
+def start_feed(*, by: Operator, feed: GroupFeed) -> None:
+    """Write it and tell both chains; within the transaction, and the lock, of whoever decided it."""
+    assert feed.rule is not None
+    feed.save(force_insert=True)
+    detail = {"word": feed.word, "rule": feed.rule.code, "gives_administrators": feed.gives_administrators}
+    _record(by, "group_feed.started", feed.tenant, detail)
 
 
 def end_feeding(*, by: Operator, tenant: Tenant) -> bool:
@@ -117,13 +153,26 @@ def lock_rules() -> None:
         cursor.execute("select pg_advisory_xact_lock(hashtextextended('organisation_rules', 0))")
 
 
-def _roles_by_word(groups: frozenset[str]) -> dict[str, set[Role]]:
+def _require_feedable(tenant: Tenant, root: OrganisationRule, before: GroupFeed | None) -> None:
+    word = Pattern.of(root.id_pattern).word_in(tenant.external_id or "")
+    if word is None or not (is_word(word) and is_word(tenant.external_id or "")):
+        told = _("must look like %(pattern)s, with 1 to 63 letters, digits and . _ -, a letter or digit at both ends")
+        raise Invalid("external_id", told % {"pattern": root.id_pattern})
+    if before is not None and before.rule is not None:
+        raise Conflict(_("another rule feeds it already"))
+    if GroupFeed.objects.filter(word=tenant.external_id).exclude(tenant=tenant).exists():
+        raise Conflict(_("groups of this name feed another organisation already"))
+    if _has_own_provider(tenant):
+        raise Conflict(_("it has an identity provider of its own, whose groups say who its members are"))
+
+
+def _roles_by_root_and_key(groups: frozenset[str]) -> dict[tuple[int | None, str], set[Role]]:
     rules = organisation_rules()
-    roles: dict[str, set[Role]] = {}
+    roles: dict[tuple[int | None, str], set[Role]] = {}
     for group in groups if rules else ():
-        found = match(rules, group)
-        if found is not None and is_word(found.word):
-            roles.setdefault(found.word, set()).add(Role(found.rule.role))
+        meaning = meaning_of(rules, group)
+        if meaning is not None and meaning.key:
+            roles.setdefault((meaning.root.pk, meaning.key), set()).add(Role(meaning.rule.role))
     return roles
 
 

@@ -72,8 +72,8 @@ class TenantForm(forms.Form):
         return TenantWish(**values)
 
 
-class TenantFileForm(forms.Form):
-    """Organisations as a table: a file, or pasted text."""
+class LinesForm(forms.Form):
+    """Lines to be looked at: a file, or pasted text."""
 
     file = forms.FileField(
         label=_("CSV file"), required=False, widget=forms.FileInput(attrs={"class": "form-control", "accept": ".csv"})
@@ -84,14 +84,9 @@ class TenantFileForm(forms.Form):
         max_length=_FILE_BYTES_MAX,
         widget=forms.Textarea(attrs={"class": "form-control font-monospace", "rows": 8, "spellcheck": "false"}),
     )
-    skip_refused = forms.BooleanField(
-        label=_("Make the others even where a line is wrong"),
-        required=False,
-        widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
-    )
 
     def clean(self) -> dict[str, Any]:
-        """The table as `text`, whichever way it came. Raises `ValidationError`."""
+        """The lines as `text`, whichever way it came. Raises `ValidationError`."""
         values = super().clean() or {}
         if file := values.get("file"):
             if file.size > _FILE_BYTES_MAX:
@@ -105,6 +100,16 @@ class TenantFileForm(forms.Form):
         if not values.get("text"):
             raise forms.ValidationError(_("Choose a file, or paste its text."))
         return values
+
+
+class TenantFileForm(LinesForm):
+    """Organisations as a table."""
+
+    skip_refused = forms.BooleanField(
+        label=_("Make the others even where a line is wrong"),
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
+    )
 
 
 class ReasonForm(forms.Form):

@@ -12,6 +12,8 @@ class OrganisationRule(models.Model):
 
     `pattern`: a group's name with one `*`, which stands for the organisation. `makes`: also makes the one that there is
     not, of `tier` (a code), `time_zone` and `name_pattern` (with one `*` for what stands there), `made_max` in all.
+    `id_pattern`: its external id, likewise. `joins`: the code of the rule whose organisations it is about; "": its own,
+    which no other rule reaches that does not join it. One that joins makes none, and nothing joins it.
     """
 
     code = models.CharField(max_length=63, unique=True)
@@ -22,6 +24,8 @@ class OrganisationRule(models.Model):
     time_zone = models.CharField(max_length=64)
     name_pattern = models.CharField(max_length=120)
     made_max = models.PositiveIntegerField()
+    joins = models.CharField(max_length=63, blank=True, default="", db_default="")
+    id_pattern = models.CharField(max_length=63, default="*", db_default="*")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -43,17 +47,19 @@ class OrganisationRule(models.Model):
 
 
 class GroupFeed(models.Model):
-    """That organisation rules give memberships in a tenant: because one of them made it (`rule`, which may be gone
-    since), or because an operator said so. A tenant without such a row is never touched by them.
+    """That an organisation rule gives memberships in a tenant: because it made it (`is_made`), or because an operator
+    said so. A tenant without such a row is never touched by rules; nor by others than `rule` and those that join it.
+    Without a rule (it is gone) nothing is given.
 
-    `word`: what stands for the tenant in names of groups. `gives_administrators`: rules may make owners and
-    administrators too; not where somebody owned the tenant before.
+    `word`: what the rule's `id_pattern` made of the names of groups, once and for all. `gives_administrators`: rules
+    may make owners and administrators too; not where somebody owned the tenant before.
     """
 
     tenant = models.OneToOneField(Tenant, on_delete=models.PROTECT, related_name="group_feed")
     word = models.CharField(max_length=63, unique=True)
     rule = models.ForeignKey(OrganisationRule, null=True, on_delete=models.SET_NULL, related_name="feeds")
     gives_administrators = models.BooleanField()
+    is_made = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

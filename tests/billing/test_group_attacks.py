@@ -10,7 +10,7 @@ from billing.group_organisations import (
     make_organisations,
     plan_groups,
 )
-from billing.organisation_rules import RuleWish, put_rule
+from billing.organisation_rules import RuleWish, put_rule, remove_rule
 from billing.tenant_changes import change_details
 from billing.tenants import TenantWish, put_tenant
 from identity import group_rules
@@ -83,7 +83,7 @@ def test_I6_a_group_named_like_another_organisation_opens_and_changes_nothing(
     before = Tenant.objects.values().get(pk=theirs.pk)
     house.signs_in(dora, word)
     [plan] = make_organisations(by=RUNS, groups=[house.group(word)])
-    assert (plan.outcome, plan.is_feedable) == (GroupOutcome.REFUSED, True)
+    assert (plan.outcome, plan.feedable_by) == (GroupOutcome.REFUSED, house.root)
     assert "not fed" in plan.fault
     assert role_in(dora, theirs) is None
     assert Tenant.objects.values().get(pk=theirs.pk) == before
@@ -141,7 +141,7 @@ def test_I6_the_platforms_own_account_is_never_fed(house: Directory, word: str, 
     Tenant.objects.filter(pk=ours.pk).update(is_platform=True, external_id=word)
     try:
         with pytest.raises(NotFound):
-            begin_feeding(by=RUNS, tenant=ours)
+            begin_feeding(by=RUNS, tenant=ours, rule=house.root)
         GroupFeed.objects.create(tenant=ours, word=word, gives_administrators=True)
         house.signs_in(dora, word)
         assert role_in(dora, ours) is None
@@ -155,8 +155,8 @@ def test_I6_an_organisation_that_is_chosen_keeps_the_say_over_its_owners(
     house.rule("*")
     house.rule("*-owners", Role.OWNER, makes=False)
     theirs = stranger(house, word)
-    assert begin_feeding(by=RUNS, tenant=theirs)
-    assert not begin_feeding(by=RUNS, tenant=theirs)
+    assert begin_feeding(by=RUNS, tenant=theirs, rule=house.root)
+    assert not begin_feeding(by=RUNS, tenant=theirs, rule=house.root)
     assert Notice.objects.filter(tenant=theirs, kind="group_feed.started").exists()
     assert AuditEvent.objects.filter(tenant=theirs, action="group_feed.started").count() == 1
     house.signs_in(dora, f"{word}-owners")
@@ -174,7 +174,7 @@ def test_one_that_nobody_owns_yet_may_get_owners_so(house: Directory, word: str,
     wish = TenantWish(external_id=word, name="Water works", tier=house.tier)
     tenant = put_tenant(by=RUNS, wish=wish).tenant
     assert tenant is not None
-    begin_feeding(by=RUNS, tenant=tenant)
+    begin_feeding(by=RUNS, tenant=tenant, rule=house.root)
     house.signs_in(dora, word)
     assert role_in(dora, tenant) == "owner"
     house.rule("*", Role.OWNER, makes=True)
@@ -196,7 +196,7 @@ def test_I6_a_provider_of_its_own_closes_this_door(house: Directory, word: str, 
     theirs = stranger(house, f"{word}x")
     use_own_provider(theirs)
     with pytest.raises(Conflict, match="provider of its own"):
-        begin_feeding(by=RUNS, tenant=theirs)
+        begin_feeding(by=RUNS, tenant=theirs, rule=house.root)
 
 
 def test_in_a_suspended_one_nobody_gets_in_or_gets_more(house: Directory, word: str, dora: Person) -> None:
@@ -279,7 +279,7 @@ def test_an_external_id_that_moves_moves_nobody(house: Directory, word: str, dor
     house.signs_in(dora, word)
     assert (role_in(dora, tenant), role_in(dora, theirs)) == ("owner", None)
     with pytest.raises(Conflict, match="another organisation"):
-        begin_feeding(by=RUNS, tenant=theirs)
+        begin_feeding(by=RUNS, tenant=theirs, rule=house.root)
 
 
 def test_I6_a_confined_rule_of_the_tenant_does_not_narrow_or_widen_into_others(
@@ -302,3 +302,52 @@ def test_an_operator_does_not_lose_their_role_by_groups(house: Directory, word: 
     house.signs_in(person, word)
     with pytest.raises(Conflict):
         appoint_operator(person, OperatorRole.PLATFORM, actor=TESTS)
+
+
+def test_I6_two_houses_behind_one_provider_never_meet(house: Directory, word: str, dora: Person) -> None:
+    """Both have a department of this name: whoever comes first, the other's people are not let in."""
+    house.rule("*", Role.OWNER)
+    with directory() as other:
+        other.rule("*", Role.OWNER)
+        other.rule("*-owners", Role.OWNER, makes=False)
+        other.rule("x*", Role.OWNER, makes=False, joins="")
+        house.signs_in(dora, word)
+        mallory = make_person("mallory")
+        other.signs_in(mallory, word, f"{word}-owners", f"x{word}")
+        assert role_in(mallory, fed(word)) is None
+        assert not Membership.objects.filter(person=mallory).exists()
+        [plan] = plan_groups(by=RUNS, groups=[other.group(word)])
+        assert "another rule feeds it" in plan.fault
+        with pytest.raises(Conflict, match="another rule"):
+            begin_feeding(by=RUNS, tenant=fed(word), rule=other.root)
+        other.rule("*", Role.OWNER, id_pattern="other-*", name_pattern="Other *")
+        other.signs_in(mallory, word, f"{word}-owners")
+        theirs = fed(f"other-{word}")
+        assert (theirs.external_id, theirs.name.startswith("Other W")) == (f"other-{word}", True)
+        assert (role_in(mallory, theirs), role_in(mallory, fed(word))) == ("owner", None)
+
+
+def test_I6_both_at_once_in_one_list_never_meet(house: Directory, word: str) -> None:
+    house.rule("*")
+    with directory() as other:
+        other.rule("*")
+        plans = make_organisations(by=RUNS, groups=[house.group(word), other.group(word)])
+        assert sorted(plan.outcome for plan in plans) == [GroupOutcome.MADE, GroupOutcome.REFUSED]
+
+
+def test_I6_what_a_rule_left_is_nobodys_until_it_is_chosen_again(house: Directory, word: str, dora: Person) -> None:
+    rule = house.rule("*", Role.OWNER)
+    house.signs_in(dora, word)
+    tenant = fed(word)
+    remove_rule(by=RUNS, code=rule.code)
+    with directory() as other:
+        other.rule("*", Role.DEVELOPER)
+        other.signs_in(dora, word)
+        frank = make_person("frank")
+        other.signs_in(frank, word)
+        assert role_in(frank, tenant) is None
+        [plan] = plan_groups(by=RUNS, groups=[other.group(word)])
+        assert plan.feedable_by == other.root
+        assert begin_feeding(by=RUNS, tenant=tenant, rule=other.root)
+        other.signs_in(frank, word)
+        assert role_in(frank, tenant) == "developer"

@@ -228,7 +228,7 @@ class TestLists:
             lambda: make_organisations(by=weak, groups=[]),
             lambda: put_rule(by=weak, code="x", wish=RuleWish(pattern="llm-*", role=Role.OWNER)),
             lambda: remove_rule(by=weak, code="x"),
-            lambda: begin_feeding(by=weak, tenant=tenant),
+            lambda: begin_feeding(by=weak, tenant=tenant, rule=house.root),
             lambda: end_feeding(by=weak, tenant=tenant),
         ):
             with pytest.raises(Forbidden):
@@ -268,6 +268,11 @@ class TestRules:
             ({"time_zone": "Mars"}, "time_zone"),
             ({"name_pattern": "The same for all"}, "name_pattern"),
             ({"name_pattern": "x" * 120 + "*"}, "name_pattern"),
+            ({"id_pattern": "the-same"}, "id_pattern"),
+            ({"id_pattern": "a/*"}, "id_pattern"),
+            ({"joins": "nobody", "makes": False}, "joins"),
+            ({"joins": "x", "makes": False}, "joins"),
+            ({"joins": "y"}, "makes"),
             ({"made_max": 0}, "made_max"),
             ({"made_max": 10**6}, "made_max"),
         ],
@@ -277,6 +282,16 @@ class TestRules:
         with pytest.raises(Invalid) as refused:
             put_rule(by=RUNS, code="x", wish=RuleWish(**values))  # type: ignore[arg-type]
         assert refused.value.field == field
+
+    def test_families_have_one_that_others_join(self, house: Directory) -> None:
+        root, joining = house.rule("*"), house.rule("*-owners", Role.OWNER, makes=False)
+        assert joining.joins == root.code
+        with pytest.raises(Invalid, match="joins"):
+            house.rule("*-money", Role.FINANCE, makes=False, joins=joining.code)
+        with pytest.raises(Conflict, match="cannot join"):
+            house.rule("*", makes=False, joins=house.rule("x-*", makes=False, joins="").code)
+        with pytest.raises(Conflict, match="remove those first"):
+            remove_rule(by=RUNS, code=root.code)
 
     def test_there_are_few_and_each_pattern_once(self, house: Directory) -> None:
         house.rule("*")

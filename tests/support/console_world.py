@@ -11,10 +11,19 @@ from billing.contracts import contract_in_force
 from billing.export_schedules import schedule_export
 from billing.limits import set_limit
 from billing.models import Contract, Export, ExportSchedule
+from billing.organisation_rules import RuleWish, put_rule
 from identity.access_reviews import start_review
 from identity.invitations import invite
 from identity.log_exports import ExportSettings, Protocol, add_export
-from identity.models import AccessRequest, LogExport, NoticeDelivery, OperatorRole, Person, Role
+from identity.models import (
+    AccessRequest,
+    LogExport,
+    NoticeDelivery,
+    OperatorRole,
+    OrganisationRule,
+    Person,
+    Role,
+)
 from identity.notices import notify
 from identity.operators import appoint_operator
 from identity.support_sessions import open_session
@@ -103,6 +112,7 @@ def make_console_world() -> ConsoleWorld:
         "part": "names",
         "digest": "0" * 64,
         "export_id": _collector().pk,
+        "rule": _rule().code,
         "list_id": contract_of(cast).rate_card_id,
         "public_id": exported.finish(exported.ask(house)).export.public_id,
         "schedule_id": _monthly(cast).pk,
@@ -128,6 +138,13 @@ def _monthly(cast: Cast) -> ExportSchedule:
     """An export of every month."""
     by = as_member(cast.alice, cast.tenant)
     return schedule_export(by=by, kind=Export.Kind.DAYS, file_format=Export.Format.XLSX)
+
+
+def _rule() -> OrganisationRule:
+    """A rule about groups that nobody is in; the only one, however many worlds there are."""
+    wide = "m" * 32
+    wish = RuleWish(pattern=f"{wide}-*", role=Role.DEVELOPER)
+    return put_rule(by=RUNS, code="wide", wish=wish)[0]
 
 
 def _collector() -> LogExport:

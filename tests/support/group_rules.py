@@ -23,10 +23,22 @@ class Directory:
     prefix: str
     tier: str
 
+    @property
+    def root(self) -> str:
+        """The code of its rule "*"."""
+        return f"{self.prefix}-any"
+
+    def _has_root(self) -> bool:
+        return OrganisationRule.objects.filter(code=self.root).exists()
+
     def rule(self, pattern: str = "*", role: Role = Role.DEVELOPER, **wish: Any) -> OrganisationRule:
-        """A rule about this house's groups: it makes organisations unless told otherwise."""
+        """A rule about this house's groups. It makes organisations unless told otherwise; else it joins the rule "*",
+        if it is another one.
+        """
         values: dict[str, Any] = {"makes": True, "tier": self.tier} | wish
-        code = f"{self.prefix}{pattern}".replace("*", "any").lower()
+        is_another = pattern != "*" and not values["makes"]
+        values.setdefault("joins", self.root if is_another and self._has_root() else "")
+        code = self.root if pattern == "*" else f"{self.prefix}-{pattern}".replace("*", "any").lower()
         return put_rule(by=RUNS, code=code, wish=RuleWish(pattern=self.group(pattern), role=role, **values))[0]
 
     def group(self, name: str) -> str:

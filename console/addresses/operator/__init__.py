@@ -8,6 +8,7 @@ _NOUNS = (
     "key_blocks",
     "models",
     "operator_keys",
+    "organisation_rules",
     "overview",
     "people",
     "pools",

@@ -6,6 +6,12 @@ from gateway.api.operator.billing import OperatedBillingView
 from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
 from gateway.api.operator.model_aliases import OperatedAliasesView, OperatedAliasView
 from gateway.api.operator.models import OperatedModelsView, OperatedModelView
+from gateway.api.operator.organisation_rules import (
+    GroupFeedView,
+    GroupImportsView,
+    OrganisationRulesView,
+    OrganisationRuleView,
+)
 from gateway.api.operator.own_key import OwnOperatorKeyView
 from gateway.api.operator.price_changes import (
     OperatedScheduledPriceView,
@@ -55,6 +61,7 @@ urlpatterns: list[URLPattern] = [
     path("operator/billing", OperatedBillingView.as_view(), name="operator-api-billing"),
     path("operator/engines", OperatedEnginesView.as_view(), name="operator-api-engines"),
     path("operator/engines/<int:engine_id>", OperatedEngineView.as_view(), name="operator-api-engine"),
+    path("operator/group-imports", GroupImportsView.as_view(), name="operator-api-group-imports"),
     path("operator/models", OperatedModelsView.as_view(), name="operator-api-models"),
     path("operator/models/<path:model_id>", OperatedModelView.as_view(), name="operator-api-model"),
     path("operator/price-lists", OperatedPriceListsView.as_view(), name="operator-api-price-lists"),
@@ -64,6 +71,10 @@ urlpatterns: list[URLPattern] = [
         f"{_LIST}/prices/<int:version_id>", OperatedScheduledPriceView.as_view(), name="operator-api-price-list-price"
     ),
     path(f"{_LIST}/withdrawn-prices", OperatedWithdrawnView.as_view(), name="operator-api-price-list-withdrawn"),
+    path("operator/organisation-rules", OrganisationRulesView.as_view(), name="operator-api-organisation-rules"),
+    path(
+        "operator/organisation-rules/<slug:code>", OrganisationRuleView.as_view(), name="operator-api-organisation-rule"
+    ),
     path("operator/prices", OperatedPricesView.as_view(), name="operator-api-prices"),
     path("operator/prices/<path:model_id>", OperatedPriceView.as_view(), name="operator-api-price"),
     path("operator/tenants", OperatedTenantsView.as_view(), name="operator-api-tenants"),
@@ -71,6 +82,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_TENANT}/contract", OperatedContractView.as_view(), name="operator-api-tenant-contract"),
     path(f"{_TENANT}/model-aliases", OperatedAliasesView.as_view(), name="operator-api-tenant-aliases"),
     path(f"{_TENANT}/model-aliases/<path:alias>", OperatedAliasView.as_view(), name="operator-api-tenant-alias"),
+    path(f"{_TENANT}/group-feed", GroupFeedView.as_view(), name="operator-api-tenant-group-feed"),
     path(f"{_TENANT}/models", OperatedTenantModelsView.as_view(), name="operator-api-tenant-models"),
     path(f"{_TENANT}/suspend", SuspendTenantView.as_view(), name="operator-api-tenant-suspend"),
     path(f"{_TENANT}/reactivate", ReactivateTenantView.as_view(), name="operator-api-tenant-reactivate"),
