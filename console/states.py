@@ -22,6 +22,8 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "broken": ("red", _("broken")),
     "to_make": ("green", _("to be made")),
     "to_change": ("blue", _("to be changed")),
+    "to_add": ("blue", _("to be added")),
+    "added": ("green", _("added")),
     "made": ("green", _("made")),
     "changed": ("blue", _("changed")),
     "there": ("secondary", _("is there")),

@@ -14,6 +14,7 @@ from billing.money import NotAnAmount
 from billing.price_changes import PriceWish
 from billing.price_lists import NAME_LENGTH_MAX, ONCE, parse_factor
 from console.forms.operator_models import PriceForm
+from console.forms.operator_tenants import LinesForm
 from console.time_zones import time_zone_choices
 from models_catalog.models import LanguageModel
 
@@ -67,6 +68,26 @@ class PriceListForm(forms.Form):
         return self._cards.get(self.cleaned_data["copy_of"])
 
 
+def _zone() -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=_("Midnight in"),
+        choices=time_zone_choices,
+        initial="Europe/Paris",
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
+
+
+class PriceFileForm(LinesForm):
+    """Prices as a table."""
+
+    time_zone = _zone()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the days of the table begin."""
+        return ZoneInfo(self.cleaned_data["time_zone"])
+
+
 class PriceChangeForm(PriceForm):
     """What a model is to cost in a mode on a list, and from when."""
 
@@ -79,12 +100,7 @@ class PriceChangeForm(PriceForm):
             widget=forms.DateInput(attrs={"class": "form-control", "type": "date"}, format="%Y-%m-%d"),
             help_text=_("Empty: from now on."),
         )
-        self.fields["time_zone"] = forms.ChoiceField(
-            label=_("Midnight in"),
-            choices=time_zone_choices,
-            initial="Europe/Paris",
-            widget=forms.Select(attrs={"class": "form-select"}),
-        )
+        self.fields["time_zone"] = _zone()
 
     @property
     def wish(self) -> PriceWish:

@@ -119,3 +119,26 @@ def test_who_only_supports_reads_lists_and_makes_none(card: RateCard) -> None:
     dan = signed_in(make_operator(OperatorRole.SUPPORT))
     assert "New price list" not in page(dan.get("/operator/price-lists"))
     assert dan.post("/operator/new-price-list", {"name": unique("l")}).status_code == 403
+
+
+def test_a_table_is_looked_at_corrected_and_brought_in(bill: Client, card: RateCard, model: LanguageModel) -> None:
+    address = f"/operator/price-lists/{card.pk}/import"
+    day = f"{timezone.now() + timedelta(days=40):%Y-%m-%d}"
+    text = f"model,mode,valid_from,input,output\n{model.name},standard,{day},1.90,8\n{model.name},batch,,0.95,4\n"
+    given = {"text": text, "time_zone": "Europe/Paris"}
+    looked = page(bill.post(address, given))
+    assert "Add these 2 prices" in looked
+    assert "€0.90 → €1.90" in looked
+    assert ", 00:00:00" in looked
+    assert PriceVersion.objects.filter(rate_card=card).count() == 1
+    wrong = page(bill.post(address, given | {"text": text + "nobody,standard,,1,1\n"}))
+    assert "1 line is wrong: nothing was done." in wrong
+    assert "There is no model of this name." in wrong
+    assert "Add these" not in wrong
+    assert text.strip() in page(bill.post(address, given | {"correct": "1"}))
+    assert "Done. Added: 2." in page(bill.post(address, given | {"make": "1"}))
+    assert PriceVersion.objects.filter(rate_card=card).count() == 3
+    assert "The table lacks these columns" in page(bill.post(address, given | {"text": "a,b\n1,2"}))
+    taken = bill.get(f"/operator/price-lists/{card.pk}/export")
+    assert taken["Content-Type"].startswith("text/csv")
+    assert f"{model.name},batch," in taken.content.decode()

@@ -182,6 +182,8 @@ PAGES: dict[str, Told] = {
     "operator-price-lists": ("operator_price_lists_list",),
     "operator-price-list": ("operator_price_lists_read", "operator_price_lists_prices"),
     "operator-price-list-new": ("operator_price_lists_make",),
+    "operator-price-list-import": ("operator_price_lists_put_prices",),
+    "operator-price-list-export": ("operator_price_lists_prices",),
     "operator-price-add": Why.NO_DATA,
     "operator-price-history": ("operator_price_lists_prices", "operator_price_lists_withdrawn"),
     "operator-price-change": ("operator_price_lists_put_prices",),
