@@ -24,7 +24,8 @@ LINES_MAX = 100  # on the page, the dearest first; the export has all
 @require_GET
 def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Where the money stands."""
-    tenant, day = caller.tenant, _day(request, caller.tenant)
+    tenant, months = caller.tenant, _months(caller.tenant)
+    day = _day(request, months)
     shown: Statement | None
     try:
         shown = statement(tenant, day)
@@ -42,7 +43,7 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
         "cap": next((one.limit_nano_eur for one in budgets if (one.source, one.period) == ("tier", "month")), None),
         "limits": limits_on(tenant.pk, "tenant", tenant.pk),
         "month": day,
-        "months": _months(caller.tenant),
+        "months": months,
         "total_exact": exact_eur(shown.total_nano_eur) if shown else "",
     }
     return render(request, "console/billing/billing.html", context)
@@ -52,7 +53,7 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
 @require_GET
 def statement_csv(request: HttpRequest, caller: Caller) -> HttpResponse:
     """A month's statement to open in a spreadsheet."""
-    day = _day(request, caller.tenant)
+    day = _day(request, _months(caller.tenant))
     text = csv_of(statement(caller.tenant, day))
     name = f"beffroi-{caller.tenant.slug}-{day:%Y-%m}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -64,9 +65,9 @@ def _today() -> date:
     return timezone.localdate()
 
 
-def _day(request: HttpRequest, tenant: Tenant) -> date:
-    """The first day of `?month=2026-11`; this month without it, or where it is none that can be chosen."""
-    asked, months = request.GET.get("month", ""), _months(tenant)
+def _day(request: HttpRequest, months: list[date]) -> date:
+    """The first day of `?month=2026-11`; this month without it, or where it is none of these."""
+    asked = request.GET.get("month", "")
     return next((day for day in months if f"{day:%Y-%m}" == asked), months[0])
 
 
