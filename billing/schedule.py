@@ -6,6 +6,7 @@ TELL_EVERY_SECONDS = 60
 EXPORT_EVERY_SECONDS = 5  # who asked waits for it; asking for what is due reads an index that is empty when nothing is
 FORGET_EXPORTS_EVERY_SECONDS = 3600
 ASK_MONTHLY_EVERY_SECONDS = 900
+CHECK_LEDGER_EVERY_SECONDS = 900  # looks whether it was done since the hour of the night
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "tell of budgets that are reached": {
         "task": "billing.tell_reached_budgets",
@@ -26,5 +27,10 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "billing.ask_monthly_exports",
         "schedule": ASK_MONTHLY_EVERY_SECONDS,
         "options": {"expires": ASK_MONTHLY_EVERY_SECONDS},
+    },
+    "add the ledger up again": {
+        "task": "billing.check_ledger",
+        "schedule": CHECK_LEDGER_EVERY_SECONDS,
+        "options": {"expires": CHECK_LEDGER_EVERY_SECONDS},
     },
 }

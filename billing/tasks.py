@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from billing import alerts, export_run, export_schedules
+from billing import alerts, export_run, export_schedules, ledger_checks
 
 # A sweep of exports ends before the next but three begins: so they never take all of the worker's threads.
 EXPORT_SECONDS = 25.0
@@ -31,3 +31,9 @@ def forget_exports() -> None:
 def ask_monthly_exports() -> None:
     """Ask for the exports that are made of every month."""
     export_schedules.ask_monthly_exports(timezone.now())
+
+
+@shared_task(name="billing.check_ledger", ignore_result=True)  # type: ignore[untyped-decorator]
+def check_ledger() -> None:
+    """Add the ledger up again, once a night."""
+    ledger_checks.check_if_due(timezone.now())

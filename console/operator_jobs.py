@@ -27,6 +27,7 @@ _TITLES: dict[str, Promise] = {
     "identity.deliver_notices": _("Deliver notices"),
     "identity.forget_notices": _("Remove old notices"),
     "identity.remind_of_keys": _("Remind of keys that expire"),
+    "billing.check_ledger": _("Add the ledger up again, every night"),
     "billing.tell_reached_budgets": _("Tell of budgets that are reached"),
 }
 

@@ -36,6 +36,7 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "well": ("green", _("as it should be")),
     "failing": ("red", _("failing")),
     "late": ("red", _("does not run")),
+    "differs": ("red", _("differs")),
     "unexplained": ("red", _("tokens are unexplained")),
     "offered": ("green", _("offered")),
     "scheduled": ("blue", _("scheduled")),

@@ -12,6 +12,7 @@ from billing.models.ledger import (
     UsageHour,
     UsageRecord,
 )
+from billing.models.ledger_checks import LedgerCheck
 from billing.models.prices import Contract, MeterPrice, PriceVersion, RateCard, Tier, WithdrawnPrice
 from billing.models.sealing import SealedMonth
 
@@ -25,6 +26,7 @@ __all__ = [
     "ExportSchedule",
     "Hold",
     "Incarnation",
+    "LedgerCheck",
     "LedgerEntry",
     "Limit",
     "LimitWindow",

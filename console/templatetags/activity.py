@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
+from billing.ledger_checks import last_check
 from console import formats
 from console.limit_words import words_of_scope, words_of_what
 
@@ -44,3 +45,9 @@ def energy(kwh: Decimal) -> str:
 def mass(grams: Decimal) -> str:
     """Such as "62 g"."""
     return formats.mass(grams, get_language() or "en")
+
+
+@register.inclusion_tag("components/ledger_check.html")
+def ledger_check() -> dict[str, object]:
+    """When the whole ledger was added up again, and whether it agreed."""
+    return {"check": last_check()}

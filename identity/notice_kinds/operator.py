@@ -16,6 +16,15 @@ OPERATOR_KINDS = (
         is_kept=True,
     ),
     NoticeKind(
+        "ledger.differs",
+        Topic.OPERATION,
+        _("A ledger that does not add up"),
+        _("The ledger does not add up"),
+        _("Added up again, it shows %(count)s differences. The first: %(first)s"),
+        level=Level.ALERT,
+        is_kept=True,
+    ),
+    NoticeKind(
         "replica.ejected",
         Topic.OPERATION,
         _("Replicas that were taken out"),

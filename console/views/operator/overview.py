@@ -5,6 +5,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from billing.ledger_checks import last_check
 from billing.platform_pulse import NEAR_PERCENT, platform_pulse, tenants_near_cap
 from console.operator_jobs import jobs
 from console.pages import is_partial, operator_page
@@ -41,6 +42,7 @@ def overview(request: HttpRequest, operator: Person) -> HttpResponse:
         "near_percent": NEAR_PERCENT,
         "troubled": troubled,
         "reconciled": last_reconciliation(),
+        "ledger_check": last_check(),
         "chains": chains,
         "version": version(),
         "pending": pending_migrations(),

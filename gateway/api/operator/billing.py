@@ -3,12 +3,13 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.platform_use import Month, platform_use
+from billing.ledger_checks import last_check
+from billing.platform_use import Month, PlatformUse, platform_use
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters
@@ -33,6 +34,15 @@ class ChargedTenantSerializer(serializers.Serializer[Any]):
     cost_before_nano_eur = serializers.IntegerField(help_text="In the same days of the month before.")
 
 
+class LedgerCheckSerializer(serializers.Serializer[Any]):
+    """The whole ledger added up again from its records, as it is every night."""
+
+    began_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField()
+    differences = serializers.IntegerField(help_text="0: every sum agrees with its records.")
+    first = serializers.CharField(help_text="The first difference; empty where there is none.")
+
+
 class ChargedMonthSerializer(serializers.Serializer[Any]):
     """A month of all tenants. Its days begin at midnight UTC; a tenant's statement keeps the tenant's time zone."""
 
@@ -42,6 +52,13 @@ class ChargedMonthSerializer(serializers.Serializer[Any]):
     requests = serializers.IntegerField()
     cost_nano_eur = serializers.IntegerField()
     tenants = ChargedTenantSerializer(many=True, help_text="Who used something, the dearest first.")
+    ledger_check = serializers.SerializerMethodField(help_text="The last one; null before the first.")
+
+    @extend_schema_field(LedgerCheckSerializer(allow_null=True))
+    def get_ledger_check(self, use: PlatformUse) -> dict[str, Any] | None:
+        """Beside the month: it is of the whole ledger."""
+        check = last_check()
+        return LedgerCheckSerializer(check).data if check else None
 
 
 class OperatedBillingView(OperatorApiView):
