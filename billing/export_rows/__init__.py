@@ -1,6 +1,6 @@
 """Where the rows of each kind of exports come from."""
 
-from billing.export_rows import days, ledger, requests
+from billing.export_rows import days, focus, ledger, requests
 from billing.export_rows.source import Source
 from billing.models.exports import Export
 
@@ -8,4 +8,5 @@ SOURCES: dict[str, Source] = {
     Export.Kind.REQUESTS: requests,
     Export.Kind.DAYS: days,
     Export.Kind.LEDGER: ledger,
+    Export.Kind.FOCUS: focus,
 }

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import connection
 
 from billing.export_formats.table import Column, Type, eur
+from billing.export_rows.kept import require_records
 from billing.export_rows.names import Names
 from billing.export_rows.source import Batch, Scope
 from billing.pricing import METERS
@@ -86,7 +87,9 @@ def bounds(scope: Scope) -> dict[str, UUID]:
 
 
 def read(scope: Scope, cursor: list[Any], size: int) -> Batch:
-    """The next records."""
+    """The next records. Raises `NotKept`."""
+    if not cursor:
+        require_records(scope)
     parameters = scope.parameters() | bounds(scope) | {"size": size}
     if cursor:
         parameters["after"] = UUID(cursor[0])

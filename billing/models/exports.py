@@ -124,11 +124,15 @@ class ExportPart(models.Model):
 
 
 class ExportName(models.Model):
-    """What a project or key was called when a month that is over was first exported: later exports say the same."""
+    """What a project or key, or who bills whom, was called when a month that is over was first exported: later exports
+    say the same.
+    """
 
     class Kind(models.TextChoices):
         PROJECT = "project"
         KEY = "key"
+        TENANT = "tenant"
+        SELLER = "seller"
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
     month = models.DateField()
