@@ -267,4 +267,4 @@ def _row(values: dict[str, Any]) -> Row:
 
 
 def _billed(rows: Sequence[Row]) -> int:
-    return sum(int(row[0] or 0) for row in rows)  # type: ignore[arg-type]  # nano-EUR
+    return sum(int(str(row[0])) for row in rows)

@@ -140,12 +140,12 @@ def _equals(check: dict[str, Any], row: Cells) -> bool:
     value, wanted = _cell(check, row), check["Value"]
     if isinstance(wanted, int | float) and value is not None:
         return Decimal(value) == Decimal(str(wanted))
-    return value == wanted
+    return bool(value == wanted)
 
 
 def _is_at_least(check: dict[str, Any], row: Cells) -> bool:
     value = _cell(check, row)
-    return value is None or Decimal(value) >= check["Value"]
+    return value is None or Decimal(value) >= Decimal(check["Value"])
 
 
 def _is_product(check: dict[str, Any], row: Cells) -> bool:
