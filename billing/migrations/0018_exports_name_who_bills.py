@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0016_withdrawn_prices")]
+    dependencies = [("billing", "0017_ledger_checks")]
     operations = [
         migrations.AlterField(
             "exportname",
