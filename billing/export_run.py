@@ -97,7 +97,7 @@ def forget_exports() -> None:
     Export.objects.filter(created_at__lte=now - LISTED).exclude(state__in=[State.WAITING, State.RUNNING]).delete()
 
 
-def write_slice(export: Export, deadline: float, rows_a_part: int) -> int:
+def write_slice(export: Export, deadline: float, rows_a_part: int = ROWS_A_PART) -> int:
     """Write parts of an export that was taken until the deadline or the end. Returns how many."""
     parts = 0
     try:

@@ -64,7 +64,7 @@ COLUMNS: tuple[Column, ...] = (
     eur("ContractedUnitPrice", is_summed=False),
     eur("EffectiveCost"),
     Column("HostProviderName"),
-    Column("InvoiceId"),
+    Column("InvoiceId"),  # null: nothing is invoiced yet
     Column("InvoiceIssuerName"),
     eur("ListCost"),
     eur("ListUnitPrice", is_summed=False),
@@ -153,7 +153,7 @@ def _usage_rows(scope: Scope, groups: Sequence[tuple[Any, ...]]) -> Iterator[Row
             "ResourceId": key.ref,
             "ResourceName": key.name,
             "ResourceType": "API key",
-            "SubAccountId": str(project_id),
+            "SubAccountId": f"project-{project_id}",  # readers of CSV take digits alone for a number
             "SubAccountName": project.name,
             "Tags": json.dumps({"cost_centre": project.ref}, ensure_ascii=False) if project.ref else "{}",
             "x_Mode": mode,

@@ -71,7 +71,7 @@ def test_a_row_tells_what_was_sold_at_what_price(gateway: LedgerGateway, house: 
     assert (line["ConsumedQuantity"], line["ConsumedUnit"]) == ("500", "Tokens")
     assert (line["PricingQuantity"], line["PricingUnit"], line["ListUnitPrice"]) == ("0.0005", "1000000 Tokens", "0.6")
     assert Decimal(line["BilledCost"]) == Decimal(line["ListCost"]) == Decimal("0.0003")
-    assert (line["ResourceId"], line["SubAccountId"]) == (key.lookup, str(house.project.pk))
+    assert (line["ResourceId"], line["SubAccountId"]) == (key.lookup, f"project-{house.project.pk}")
     assert line["BillingAccountId"] == house.tenant.slug
     assert line["ServiceProviderName"] == line["HostProviderName"] == line["ProviderName"] != ""
     period = [datetime.fromisoformat(line[f"ChargePeriod{end}"]) for end in ("Start", "End")]
