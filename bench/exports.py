@@ -26,7 +26,8 @@ _RECORDS = """
         prompt * 150, 0, answer * 600, 0, 0, 0, 0, prompt * 150 + answer * 600, 0, null, 'completed', 200, 'stop',
         n %% 2 = 0, null, 1024, '', '', 100, 2000, at, at + interval '2 seconds'
     from (
-        select n, md5(n::text || %(key)s::text) as h, '2025-10-01T00:00Z'::timestamptz + n * interval '29 days' / %(rows)s as at,
+        select n, md5(n::text || %(key)s::text) as h,
+            '2025-10-01T00:00Z'::timestamptz + n * interval '29 days' / %(rows)s as at,
             300 + n %% 5000 as prompt, 50 + n %% 700 as answer
         from generate_series(%(first)s::int, %(last)s) n
     ) x
