@@ -105,8 +105,8 @@ def world() -> dict[str, Any]:
         values = dict(zip(_NAMES, row, strict=True))
         cursor.execute(_SIZE, [values["tenant_id"]])
         keys, requests, projects, hours, days = cursor.fetchone()
-    _say(f"{values['slug']}: {keys:,} keys, {projects:,} projects, {requests:,} requests")
-    _say(f"in {hours:,} hourly sums of keys and {days:,} daily sums\n")
+    say(f"{values['slug']}: {keys:,} keys, {projects:,} projects, {requests:,} requests")
+    say(f"in {hours:,} hourly sums of keys and {days:,} daily sums\n")
     return values
 
 
@@ -149,26 +149,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.console_pages", description=__doc__)
     parser.add_argument("--over", type=float, default=AIM_MS, help="of pages slower than this many ms, the queries")
     arguments = parser.parse_args()
-    _begin_django()
+    begin_django()
     from identity.models import Person
     from tests.support.console import signed_in
 
     values = world()
     client = signed_in(Person.objects.get(pk=values["owner"]))
-    _say("| page | status | ms | least | queries | kB |\n|---|---:|---:|---:|---:|---:|")
+    say("| page | status | ms | least | queries | kB |\n|---|---:|---:|---:|---:|---:|")
     seen = []
     for address in addresses(values):
         one = measured(client, address)
         if one:
-            _say(one.line())
+            say(one.line())
             seen.append(one)
     for one in seen:
         if one.ms > arguments.over:
-            _say(f"\n{one.address}")
-            _say("\n".join(f"  {ms:6.1f} ms  {query}" for ms, query in one.slow[:4]))
+            say(f"\n{one.address}")
+            say("\n".join(f"  {ms:6.1f} ms  {query}" for ms, query in one.slow[:4]))
 
 
-def _begin_django() -> None:
+def begin_django() -> None:
+    """In the environment of the installation beside."""
     import os
 
     import django
@@ -180,7 +181,8 @@ def _begin_django() -> None:
     django.setup()
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """At once, as it takes a while."""
     print(line, flush=True)  # noqa: T201
 
 
