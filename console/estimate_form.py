@@ -1,4 +1,4 @@
-"""The estimate on a model's page: how much of it a day, and what that comes to a month."""
+"""Estimates: how much of a model a day, and what that comes to a month."""
 
 from typing import Any
 
@@ -21,19 +21,16 @@ _FIELDS: dict[str, list[tuple[str, Promise, int]]] = {
     Kind.TRANSCRIPTION: [("minutes", _("Minutes of audio"), 10)],
     Kind.IMAGE: [("images", _("Images"), 1)],
 }
+REASONS = "reasoning"  # the capability
 _REASONING = ("reasoning", _("Reasoning tokens"), 0)
 _REQUESTS = ("requests", _("Requests a day"), 1_000)
 
 
 class EstimateForm(forms.Form):
-    """A request as somebody imagines it. Without values it shows those of an example."""
+    """A request of a kind of model, as somebody imagines it. Without values it shows those of an example."""
 
-    def __init__(self, offered: Offered, data: QueryDict) -> None:
-        self._offered = offered
-        asked = [*_FIELDS[offered.model.kind]]
-        if "reasoning" in offered.model.capabilities:
-            asked.append(_REASONING)
-        asked.append(_REQUESTS)
+    def __init__(self, kind: str, data: QueryDict, *, may_reason: bool) -> None:
+        asked = [*_FIELDS[kind], *([_REASONING] if may_reason else []), _REQUESTS]
         given: dict[str, Any] = {name: data.get(name, example) for name, _label, example in asked}
         super().__init__(given, auto_id="estimate-%s")
         for name, label, _example in asked:
@@ -41,20 +38,21 @@ class EstimateForm(forms.Form):
             self.fields[name] = forms.IntegerField(label=str(label), min_value=0, max_value=MOST, widget=widget)
 
     @property
-    def template_tokens(self) -> int:
-        """The most that the model's template adds to a request of one message; 0 where it has none."""
-        return template_tokens(self._offered.model)
+    def tokens(self) -> int:
+        """Of one request, in and out."""
+        given = self.cleaned_data
+        return int(given.get("input", 0) + given.get("output", 0) + given.get("reasoning", 0))
 
-    def estimate(self) -> Estimate | None:
-        """None where there is no price, or a field makes no sense (which the form then says)."""
-        prices = self._offered.prices
+    def estimate(self, offered: Offered) -> Estimate | None:
+        """What it comes to at a model. None where it has no price, or a field makes no sense (which the form says)."""
+        prices = offered.prices
         if prices is None or not self.is_valid():
             return None
         given = self.cleaned_data
         quantities = Quantities(
-            input=given.get("input", 0) + self.template_tokens,
+            input=given.get("input", 0) + template_tokens(offered.model),
             output=given.get("output", 0),
-            reasoning=given.get("reasoning", 0),
+            reasoning=given.get("reasoning", 0) if REASONS in offered.model.capabilities else 0,
             audio_ms=given.get("minutes", 0) * 60_000,
             documents=given.get("documents", 0),
             images=given.get("images", 0),

@@ -15,7 +15,7 @@ from identity.models import JobRun
 # So many turns may a job miss before somebody should look at the worker; those of seconds have a few minutes.
 _TURNS_MISSED = 3
 _LEAST_PATIENCE = timedelta(minutes=5)
-_TITLES: dict[str, Promise] = {
+TITLES: dict[str, Promise] = {
     "pools.probe_replicas": _("Probe engines that are not ready"),
     "pools.sample_replicas": _("Read the engines' counters"),
     "pools.reconcile_hours": _("Reconcile charged tokens with the engines' counters"),
@@ -28,6 +28,9 @@ _TITLES: dict[str, Promise] = {
     "identity.forget_notices": _("Remove old notices"),
     "identity.remind_of_keys": _("Remind of keys that expire"),
     "billing.check_ledger": _("Add the ledger up again, every night"),
+    "billing.write_exports": _("Write exports"),
+    "billing.forget_exports": _("Remove exports that ended"),
+    "billing.ask_monthly_exports": _("Ask for the month's exports"),
     "billing.tell_reached_budgets": _("Tell of budgets that are reached"),
 }
 
@@ -62,7 +65,7 @@ def run_now(name: str) -> None:
 
 
 def _job(name: str, every: timedelta, run: JobRun | None) -> Job:
-    title = _TITLES.get(name, name)
+    title = TITLES.get(name, name)
     if run is None:
         return Job(name, title, every, None, "waiting")
     is_late = timezone.now() - run.began_at > max(_TURNS_MISSED * every, _LEAST_PATIENCE)

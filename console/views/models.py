@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
+from billing.estimates import template_tokens
 from billing.visibility import visible_model
-from console.estimate_form import EstimateForm
+from console.estimate_form import REASONS, EstimateForm
 from console.offer import Offered, Wanted, choices_of, offer_to, offered_model
 from console.pages import is_partial, tenant_page
 from console.snippets import snippets_for
@@ -59,8 +60,10 @@ def model(request: HttpRequest, caller: Caller, model: str) -> HttpResponse:
         if meant is None:
             raise NotFound("model")
         return redirect("model", slug=caller.tenant.slug, model=meant.name)
-    estimate = EstimateForm(offered, request.GET)
-    context = {"one": offered, "form": estimate, "estimate": estimate.estimate()}
+    may_reason = REASONS in offered.model.capabilities
+    form = EstimateForm(offered.model.kind, request.GET, may_reason=may_reason)
+    added = template_tokens(offered.model)
+    context = {"one": offered, "form": form, "estimate": form.estimate(offered), "template_tokens": added}
     if is_partial(request):
         return render(request, "console/models/estimate.html", context)
     callers = _callers_of(caller, offered)

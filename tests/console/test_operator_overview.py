@@ -12,7 +12,8 @@ from pytest_django import Settings
 from billing.budgets import set_budget
 from billing.models import BudgetPeriod
 from billing.platform_pulse import platform_pulse, tenants_near_cap
-from console.operator_jobs import jobs
+from console.celery import scheduled_tasks
+from console.operator_jobs import TITLES, jobs
 from console.release import pending_migrations
 from console.set_up_list import State, set_up_lines
 from gateway.pools.health import models_health
@@ -160,3 +161,7 @@ class TestSetUp:
         serve(Replica.State.FAILED)
         make_cast()
         assert "Nobody can be served" not in page(signed_in(make_operator()).get(reverse("operator-overview")))
+
+
+def test_every_job_has_a_title_that_people_read() -> None:
+    assert scheduled_tasks().keys() == TITLES.keys()

@@ -111,6 +111,7 @@ PAGES: dict[str, Told] = {
     "billing-limit": ("limits_set",),
     "billing-limit-end": ("limits_end",),
     # models
+    "estimator": ("models_list", "estimate_read"),
     "models": ("models_list",),
     "model": ("models_read", "estimate_read"),
     "model-try": ("v1_chat_completions",),
