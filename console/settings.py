@@ -229,7 +229,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "text": {
-            "class": "console.log_lines.WordlessFormatter",
+            "class": "identity.log_words.WordlessFormatter",
             "format": "{asctime} {levelname} {name} {message}",
             "style": "{",
         },

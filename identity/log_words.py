@@ -11,8 +11,10 @@ import re
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 # Our own modules put in a line what may be said; others are not asked.
 _OURS = ("beffroi.", "console.", "gateway.", "billing.", "models_catalog.", "identity.", "django.request")
 _CAUSES_MAX = 10
@@ -65,6 +67,26 @@ def exported(record: logging.LogRecord, process: str) -> dict[str, Any]:
     if record.exc_info and record.exc_info[1] is not None:
         line["errors"] = "\n".join(errors_of(record.exc_info[1]))[:_ERRORS_LENGTH_MAX]
     return line
+
+
+class WordlessFormatter(logging.Formatter):
+    """A line for the people of this machine, and an exception below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and an exception below it."""
+        record.exc_text = None  # another formatter's, which would be taken for ours
+        line = super().format(record)
+        record.exc_text = None
+        return line
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name for it
+        """The line, without what Django and asyncio quote of a request."""
+        record.message = words_of(record)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802  # as above
+        """The kinds of an exception and of what it came from, and the lines that they came through."""
+        return "\n    from ".join(errors_of(ei[1]))
 
 
 class JsonFormatter(logging.Formatter):

@@ -1,11 +1,11 @@
-"""Where a gateway's log goes: to stderr, and to the machine's spool where there is one."""
+"""Where a gateway's log goes: to stderr, and to the spool of the machine where there is one."""
 
 import logging
 import sys
 from collections.abc import Mapping
 
 from identity.log_spool import SpoolHandler
-from identity.log_words import JsonFormatter
+from identity.log_words import JsonFormatter, WordlessFormatter
 
 
 def log_handlers(environment: Mapping[str, str]) -> list[logging.Handler]:
@@ -15,6 +15,6 @@ def log_handlers(environment: Mapping[str, str]) -> list[logging.Handler]:
     if environment.get("BEFFROI_LOG_FORMAT") == "json":
         stderr.setFormatter(JsonFormatter(process=process))
     else:
-        stderr.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        stderr.setFormatter(WordlessFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     folder = environment.get("BEFFROI_LOG_SPOOL")
     return [stderr, SpoolHandler(folder=folder, process=process)] if folder else [stderr]

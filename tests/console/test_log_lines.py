@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.files.uploadhandler import load_handler
 from django.test import Client, RequestFactory
 
-from console.log_lines import WordlessFormatter
 from gateway.relay.limits import Limits
+from identity.log_words import WordlessFormatter
 from tests.gateway.simulated_engine.process import eventually
 from tests.support.servers import servers
 
