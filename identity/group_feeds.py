@@ -90,6 +90,16 @@ def groups_named(external_id: str) -> list[Meaning]:
     return named
 
 
+def groups_feeding(tenant: Tenant) -> list[tuple[str, Role]]:
+    """The groups of the shared provider that bring members to the tenant now, with what these become."""
+    feed = GroupFeed.objects.filter(tenant=tenant).first()
+    if feed is None or feed.rule_id is None or _has_own_provider(tenant):
+        return []
+    given = [(one.rule.pattern.replace("*", one.word), one) for one in groups_named(feed.word)]
+    roles = [(group, Role(one.rule.role)) for group, one in given if one.root.pk == feed.rule_id]
+    return [(group, role) for group, role in roles if feed.gives_administrators or role not in LETS_OTHERS_IN]
+
+
 def members_by_groups(tenant: Tenant) -> list[tuple[str, int]]:
     """How many members groups of the shared provider brought, by role."""
     brought = Membership.objects.filter(tenant=tenant, source=Membership.Source.GROUP, provider__tenant=None)

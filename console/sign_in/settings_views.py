@@ -21,6 +21,7 @@ from console.views.settings import settings_page
 from identity import email_domains, group_rules, providers, scim_tokens
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
+from identity.group_feeds import groups_feeding
 from identity.models import IdentityProvider, ProviderVersion, Role
 from identity.oidc_discovery import ProviderTrouble
 from identity.permissions import Permission
@@ -187,17 +188,19 @@ def _shown(
     versions = providers.versions_shown_to(caller.tenant)
     own = {one.state: one for one in versions if one.provider.tenant_id is not None}
     waiting = own.get(ProviderVersion.State.TRIED) or own.get(ProviderVersion.State.DRAFT)
+    shared = next((one for one in versions if one.provider.tenant_id is None), None)
     shown = {
         "active": own.get(ProviderVersion.State.ACTIVE),
         "waiting": waiting,
         "is_mine": waiting is not None and providers.may_try(waiting, caller.person),
-        "shared": next((one for one in versions if one.provider.tenant_id is None), None),
+        "shared": shared,
         "trial": _trial(request, waiting),
         "findings": findings,
         "domains": email_domains.domains_of(caller.tenant),
         "rules": [
             (rule, Role(rule.role).label) for rule in group_rules.rules_of(caller.tenant).prefetch_related("projects")
         ],
+        "operators_groups": groups_feeding(caller.tenant) if shared else [],
         "rule_form": rule_form or GroupRuleForm(caller, _providers_of(versions)),
         "addresses": _addresses(caller),
         "scim_address": f"{django_settings.PUBLIC_URL}{resolve_url('scim-root', slug=caller.tenant.slug)}",

@@ -20,6 +20,7 @@ from gateway.api.view import ApiView
 from identity import email_domains, providers
 from identity.access import Caller
 from identity.errors import NotFound
+from identity.group_feeds import groups_feeding
 from identity.models import IdentityProvider, ProviderVersion
 from identity.permissions import Permission
 from identity.provider_check import check_connection, is_good
@@ -73,6 +74,13 @@ class ProviderVersionSerializer(serializers.Serializer[Any]):
     tried_at = serializers.DateTimeField(allow_null=True)
 
 
+class OperatorsGroupSerializer(serializers.Serializer[Any]):
+    """A group of the shared provider whose members the operator's rules bring."""
+
+    group = serializers.CharField()
+    role = serializers.CharField()
+
+
 class SignInSerializer(serializers.Serializer[Any]):
     """How people of the organisation sign in."""
 
@@ -81,6 +89,9 @@ class SignInSerializer(serializers.Serializer[Any]):
     shared_provider = serializers.CharField(allow_null=True, help_text="The name of what all organisations share.")
     domains = serializers.ListField(
         child=serializers.CharField(), help_text="Whose addresses the own provider may vouch for: the operator said so."
+    )
+    operators_groups = OperatorsGroupSerializer(
+        many=True, help_text="Groups of the shared provider that bring members by the operator's rules."
     )
     redirect_uri = serializers.URLField(help_text="To be registered at the own provider, as are the next two.")
     back_channel_logout_uri = serializers.URLField()
@@ -223,6 +234,7 @@ def _shown(caller: Caller) -> dict[str, Any]:
         "in_preparation": providers.version_in_preparation(own) if own else None,
         "shared_provider": shared.provider.name if shared else None,
         "domains": [row.domain for row in email_domains.domains_of(caller.tenant)],
+        "operators_groups": [{"group": group, "role": role.value} for group, role in groups_feeding(caller.tenant)],
         "redirect_uri": _address("oidc-callback", handle=tenants.handle),
         "back_channel_logout_uri": _address("oidc-back-channel", handle=tenants.handle),
         "post_logout_redirect_uri": _address("signed-out"),

@@ -16,7 +16,7 @@ from billing.tenants import TenantWish, put_tenant
 from identity import group_rules
 from identity.access import Caller
 from identity.errors import Conflict, NotFound
-from identity.group_feeds import begin_feeding, end_feeding
+from identity.group_feeds import begin_feeding, end_feeding, groups_feeding
 from identity.members import add_member
 from identity.models import (
     AuditEvent,
@@ -163,6 +163,7 @@ def test_I6_an_organisation_that_is_chosen_keeps_the_say_over_its_owners(
     assert role_in(dora, theirs) is None
     house.signs_in(dora, word, f"{word}-owners")
     assert role_in(dora, theirs) == "developer"
+    assert groups_feeding(theirs) == [(house.group(word), Role.DEVELOPER)]
     assert end_feeding(by=RUNS, tenant=theirs)
     assert not end_feeding(by=RUNS, tenant=theirs)
     house.signs_in(dora, word, f"{word}-owners")

@@ -60,8 +60,10 @@ def test_the_first_of_a_department_works_in_it_at_once(provider: RudeProvider, h
     person = who_is_in(client)
     assert person is not None
     assert role_in(person, fed(word)) == "developer"
-    arrives(provider, f"sub-{word}", house.group(f"{word}-owners"))
+    client, _answer = arrives(provider, f"sub-{word}", house.group(f"{word}-owners"))
     assert role_in(person, fed(word)) == "owner"
+    shown = page(client.get(f"/t/{word}/settings/sign-in"))
+    assert f"<code>{house.group(word)}</code>: developer" in shown
 
 
 def test_out_of_the_group_the_next_sign_in_shows_nothing(provider: RudeProvider, house: Directory, word: str) -> None:
