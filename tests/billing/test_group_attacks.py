@@ -1,8 +1,11 @@
 """What somebody with a directory, or a careless one, may try with names of groups; and an operator with rules."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
+from django.db import connection
 
 from billing.group_organisations import (
     GroupOutcome,
@@ -136,13 +139,12 @@ def test_I6_nobody_becomes_an_operator_and_no_operator_a_member(house: Directory
 
 
 def test_I6_the_platforms_own_account_is_never_fed(house: Directory, word: str, dora: Person) -> None:
-    house.rule("*", Role.OWNER)
-    ours = make_tenant()
+    rule, ours = house.rule("*", Role.OWNER), make_tenant()
     Tenant.objects.filter(pk=ours.pk).update(is_platform=True, external_id=word)
     try:
         with pytest.raises(NotFound):
             begin_feeding(by=RUNS, tenant=ours, rule=house.root)
-        GroupFeed.objects.create(tenant=ours, word=word, gives_administrators=True)
+        GroupFeed.objects.create(tenant=ours, word=word, rule=rule, gives_administrators=True)
         house.signs_in(dora, word)
         assert role_in(dora, ours) is None
     finally:
@@ -233,8 +235,11 @@ def test_only_the_shared_providers_groups_count(house: Directory, word: str, dor
         make_at_sign_in(provider, groups)
     assert not Tenant.objects.filter(external_id=word).exists()
     make_at_sign_in(shared_provider(), groups)
-    group_rules.apply(dora, own, groups)
-    assert role_in(dora, fed(word)) is None
+    audience = IdentityProvider.Audience.OPERATORS
+    operators, _is_new = IdentityProvider.objects.get_or_create(audience=audience, defaults={"name": "Operators"})
+    for provider in (own, operators):
+        group_rules.apply(dora, provider, groups)
+        assert role_in(dora, fed(word)) is None
 
 
 def test_a_directory_that_runs_away_is_stopped_and_operators_hear_of_it_once(
@@ -254,6 +259,22 @@ def test_a_directory_that_runs_away_is_stopped_and_operators_hear_of_it_once(
     house.signs_in(dora, *words[3:])
     assert GroupFeed.objects.filter(rule=rule).count() == 4
     assert told.count() == 2
+
+
+def test_the_cap_holds_though_all_come_at_the_same_instant(house: Directory, word: str) -> None:
+    rule, people = house.rule("*", made_max=2), [make_person(f"p{number}") for number in range(6)]
+    together = Barrier(len(people))
+
+    def arrive(number: int) -> None:
+        together.wait(10)
+        try:
+            house.signs_in(people[number], f"{word}-{number}")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        list(pool.map(arrive, range(len(people))))
+    assert GroupFeed.objects.filter(rule=rule).count() == 2
 
 
 def test_a_sign_in_makes_only_so_many(house: Directory, word: str, dora: Person) -> None:

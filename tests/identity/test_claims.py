@@ -30,6 +30,12 @@ def test_claims_of_a_wrong_type_count_as_absent() -> None:
     assert (read.email, read.email_verified, read.groups, read.mfa_seen) == ("", False, frozenset({"a"}), True)
 
 
+def test_a_name_with_blanks_around_it_is_no_group_and_not_that_of_another() -> None:
+    told = ["staff", "staff ", " owners", "\u00a0admins", "", "x" * 256]
+    assert claims_of({"iss": ISSUER, "sub": "s", "g": told}, groups_claim="g").groups == frozenset({"staff"})
+    assert claims_of({"iss": ISSUER, "sub": "s", "g": "staff"}, groups_claim="g").groups == frozenset({"staff"})
+
+
 def test_a_required_class_is_one_of_several_and_required_methods_are_all_of_them() -> None:
     claims = Claims(ISSUER, "s", acr="gold", amr=frozenset({"pwd", "otp"}))
     assert claims.is_strong_enough((), ())
