@@ -69,7 +69,7 @@ def take_export(public_id: UUID | None = None) -> Export | None:
             cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
             cursor.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
             [oldest_xid] = cursor.fetchone()
-        if public_id is None and Export.objects.filter(lease_until__gt=now).count() >= AT_ONCE_MAX:
+        if public_id is None and Export.objects.filter(state=State.RUNNING, lease_until__gt=now).count() >= AT_ONCE_MAX:
             return None
         export = due.filter(after_xid__lte=oldest_xid).order_by(F("served_at").asc(nulls_first=True), "pk").first()
         if export is None:

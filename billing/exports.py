@@ -149,7 +149,7 @@ def cancel_export(*, by: Caller, public_id: UUID) -> Export:
     gone = State.CANCELLED if export.is_open else State.EXPIRED
     with transaction.atomic():
         alive = Export.objects.filter(pk=export.pk, state__in=[State.WAITING, State.RUNNING, State.DONE])
-        if not alive.update(state=gone, lease=None, stored_bytes=0, ended_at=database_now()):
+        if not alive.update(state=gone, lease=None, lease_until=None, stored_bytes=0, ended_at=database_now()):
             raise Conflict(_("this export has ended already"))
         ExportPart.objects.filter(export=export).delete()
         audit.record(tenant=by.tenant, actor=by.actor, action="export.removed", target=target_of(export))

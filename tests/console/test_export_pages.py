@@ -1,0 +1,99 @@
+"""Exports in the console: asked for, followed, downloaded, removed, and made every month."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django.utils.html import escape
+
+from billing.models import Export, ExportSchedule
+from identity.models import Role
+from tests.support.console import signed_in
+from tests.support.exported import finish, take
+from tests.support.ledger import house_of, ledger_gateway
+from tests.support.people import Cast, make_cast, make_person
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def cast(gateway_database_url: str) -> Iterator[Cast]:
+    """alice's organisation with a request."""
+    cast = make_cast()
+    house = house_of(cast.tenant)
+    with ledger_gateway(gateway_database_url) as gateway:
+        gateway.complete(house, house.key().row)
+        yield cast
+
+
+def address(cast: Cast, rest: str = "") -> str:
+    return f"/t/{cast.tenant.slug}/usage/exports{rest}"
+
+
+def form(**changes: str) -> dict[str, str]:
+    today = timezone.now().date()
+    days = {"first_day": str(today - timedelta(days=1)), "last_day": str(today + timedelta(days=1))}
+    return {"kind": "requests", "format": "csv", "project": "", "key": "", "model": ""} | days | changes
+
+
+def test_finance_asks_follows_and_downloads(cast: Cast) -> None:
+    fay = signed_in(make_person("fay", cast.tenant, Role.FINANCE))
+    assert "No export yet" in fay.get(address(cast)).content.decode()
+    assert fay.post(address(cast, "/new"), form()).url == address(cast)  # type: ignore[attr-defined]
+    export = Export.objects.get(tenant=cast.tenant)
+    waiting = fay.get(address(cast), headers={"HX-Request": "true"}).content.decode()
+    assert "waiting" in waiting
+    assert 'hx-trigger="every 2s"' in waiting
+    assert fay.get(address(cast, f"/{export.public_id}/file")).status_code == 404
+
+    taken = take(export)
+    Export.objects.filter(pk=export.pk).update(percent=42)
+    assert 'value="42"' in fay.get(address(cast)).content.decode()
+    Export.objects.filter(pk=taken.pk).update(lease=None, lease_until=None, cut_at=timezone.now())
+    made = finish(export)
+
+    page = fay.get(address(cast)).content.decode()
+    assert "hx-trigger" not in page.partition('id="exports"')[2].partition("</section>")[0]
+    response = fay.get(address(cast, f"/{export.public_id}/file"))
+    assert b"".join(response) == made.data  # type: ignore[arg-type]
+    assert made.export.rows == 1
+
+    removed = fay.post(address(cast, f"/{export.public_id}/remove"), follow=True).content.decode()
+    assert "The export was removed." in removed
+    again = fay.post(address(cast, f"/{export.public_id}/remove"), follow=True).content.decode()
+    assert "The export had ended already." in again
+
+
+def test_what_makes_no_sense_is_said_at_its_field(cast: Cast) -> None:
+    alice = signed_in(cast.alice)
+    for changes, said in (
+        ({"last_day": "2025-01-01"}, "must not be before the first day"),
+        ({"first_day": "2020-01-01"}, "must be within 400 days of the first day"),
+        ({"key": "nothing"}, "There is no such key."),
+        ({"kind": "ledger", "model": "small"}, "choose no project, key or model"),
+        ({"kind": "prompts"}, "prompts"),
+    ):
+        page = alice.post(address(cast, "/new"), form(**changes))
+        assert page.status_code == 200
+        assert escape(said) in page.content.decode()
+    assert not Export.objects.filter(tenant=cast.tenant).exists()
+
+
+def test_a_developer_sees_no_way_there(cast: Cast) -> None:
+    usage = f"/t/{cast.tenant.slug}/usage"
+    assert address(cast) in signed_in(cast.alice).get(usage).content.decode()
+    bob = signed_in(cast.bob)
+    assert address(cast) not in bob.get(usage).content.decode()
+    assert bob.get(address(cast)).status_code == 403
+
+
+def test_one_is_made_every_month_until_it_is_ended(cast: Cast) -> None:
+    alice = signed_in(cast.alice)
+    monthly = {"monthly-kind": "focus", "monthly-format": "parquet"}
+    page = alice.post(address(cast, "/monthly"), monthly, follow=True).content.decode()
+    assert "FOCUS cost and usage" in page
+    assert "this export is made every month already" in alice.post(address(cast, "/monthly"), monthly).content.decode()
+    schedule = ExportSchedule.objects.get(tenant=cast.tenant)
+    alice.post(address(cast, f"/monthly/{schedule.pk}/end"))
+    assert not ExportSchedule.objects.filter(tenant=cast.tenant).exists()
