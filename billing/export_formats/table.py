@@ -70,7 +70,7 @@ class Writer(Protocol):
 
 def decimal_text(units: int, scale: int) -> str:
     """A DECIMAL as its exact digits: 12 at scale 3 is `0.012`, 12000 is `12`."""
-    if not scale:
+    if not units or not scale:
         return str(units)
     whole, part = divmod(abs(units), 10**scale)
     digits = f"{part:0{scale}d}".rstrip("0")

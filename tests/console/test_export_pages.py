@@ -56,7 +56,7 @@ def test_finance_asks_follows_and_downloads(cast: Cast) -> None:
     page = fay.get(address(cast)).content.decode()
     assert "hx-trigger" not in page.partition('id="exports"')[2].partition("</section>")[0]
     response = fay.get(address(cast, f"/{export.public_id}/file"))
-    assert b"".join(response) == made.data  # type: ignore[arg-type]
+    assert b"".join(response) == made.data
     assert made.export.rows == 1
 
     removed = fay.post(address(cast, f"/{export.public_id}/remove"), follow=True).content.decode()
