@@ -3,7 +3,8 @@
 A row a day, project, key, model, mode, price and meter: the project is the sub account, the key the resource, a model's
 meter the SKU. What was worth more than its reservation and so not charged is a credit beside it; entries of the ledger
 follow. Top-ups and their expiry are no costs and are left out. `BilledCost` adds up to what was charged, to the
-nano-euro; `ListCost` and `ContractedCost` are price times quantity, rounded once to a nano-euro.
+nano-euro; `ListCost` and `ContractedCost` are price times quantity, rounded once to a nano-euro. `x_Kwh` is what the
+catalogue declared of the model when it was asked.
 """
 
 # ruff: noqa: S608  # queries are made of constants of ours
@@ -26,6 +27,7 @@ from billing.pricing import METERS, MissingPrice, Prices, divide_half_even
 from billing.usage import prices_of_versions
 
 _TOKENS = ("Tokens", "1000000 Tokens", 0)
+_OF_TOKENS = METERS[:4]
 # Meter -> unit of what was consumed, unit of the price, decimals of what was consumed.
 _UNITS = {
     "input": _TOKENS,
@@ -87,6 +89,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("SubAccountId"),
     Column("SubAccountName"),
     Column("Tags"),
+    Column("x_Kwh", Type.DECIMAL, scale=9, is_summed=True),
     Column("x_Mode"),
     Column("x_Model"),
 )
@@ -94,7 +97,9 @@ _PLACES = [column.name for column in COLUMNS]
 _QUERY = f"""
     select key_id, project_id, model, mode, price_version_id,
         {", ".join(f"sum({meter}_quantity)::bigint" for meter in METERS)},
-        {", ".join(f"sum({meter}_nano_eur)::bigint" for meter in METERS)}, sum(uncharged_nano_eur)::bigint
+        {", ".join(f"sum({meter}_nano_eur)::bigint" for meter in METERS)},
+        {", ".join(f"sum({meter}_quantity * kwh_per_million_tokens * 1000)::bigint" for meter in _OF_TOKENS)},
+        sum(uncharged_nano_eur)::bigint
     from billing_usage_record
     where tenant_id = %(tenant)s and request_id > %(after)s and request_id < %(before)s and settled_at <= %(cut)s
         and date_trunc('hour', admitted_at, 'UTC') >= %(day_begins)s
@@ -159,10 +164,11 @@ def _usage_rows(scope: Scope, groups: Sequence[tuple[Any, ...]]) -> Iterator[Row
             "x_Mode": mode,
             "x_Model": model,
         }
-        quantities, amounts, uncharged = figures[: len(METERS)], figures[len(METERS) : -1], figures[-1]
+        quantities, amounts = figures[: len(METERS)], figures[len(METERS) : 2 * len(METERS)]
+        energies, uncharged = dict(zip(_OF_TOKENS, figures[2 * len(METERS) :], strict=False)), figures[-1]
         for place, meter in enumerate(METERS):
             if quantities[place] or amounts[place]:
-                sold = _sold(prices[version], place, quantities[place])
+                sold = _sold(prices[version], place, quantities[place]) | {"x_Kwh": energies.get(meter)}
                 yield _row(common | sold | _described(model, mode, meter, version) | _billed_as(amounts[place], sold))
         if uncharged:
             told = {"ChargeCategory": "Credit", "ChargeDescription": f"{model}: beyond its reservation, not charged"}

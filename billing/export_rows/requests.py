@@ -37,6 +37,7 @@ _LAST = (
     Column("contract_id", Type.WHOLE),
     Column("price_version_id", Type.WHOLE),
     Column("kwh_per_million_tokens", Type.DECIMAL, scale=3),
+    Column("kwh", Type.DECIMAL, scale=9, is_summed=True),
     Column("max_tokens_asked", Type.WHOLE),
     Column("max_tokens_given", Type.WHOLE),
     Column("guardrail"),
@@ -59,7 +60,11 @@ COLUMNS: tuple[Column, ...] = (
     *_MEASURED,
     *_LAST,
 )
-_OF_TABLE = {"kwh_per_million_tokens": "(kwh_per_million_tokens * 1000)::bigint"}
+_OF_TABLE = {
+    "kwh_per_million_tokens": "(kwh_per_million_tokens * 1000)::bigint",
+    "kwh": "((input_quantity + cached_quantity + output_quantity + reasoning_quantity)"
+    " * kwh_per_million_tokens * 1000)::bigint",
+}
 _READ = ", ".join(
     _OF_TABLE.get(column.name, column.name.replace("_eur", "_nano_eur")) for column in (*_PLAIN, *_MEASURED, *_LAST)
 )

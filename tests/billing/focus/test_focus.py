@@ -78,6 +78,19 @@ def test_a_row_tells_what_was_sold_at_what_price(gateway: LedgerGateway, house: 
     assert timedelta(hours=23) <= period[1] - period[0] <= timedelta(hours=25)
 
 
+def test_X5_energy_is_what_the_catalogue_declared_when_it_was_asked(gateway: LedgerGateway, house: House) -> None:
+    key = house.key().row
+    gateway.complete(house, key, Quantities(input=100, output=300), kwh_per_million_tokens="0.125")
+    gateway.complete(house, key, Quantities(input=100, output=300))
+    [told, untold] = make(house, "requests", "jsonl").rows
+    assert (told["kwh"], untold["kwh"]) == ("0.00005", None)
+    lines = lines_of(make(house, "focus"))
+    assert {line["SkuMeter"]: line["x_Kwh"] for line in lines} == {
+        "Input tokens": "0.0000125",
+        "Output tokens": "0.0000375",
+    }
+
+
 def test_it_is_the_same_bytes_in_parts_of_any_size_that_a_row_group_does_not_tell(house: House, used: int) -> None:
     first, second = ask(house, "focus"), ask(house, "focus")
     Export.objects.filter(pk=second.pk).update(cut_at=first.cut_at)
