@@ -2,7 +2,7 @@
 
 A prompt that was sent to a wrong address ends in an exception or in the line of a library. So no message of an
 exception is logged, as it may repeat what was sent; no address, as text may be in it, but the pattern that it fitted;
-and no header. What leaves the house says less still: of a library's line its fixed words only.
+and no header. What leaves the house says less still: of a library's line its fixed words and numbers only.
 """
 
 import json
@@ -106,10 +106,28 @@ def _words_to_export(record: logging.LogRecord) -> str:
         return words_of(record)
     if record.name == "celery.app.trace" and isinstance(record.args, Mapping):
         return f"task {record.args.get('name')}: {record.args.get('description', 'ended')}"
-    if record.args and isinstance(record.msg, str):
-        return record.msg.strip().partition("\n")[0]
+    if isinstance(record.args, tuple) and record.args and isinstance(record.msg, str):
+        return _without_words(record.msg, record.args).strip().partition("\n")[0]
     # Without arguments nobody can tell what in it is fixed: its place tells which line it was.
     return f"at {record.filename}:{record.lineno} {record.funcName}"
+
+
+def _without_words(template: str, arguments: tuple[object, ...]) -> str:
+    """With the numbers alone of what belongs into it."""
+    try:
+        return template % tuple(one if isinstance(one, int | float) else _LEFT_OUT for one in arguments)
+    except (TypeError, ValueError):
+        return template
+
+
+class _LeftOut:
+    """Stands for what a library put into its line."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+_LEFT_OUT = _LeftOut()
 
 
 def _masked(text: str) -> str:

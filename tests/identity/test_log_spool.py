@@ -144,6 +144,8 @@ def test_I5_no_prompt_and_no_secret_is_in_what_may_leave(tmp_path: Path) -> None
         logger_to(tmp_path, "celery.app.trace").error("Task %(name)s[%(id)s] raised: %(exc)s\n", task, exc_info=True)
     logger_to(tmp_path).warning("refused %s, Bearer %s and https://ann:%s@example.org", KEY, PROMPT, PROMPT)
     logger_to(tmp_path, "psycopg.pool").warning("error connecting in %r: %s", "pool-1", PROMPT)
+    logger_to(tmp_path, "uvicorn.error").info("Started server process [%d]", 4711)
+    logger_to(tmp_path, "kombu").error("%.20s of %d\nin %s", PROMPT, 3, PROMPT)
     logger_to(tmp_path, "asyncio").error(f"Exception in callback f({PROMPT})\nhandle: <Handle f({PROMPT})>")
     logger_to(tmp_path, "django.security.DisallowedHost").error("Invalid HTTP_HOST header: %r", PROMPT)
     lines = all_of(tmp_path)
@@ -153,11 +155,13 @@ def test_I5_no_prompt_and_no_secret_is_in_what_may_leave(tmp_path: Path) -> None
     assert "\nValueError at test_log_spool.py:" in lines[0]["errors"]
     assert [line["text"] for line in lines[1:5:2]] == [
         "task identity.ship: raised unexpected",
-        "error connecting in %r: %s",
+        "error connecting in …: …",
     ]
     assert lines[2]["text"] == "refused …, Bearer … and https://…@example.org"
-    assert lines[4]["text"].startswith("at test_log_spool.py:")
-    assert lines[5]["text"] == "refused a request"
+    assert lines[4]["text"] == "Started server process [4711]"
+    assert lines[5]["text"] == "… of 3"
+    assert lines[6]["text"].startswith("at test_log_spool.py:")
+    assert lines[7]["text"] == "refused a request"
 
 
 @pytest.mark.parametrize("text", ["[bfr_x]", "https://example.org/a@b", "the bearer left"])
