@@ -3,12 +3,13 @@
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Value
 from django.db.models.functions import Now
 
 from billing.budgets import put_budget
 from billing.clock import database_now
 from billing.limits import put_limit
-from billing.models import Budget, Contract, Limit, RateCard, Scope, Tier
+from billing.models import Budget, Contract, Limit, RateCard, Scope, Tier, TierChoice
 from billing.places import Place, Source, place_of
 from billing.price_book import reference_rate_card
 from identity import audit
@@ -20,6 +21,9 @@ def contract_in_force(tenant: Tenant) -> Contract | None:
     return Contract.objects.filter(tenant=tenant, ends_at=None).select_related("tier", "rate_card").first()
 
 
+_CAP = "cap"  # beside what limits are of
+
+
 class Terms(NamedTuple):
     """The cap a month (nano-EUR; None: none) and the limits of a contract, each {"what", "window", "amount"}."""
 
@@ -28,11 +32,14 @@ class Terms(NamedTuple):
 
 
 def terms_brought(tenant: Tenant) -> Terms:
-    """What the contract in force brought to the tenant; its tier may say something else since. Two queries."""
+    """What the contract in force brought to the tenant; its tier may say something else since. One query."""
     at = {"tenant_id": tenant.pk, "scope": Scope.TENANT, "scope_id": tenant.pk, "source": Source.TIER.value}
-    cap = Budget.objects.filter(**at, period=Budget.Period.MONTH, is_active=True).first()
-    limits = Limit.objects.filter(**at, is_active=True).order_by("pk").values("what", "window", "amount")
-    return Terms(cap.limit_nano_eur if cap else None, [dict(limit) for limit in limits])
+    caps = Budget.objects.filter(**at, period=Budget.Period.MONTH, is_active=True)
+    limits = Limit.objects.filter(**at, is_active=True).values_list("pk", "what", "window", "amount")
+    rows = sorted(limits.union(caps.values_list("pk", Value(_CAP), Value(""), "limit_nano_eur"), all=True))
+    cap = next((amount for _pk, what, _window, amount in rows if what == _CAP), None)
+    brought = [{"what": what, "window": window, "amount": amount} for _pk, what, window, amount in rows if what != _CAP]
+    return Terms(cap, brought)
 
 
 def card_of(tier: Tier) -> RateCard:
@@ -44,8 +51,8 @@ def start_contract(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = N
     """End the contract in force and start one of that tier, now, at those prices (None: those of the tier).
 
     The tier's limits and cap replace the old tier's; what is used and spent in windows and periods that both have stays
-    counted. What members set themselves stays. The same tier and prices again: the contract goes on, its limits are
-    renewed.
+    counted. What members set themselves stays. A tier that was chosen for later is forgotten. The same tier and prices
+    again: the contract goes on, its limits are renewed.
     """
     place = place_of(tenant)
     card = rate_card or card_of(tier)
@@ -59,6 +66,7 @@ def start_contract(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = N
         else:
             now = database_now()
             Contract.objects.filter(tenant=tenant, ends_at=None).update(ends_at=now)
+            TierChoice.objects.filter(tenant=tenant, closed_at=None).update(closed_at=now)
             contract = Contract.objects.create(
                 tenant=tenant, tier=tier, tier_version=tier.version, rate_card=card, starts_at=now
             )

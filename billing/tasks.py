@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from billing import alerts, export_run, export_schedules, ledger_checks
+from billing import alerts, export_run, export_schedules, ledger_checks, tier_choice
 
 # A sweep of exports ends before the next but three begins: so they never take all of the worker's threads.
 EXPORT_SECONDS = 25.0
@@ -37,3 +37,9 @@ def ask_monthly_exports() -> None:
 def check_ledger() -> None:
     """Add the ledger up again, once a night."""
     ledger_checks.check_if_due(timezone.now())
+
+
+@shared_task(name="billing.start_chosen_tiers", ignore_result=True)  # type: ignore[untyped-decorator]
+def start_chosen_tiers() -> None:
+    """Start the contracts of tiers that were chosen for now."""
+    tier_choice.start_chosen_tiers()

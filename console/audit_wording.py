@@ -86,6 +86,8 @@ WORDING: dict[str, Promise] = {
     "catalog.model_added": _("%(who)s added the model %(what)s to the catalogue"),
     "catalog.model_changed": _("%(who)s changed what the catalogue says of the model %(what)s"),
     "contract.renewed": _("%(who)s renewed the contract"),
+    "contract.change_scheduled": _("%(who)s chose another tier from the next month"),
+    "contract.change_withdrawn": _("%(who)s withdrew the choice of another tier"),
     "contract.started": _("%(who)s started a contract"),
     "email_domain.confirmed": _("%(who)s confirmed an e-mail domain"),
     "email_domain.released": _("%(who)s released an e-mail domain"),

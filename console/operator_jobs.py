@@ -31,6 +31,7 @@ TITLES: dict[str, Promise] = {
     "billing.write_exports": _("Write exports"),
     "billing.forget_exports": _("Remove exports that ended"),
     "billing.ask_monthly_exports": _("Ask for the month's exports"),
+    "billing.start_chosen_tiers": _("Start tiers that organisations chose for this month"),
     "billing.tell_reached_budgets": _("Tell of budgets that are reached"),
 }
 

@@ -14,7 +14,7 @@ class Permission(StrEnum):
 
     USAGE_READ and BUDGET_READ are about one's own: a key's own records, a member's projects; USAGE_READ_TENANT is about
     everything in the tenant. KEY_BLOCK stops a key at once and can be undone, KEY_REVOKE cannot. SUPPORT_GRANT gives an
-    operator's support session more than reading, SUPPORT_END ends one.
+    operator's support session more than reading, SUPPORT_END ends one. TIER_CHOOSE takes another tier.
     """
 
     INFERENCE_CALL = "inference:call"
@@ -45,6 +45,7 @@ class Permission(StrEnum):
     BUDGET_READ = "budget:read"
     BUDGET_UPDATE = "budget:update"
     BILLING_READ = "billing:read"
+    TIER_CHOOSE = "tier:choose"
     PROVIDER_READ = "provider:read"
     PROVIDER_UPDATE = "provider:update"
     NOTICE_READ = "notice:read"
@@ -111,7 +112,7 @@ _ALL_READS = _READS | {
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(Permission),
-    Role.ADMINISTRATOR: frozenset(Permission) - {Permission.SUPPORT_GRANT},
+    Role.ADMINISTRATOR: frozenset(Permission) - {Permission.SUPPORT_GRANT, Permission.TIER_CHOOSE},
     Role.DEVELOPER: _READS | _KEYS | _CALLS,
     Role.FINANCE: _READS | {Permission.USAGE_READ_TENANT, Permission.BUDGET_UPDATE, Permission.BILLING_READ},
     Role.AUDITOR: _ALL_READS | {Permission.AUDIT_EXPORT},
@@ -132,6 +133,7 @@ TENANT_WIDE = frozenset(
         Permission.USAGE_READ_TENANT,
         Permission.BUDGET_UPDATE,
         Permission.BILLING_READ,
+        Permission.TIER_CHOOSE,
         Permission.PROVIDER_READ,
         Permission.PROVIDER_UPDATE,
         Permission.NOTICE_READ,
@@ -200,6 +202,7 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
         {Permission.PROVIDER_READ, Permission.PROVIDER_UPDATE, Permission.KEY_RULES_UPDATE}
     ),
     Scope.BILLING_READ: frozenset({Permission.BILLING_READ}),
+    Scope.TIER_CHOOSE: frozenset({Permission.BILLING_READ, Permission.TIER_CHOOSE}),
 }
 
 # Reading is the same for all of them: which of it, the scope itself says (`gateway/api/operator/view.py`).

@@ -21,6 +21,7 @@ class Scope(StrEnum):
                        its directory's tokens, set its rules for keys; with MEMBERS_MANAGE what groups give. Whoever has
                        it can let others in who may do more than the key itself
     BILLING_READ       read the contract in force and the monthly statements
+    TIER_CHOOSE        the same; take another tier
     """
 
     INFERENCE = "inference"
@@ -34,6 +35,7 @@ class Scope(StrEnum):
     TENANT_MANAGE = "tenant:manage"
     IDENTITY_MANAGE = "identity:manage"
     BILLING_READ = "billing:read"
+    TIER_CHOOSE = "tier:choose"
 
 
 class OperatorScope(StrEnum):

@@ -13,7 +13,7 @@ from billing.models.ledger import (
     UsageRecord,
 )
 from billing.models.ledger_checks import LedgerCheck
-from billing.models.prices import Contract, MeterPrice, PriceVersion, RateCard, Tier, WithdrawnPrice
+from billing.models.prices import Contract, MeterPrice, PriceVersion, RateCard, Tier, TierChoice, WithdrawnPrice
 from billing.models.sealing import SealedMonth
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Scope",
     "SealedMonth",
     "Tier",
+    "TierChoice",
     "UsageHour",
     "UsageRecord",
     "WithdrawnPrice",

@@ -125,6 +125,23 @@ class Tier(models.Model):
         return self.name
 
 
+class TierChoice(models.Model):
+    """A tier that an owner chose and that begins later. Open until it began, was withdrawn or another contract came."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="tier_choices", db_index=False)
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="choices", db_index=False)
+    starts_at = models.DateTimeField()
+    chosen_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"], condition=models.Q(closed_at__isnull=True), name="tenant_has_one_open_tier_choice"
+            )
+        ]
+
+
 class Contract(models.Model):
     """What a tenant agreed: a tier, a rate card, a time. Exactly one is in force (`ends_at` empty).
 

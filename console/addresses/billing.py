@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from console.views.billing import billing, statement_csv
 from console.views.budgets import budget, end_budget, end_limit, limit
+from console.views.tiers import tier_choose, tier_withdraw, tiers
 
 _HERE = "t/<slug:slug>/billing"
 
@@ -12,6 +13,9 @@ urlpatterns: list[URLPattern] = [
     path(f"{_HERE}/statement.csv", statement_csv, name="billing-statement"),
     path(f"{_HERE}/budget", budget, name="billing-budget"),
     path(f"{_HERE}/budgets/<int:budget_id>/end", end_budget, name="billing-budget-end"),
+    path(f"{_HERE}/tiers", tiers, name="billing-tiers"),
+    path(f"{_HERE}/tiers/<slug:code>", tier_choose, name="billing-tier-choose"),
+    path(f"{_HERE}/next-tier/withdraw", tier_withdraw, name="billing-tier-withdraw"),
     path(f"{_HERE}/limit", limit, name="billing-limit"),
     path(f"{_HERE}/limits/<int:limit_id>/end", end_limit, name="billing-limit-end"),
 ]

@@ -264,6 +264,7 @@ SCOPE_WORDS = {
         "Prepare the identity provider, manage provisioning tokens and the key policy: it can let people in"
     ),
     Scope.BILLING_READ: _("Read the contract and the monthly statements"),
+    Scope.TIER_CHOOSE: _("Take another tier for the organisation"),
 }
 
 

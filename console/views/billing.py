@@ -7,10 +7,10 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.contracts import contract_in_force
 from billing.money import exact_eur
 from billing.standing import budgets_on, limits_on
 from billing.statement import Statement, csv_of, first_day, statement
+from billing.tier_choice import contract_and_next
 from billing.usage import TooManyRows
 from console.pages import tenant_page
 from identity.access import Caller
@@ -33,8 +33,10 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
         shown = None
     budgets = budgets_on(tenant.pk, "tenant", tenant.pk)
     dearest = shown.dearest(LINES_MAX) if shown else []
+    contract, following = contract_and_next(tenant)
     context = {
-        "contract": contract_in_force(tenant),
+        "contract": contract,
+        "next": following,
         "statement": shown,
         "lines": dearest,
         "rest": len(shown.lines) - len(dearest) if shown else 0,

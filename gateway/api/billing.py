@@ -14,6 +14,7 @@ from billing.contracts import contract_in_force, terms_brought
 from billing.models import Limit
 from billing.pricing import METERS
 from billing.statement import Line, statement
+from billing.tier_choice import choice_open
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters
 from gateway.api.view import ApiView
@@ -46,6 +47,10 @@ class ContractSerializer(serializers.Serializer[Any]):
         source="contract.tier.prepaid_nano_eur", allow_null=True, help_text="Null: billed afterwards."
     )
     limits = TierLimitSerializer(source="terms.limits", many=True, help_text="Those that the contract brought.")
+    next_tier = serializers.CharField(
+        source="next.tier.code", default=None, allow_null=True, help_text="Chosen for the next month; null: none."
+    )
+    next_starts_at = serializers.DateTimeField(source="next.starts_at", default=None, allow_null=True)
 
 
 class StatementQuery(Query):
@@ -101,7 +106,8 @@ class ContractView(ApiView):
         contract = contract_in_force(tenant)
         if contract is None:
             raise NotFound("contract")
-        return Response(ContractSerializer({"contract": contract, "terms": terms_brought(tenant)}).data)
+        shown = {"contract": contract, "terms": terms_brought(tenant), "next": choice_open(tenant)}
+        return Response(ContractSerializer(shown).data)
 
 
 class StatementView(ApiView):

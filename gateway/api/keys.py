@@ -43,6 +43,7 @@ _SCOPES = (
     "`tenant:manage`: read the organisation's notices, manage its webhooks and settings. "
     "`identity:manage`: prepare the organisation's identity provider, manage its directory's tokens and its rules for "
     "keys: it can let in people who may do more than the key. `billing:read`: read the contract and the statements. "
+    "`tier:choose`: also take another tier. "
     "Reading its own needs no scope."
 )
 

@@ -42,6 +42,7 @@ from gateway.api.overview import OverviewView
 from gateway.api.projects import ArchiveProjectView, ProjectsView, ProjectView
 from gateway.api.scim_tokens import ScimTokensView, ScimTokenView
 from gateway.api.sign_in import PreparationView, SignInView, SwitchOffView, TestSignInView
+from gateway.api.tiers import TierChoiceView, TierOffersView
 from gateway.api.usage import RecordsView, RefusalCountsView, RefusalsView, SummaryView
 from gateway.api.view import NowhereView
 from gateway.api.webhooks import (
@@ -82,6 +83,8 @@ urlpatterns = [
     path("key-rules", KeyRulesView.as_view(), name="key-rules"),
     path("overview", OverviewView.as_view(), name="tenant-overview"),
     path("contract", ContractView.as_view(), name="tenant-contract"),
+    path("contract/tier", TierChoiceView.as_view(), name="tenant-tier-choice"),
+    path("tiers", TierOffersView.as_view(), name="tenant-tiers"),
     path("statement", StatementView.as_view(), name="tenant-statement"),
     path("usage/records", RecordsView.as_view(), name="usage-records"),
     path("usage/summary", SummaryView.as_view(), name="usage-summary"),

@@ -120,6 +120,13 @@ OPERATOR_KINDS = (
         level=Level.WARNING,
     ),
     NoticeKind(
+        "tier.chosen",
+        Topic.OPERATION,
+        _("Tiers that organisations choose"),
+        _("%(organisation)s chose the tier %(tier)s"),
+        _("It begins on %(from_at)s. Before: %(before)s. Nothing has to be done."),
+    ),
+    NoticeKind(
         "operator.told",
         Topic.OPERATION,
         _("What organisations tell or ask"),

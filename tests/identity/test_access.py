@@ -34,7 +34,7 @@ CALLS = {P.INFERENCE_CALL, P.PLAYGROUND_USE}
 # role -> what it may do, written out once more by hand: the product's table is made of parts
 EXPECTED: dict[Role, set[Permission]] = {
     Role.OWNER: set(Permission),
-    Role.ADMINISTRATOR: set(Permission) - {P.SUPPORT_GRANT},
+    Role.ADMINISTRATOR: set(Permission) - {P.SUPPORT_GRANT, P.TIER_CHOOSE},
     Role.DEVELOPER: READS | KEYS | CALLS,
     Role.FINANCE: READS | {P.USAGE_READ_TENANT, P.BUDGET_UPDATE, P.BILLING_READ},
     Role.AUDITOR: READS
