@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from billing.tenants import WISHES_MAX, Outcome, Plan, TenantWish, plan_tenants, put_tenant
@@ -237,10 +238,9 @@ def _wish(meaning: Meaning) -> TenantWish:
 
 
 def _room(rules: set[OrganisationRule]) -> dict[int, int]:
-    made = {rule.pk: 0 for rule in rules}
-    for rule_id in GroupFeed.objects.filter(rule__in=rules, is_made=True).values_list("rule_id", flat=True):
-        made[rule_id or 0] += 1
-    return {rule.pk: rule.made_max - made[rule.pk] for rule in rules}
+    feeds = GroupFeed.objects.filter(rule__in=rules, is_made=True)
+    made = dict(feeds.values_list("rule_id").annotate(Count("pk")).order_by())
+    return {rule.pk: rule.made_max - made.get(rule.pk, 0) for rule in rules}
 
 
 def _made(by: Operator, plans: list[GroupPlan]) -> list[GroupPlan]:
@@ -281,13 +281,19 @@ def _make_locked(by: Operator, word: str, groups: list[str]) -> _Done:
     feed = GroupFeed.objects.select_related("tenant").filter(word=word).first()
     if feed is not None:
         return _Done(GroupOutcome.THERE, feed.tenant)
-    again = next((plan for plan in _planned(by, groups) if plan.word == word), None)
-    if again is None or again.wish is None or again.error is not None:
-        raise again.error if again and again.error else NotMade
-    made = put_tenant(by=by, wish=replace(again.wish, slug=""))
+    rules = organisation_rules()
+    meanings = [meaning for group in groups if (meaning := meaning_of(rules, group)) is not None]
+    maker = next((meaning for meaning in meanings if meaning.key == word and meaning.rule.makes), None)
+    if maker is None:
+        raise NotMade
+    if Tenant.objects.filter(external_id=word).exists():
+        raise NotFed
+    if _room({maker.rule})[maker.rule.pk] <= 0:
+        raise RuleIsFull(maker.rule)
+    made = put_tenant(by=by, wish=_wish(maker))
     if made.outcome != Outcome.MADE or made.tenant is None:
         raise NotFed  # it came at this moment by another door; what was changed of it is rolled back
-    feed = GroupFeed(tenant=made.tenant, word=word, rule=again.maker, gives_administrators=True, is_made=True)
+    feed = GroupFeed(tenant=made.tenant, word=word, rule=maker.rule, gives_administrators=True, is_made=True)
     start_feed(by=by, feed=feed)
     return _Done(GroupOutcome.MADE, made.tenant)
 
