@@ -67,7 +67,17 @@ def test_a_list_becomes_many_teams_and_once_more_changes_nothing(beffroi: Instal
     assert run("--go").stdout.endswith(f"done: {TEAMS} made, 0 changed, 0 unchanged, 0 refused\n")
     assert beffroi.get("/api/operator/tenants/team-060", key)["status"] == "active"
     assert run("--go").stdout.endswith(f"done: 0 made, 0 changed, {TEAMS} unchanged, 0 refused\n")
-    read, put, suspended = shell(block("\ncurl"))
+    read, put, suspended = shell(block("\ncurl -H"))
     assert (read["name"], read["owner"], put, suspended["status"]) == (
         "Digital services", "erin@example.org", read, "suspended",
     )  # fmt: skip
+    departments, owners = shell(block("\ncurl -X PUT"))
+    assert (departments["makes"], owners["joins"]) == (True, departments["code"])
+    [planned] = shell(block("\ncurl -X POST"))
+    lines_of_groups = planned["lines"]
+    assert isinstance(lines_of_groups, list)
+    assert [(line["outcome"], line["external_id"], line["role"]) for line in lines_of_groups] == [
+        ("made", "finance", "developer"),
+        ("made", "finance", "owner"),
+        ("made", "works", "developer"),
+    ]
