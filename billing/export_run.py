@@ -30,7 +30,7 @@ ROWS_A_PART = 10_000  # some 30 MB while they are read and written
 STORED_BYTES_MAX = 4 * 2**30  # of a tenant's exports, compressed: some 60 million requests as CSV
 WRITTEN_WITHIN = timedelta(days=1)
 AT_ONCE_MAX = 2  # exports that are written at once: the worker has other things to do
-SLICE_SECONDS = 20.0
+SLICE_SECONDS = 6.0
 _LEASE = timedelta(minutes=5)  # much longer than a part takes; a killed worker's export waits for so long
 _ATTEMPTS_MAX, _PAUSE = 5, timedelta(minutes=1)
 _LOCK = 5_103_001  # an advisory lock: who takes an export counts those that are taken

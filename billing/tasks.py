@@ -5,8 +5,9 @@ from django.utils import timezone
 
 from billing import alerts, export_run, export_schedules, ledger_checks, tier_choice
 
-# A sweep of exports ends before the next but three begins: so they never take all of the worker's threads.
-EXPORT_SECONDS = 25.0
+# A sweep of exports ends before the next but two begins, so that they never take all of the worker's threads, and
+# within the time that a worker has to stop.
+EXPORT_SECONDS = 12.0
 
 
 @shared_task(name="billing.tell_reached_budgets", ignore_result=True)  # type: ignore[untyped-decorator]

@@ -122,6 +122,23 @@ def test_a_long_export_gives_way(used: House) -> None:
     assert export.served_at is not None
 
 
+def test_a_sweep_takes_what_is_due(used: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests' exports too, so that it may need several."""
+    monkeypatch.setattr(export_run, "AT_ONCE_MAX", 1_000)
+    mine = [ask(used), ask(used, "days", "xlsx")]
+    until = time.monotonic() + 40
+    while time.monotonic() < until and any(left_of(export)[0] != "done" for export in mine):
+        export_run.write_exports(seconds=2, rows_a_part=2)
+        time.sleep(0.05)
+    assert [left_of(export)[0] for export in mine] == ["done", "done"]
+
+
+def test_only_so_many_are_written_at_once(used: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(ask(used))
+    monkeypatch.setattr(export_run, "AT_ONCE_MAX", 1)
+    assert export_run.take_export() is None
+
+
 def test_requests_that_are_no_longer_kept_are_said_to_be(house: House, owner_database_url: str) -> None:
     """In a transaction that is rolled back: a month is sealed for all tests, and lets nothing be written any more."""
     from django.db import connection, transaction
