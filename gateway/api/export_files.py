@@ -1,5 +1,6 @@
-"""The file of an export as an answer: streamed, one piece in memory at a time."""
+"""The file of an export as an answer: streamed, one piece in memory at a time; a download that broke off goes on."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
@@ -9,20 +10,49 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from billing.export_formats import WRITERS
 from billing.exports import download
+from billing.models import Export
 from identity.access import Caller
+
+# From a byte on is what a client asks for that has what comes before; other ranges are answered with all of it
+# (RFC 9110, 14.2).
+_FROM = re.compile(r"bytes=([0-9]{1,15})-")
 
 
 def export_file(request: HttpRequest, caller: Caller, public_id: UUID) -> StreamingHttpResponse:
     """The file, to be saved. Its `ETag` is its SHA-256. Raises `NotFound`, `Forbidden`."""
     export, pieces = download(by=caller, public_id=public_id)
-    content = _asynchronously(pieces) if isinstance(request, ASGIRequest) else pieces
+    start = _start(request, export)
+    content = _from(pieces, start)
     headers = {
         "Content-Disposition": f'attachment; filename="{export.file_name}"',
-        "Content-Length": str(export.size_bytes),
+        "Content-Length": str(export.size_bytes - start),
+        "Accept-Ranges": "bytes",
         "Cache-Control": "no-store",
         "ETag": f'"{export.sha256}"',
     }
-    return StreamingHttpResponse(content, content_type=WRITERS[export.format].MEDIA_TYPE, headers=headers)
+    if start:
+        headers["Content-Range"] = f"bytes {start}-{export.size_bytes - 1}/{export.size_bytes}"
+    return StreamingHttpResponse(
+        _asynchronously(content) if isinstance(request, ASGIRequest) else content,
+        status=206 if start else 200,
+        content_type=WRITERS[export.format].MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def _start(request: HttpRequest, export: Export) -> int:
+    """The first byte that is asked for; 0 also where that makes no sense, or what the client has is another file's."""
+    found = _FROM.fullmatch(request.headers.get("Range", ""))
+    is_of_this = request.headers.get("If-Range", f'"{export.sha256}"') == f'"{export.sha256}"'
+    start = int(found[1]) if found and is_of_this else 0
+    return start if start < export.size_bytes else 0
+
+
+def _from(pieces: Iterator[bytes], start: int) -> Iterator[bytes]:
+    for piece in pieces:
+        if len(piece) > start:
+            yield piece[start:]
+        start = max(0, start - len(piece))
 
 
 async def _asynchronously(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

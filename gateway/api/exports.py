@@ -170,7 +170,10 @@ class ExportFileView(ApiView):
         responses={**_FILES, **errors_of(401, 403, 404)},
     )
     def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
-        """Download the file until it expires; its `ETag` is its SHA-256. The download is recorded."""
+        """Download the file until it expires; its `ETag` is its SHA-256. The download is recorded.
+
+        A download that broke off goes on with `Range: bytes=N-`, which is answered with 206.
+        """
         return export_file(request._request, self.caller(request), public_id)  # noqa: SLF001
 
 

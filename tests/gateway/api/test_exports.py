@@ -11,7 +11,7 @@ from billing.models import Export, ExportSchedule
 from identity.models import Notice, Role
 from identity.scopes import Scope
 from tests.gateway.api.conftest import Api, problem_of
-from tests.support.exported import finish
+from tests.support.exported import ask, finish
 from tests.support.ledger import HeldKey, House, LedgerGateway
 from tests.support.people import make_person
 
@@ -56,6 +56,24 @@ def test_an_export_is_asked_for_looked_at_and_downloaded(
     assert api.ask("DELETE", address, reader).status_code == 204
     assert api.get(f"{address}/file", reader).status_code == 404
     assert api.ask("DELETE", address, reader).status_code == 409
+
+
+def test_a_download_that_broke_off_goes_on(api: Api, house: House, reader: HeldKey, gateway: LedgerGateway) -> None:
+    for _ in range(7):
+        gateway.complete(house, reader.row)
+    made = finish(ask(house, "requests", "csv"))
+    address, size = f"/api/exports/{made.export.public_id}/file", len(made.data)
+    for start in (1, 700, size - 1):
+        rest = api.get(address, reader, Range=f"bytes={start}-")
+        assert (rest.status_code, rest.content) == (206, made.data[start:])
+        assert rest["Content-Range"] == f"bytes {start}-{size - 1}/{size}"
+        assert int(rest["Content-Length"]) == size - start
+    of_this, of_another = f'"{made.export.sha256}"', '"another"'
+    assert api.get(address, reader, Range="bytes=9-", If_Range=of_this).content == made.data[9:]
+    assert api.get(address, reader, Range="bytes=9-", If_Range=of_another).content == made.data
+    for nonsense in (f"bytes={size}-", "bytes=5-9", "bytes=-5", "lines=1-"):
+        whole = api.get(address, reader, Range=nonsense)
+        assert (whole.status_code, whole.content) == (200, made.data)
 
 
 def test_billing_takes_a_scope_of_its_own(api: Api, house: House, reader: HeldKey, strong_key: HeldKey) -> None:
