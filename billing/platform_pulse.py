@@ -24,7 +24,7 @@ _PULSE = """
     select count(*), count(*) filter (where http_status >= 400), coalesce(sum(tokens), 0)::bigint,
         percentile_disc(0.5) within group (order by ttft_ms), percentile_disc(0.95) within group (order by ttft_ms),
         min(admitted_at), (select count(*) from billing_hold where tenant_id not in (select id from ours)),
-        (select count(*) from identity_tenant where not is_platform)
+        (select count(*) from identity_tenant where not is_platform and closed_at is null)
     from newest
 """
 _NEAR = """

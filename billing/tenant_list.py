@@ -22,7 +22,7 @@ SEARCH_LENGTH_MAX = 100
 
 _LIST = """
     with page as materialized (
-        select t.* from identity_tenant t where not t.is_platform and ({which})
+        select t.* from identity_tenant t where not t.is_platform and t.closed_at is null and ({which})
         order by {name}, t.id limit %(size)s
     ), bounds as (
         select p.id, m.starts_at,

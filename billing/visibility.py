@@ -84,7 +84,7 @@ def as_seen_by(tenant: Tenant, found: QuerySet[LanguageModel]) -> list[LanguageM
 
 def tenants_that_see(model: LanguageModel) -> QuerySet[Tenant]:
     """The tenants for which the model exists."""
-    clients = Tenant.objects.filter(is_platform=False)
+    clients = Tenant.objects.filter(is_platform=False, closed_at=None)
     if model.visibility == LanguageModel.Visibility.EVERYBODY:
         return clients
     if model.visibility == LanguageModel.Visibility.NOBODY:

@@ -175,6 +175,7 @@ WORDING: dict[str, Promise] = {
     "tenant.created": _("%(who)s created the organisation %(what)s"),
     "tenant.reactivated": _("%(who)s reactivated the organisation %(what)s"),
     "tenant.renamed": _("%(who)s renamed the organisation"),
+    "tenant.closed": _("%(who)s closed the organisation %(what)s, which was made by mistake"),
     "tenant.suspended": _("%(who)s suspended the organisation %(what)s"),
     "tier.changed": _("%(who)s changed the tier %(what)s"),
     "tier.contracts_renewed": _("%(who)s renewed the contracts of the tier %(what)s"),

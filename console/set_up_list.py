@@ -174,7 +174,7 @@ def _model(*, is_published: bool) -> Line:
 
 def _there() -> set[str]:
     """Which of these are there: a tier, an organisation, one of the demo's, a published model. One query."""
-    tenants = Tenant.objects.filter(is_platform=False)
+    tenants = Tenant.objects.filter(is_platform=False, closed_at=None)
     found = {
         "tenant": tenants.filter(is_demo=False),
         "demo": tenants.filter(is_demo=True),

@@ -266,7 +266,7 @@ def granted_to(session: SupportSession) -> frozenset[Permission]:
 
 def memberships_of(person: Person) -> QuerySet[Membership]:
     """In one tenant only where the person's session is confined to it: a tenant's provider opens no other's door."""
-    memberships = Membership.objects.filter(person=person)
+    memberships = Membership.objects.filter(person=person, tenant__closed_at=None)
     return memberships if person.only_tenant_id is None else memberships.filter(tenant_id=person.only_tenant_id)
 
 

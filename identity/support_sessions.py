@@ -37,7 +37,7 @@ def open_session(*, operator: Person, slug: str, reason: str, duration: timedelt
     reason = clean_name(reason, "reason")
     if not DURATION_MIN <= duration <= DURATION_MAX:
         raise Invalid("duration", _("must be from 5 minutes to 8 hours"))
-    tenant = Tenant.objects.filter(slug=slug).first()
+    tenant = Tenant.objects.filter(slug=slug, closed_at=None).first()
     if tenant is None:
         raise NotFound("tenant")
     with transaction.atomic():
@@ -128,7 +128,7 @@ def sessions_of(operator: Person) -> QuerySet[SupportSession]:
 def tenants_to_support(operator: Person) -> QuerySet[Tenant]:
     """The tenants that the operator may open a session in, by name. Raises `Forbidden`."""
     require_operator(operator, OperatorPermission.SUPPORT_OPEN)
-    return Tenant.objects.filter(is_platform=False).order_by(by_name(), "id")
+    return Tenant.objects.filter(is_platform=False, closed_at=None).order_by(by_name(), "id")
 
 
 def _opened(tenant: Tenant, operator: Person, reason: str, duration: timedelta) -> SupportSession:

@@ -277,7 +277,7 @@ class EndForm(forms.Form):
 
 def _tenants_listed(chosen: Iterable[int], text: str) -> tuple[list[Tenant], bool]:
     """Those that are chosen, then up to `TENANTS_FOUND` others with the text in name or id; whether there are more."""
-    clients = Tenant.objects.filter(is_platform=False).order_by(by_name(), "pk")
+    clients = Tenant.objects.filter(is_platform=False, closed_at=None).order_by(by_name(), "pk")
     ticked = list(clients.filter(pk__in=chosen))
     words = str(text).strip()
     fits = Q(name__icontains=words) | Q(slug__icontains=words) | Q(external_id__icontains=words)

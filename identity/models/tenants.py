@@ -15,6 +15,7 @@ class Tenant(models.Model):
 
     `is_platform`: the operator's own account, for probes (`gateway/pools/probe_account.py`): nobody is a member of it,
     it gets no bill, it may call what is published to some only, and figures about clients leave it out.
+    `closed_at`: it was made by mistake and never used (`billing/tenant_closing.py`): nobody finds it any more.
     """
 
     class Status(models.TextChoices):
@@ -30,6 +31,7 @@ class Tenant(models.Model):
     suspended_reason = models.CharField(max_length=200, blank=True, default="", db_default="")
     is_demo = models.BooleanField(default=False)
     is_platform = models.BooleanField(default=False, db_default=False, editable=False)
+    closed_at = models.DateTimeField(null=True, blank=True)
     policy_version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -6,11 +6,11 @@ from django.utils import timezone
 
 from billing.models import Tier
 from billing.price_book import load_prices
-from identity.models import Invitation, OperatorKey, OperatorRole, Role, Tenant
+from identity.models import AuditEvent, Invitation, OperatorKey, OperatorRole, Role, Tenant
 from identity.operator_keys import authenticate_operator_key
 from identity.tenants import suspend_tenant
 from tests.support.console import page, signed_in
-from tests.support.ledger import unique
+from tests.support.ledger import ledger_gateway, make_house, unique
 from tests.support.operators import RUNS
 from tests.support.people import TESTS, make_operator, make_person, make_tenant
 
@@ -99,6 +99,37 @@ def test_a_suspension_takes_a_reason_and_ends_with_one(olga: Client) -> None:
     tenant.refresh_from_db()
     assert tenant.status == "active"
     assert olga.get("/operator/tenants/nobody/suspend").status_code == 404
+
+
+def test_an_organisation_that_was_made_by_mistake_is_closed_and_found_by_nobody(olga: Client, tier: str) -> None:
+    wish = {"name": "Water works", "external_id": unique("team"), "tier": tier, "owner": "", "slug": unique("water")}
+    wish |= {"time_zone": "Europe/Paris"}
+    olga.post("/operator/new-tenant", wish)
+    tenant = Tenant.objects.get(slug=wish["slug"])
+    alice = signed_in(make_person("alice", tenant, Role.OWNER))
+    address = f"/operator/tenants/{tenant.slug}"
+    assert "Close" in page(olga.get(address))
+    assert page(olga.post(f"{address}/close", {"reason": ""}))
+    assert "Water works is closed." in page(olga.post(f"{address}/close", {"reason": "twice"}, follow=True))
+    assert olga.get(address).status_code == 404
+    assert olga.get("/operator/tenants/closed-" + str(tenant.pk)).status_code == 404
+    assert f"closed-{tenant.pk}" not in page(olga.get("/operator/tenants", {"q": "Water works"}))
+    assert alice.get(f"/t/{tenant.slug}/").status_code == 404
+    assert alice.get(f"/t/closed-{tenant.pk}/").status_code == 404
+    assert AuditEvent.objects.filter(action="tenant.closed", target=str(tenant.pk)).count() == 2
+    olga.post("/operator/new-tenant", wish)  # its words are free again
+    assert Tenant.objects.get(slug=wish["slug"]).external_id == wish["external_id"]
+
+
+def test_an_organisation_that_was_used_is_not_closed(olga: Client, gateway_database_url: str) -> None:
+    house = make_house()
+    address = f"/operator/tenants/{house.tenant.slug}/close"
+    with ledger_gateway(gateway_database_url) as gateway:
+        gateway.complete(house, house.key().row)
+    assert "It was used" in page(olga.get(address))
+    assert "It was used" in page(olga.post(address, {"reason": "gone"}))
+    house.tenant.refresh_from_db()
+    assert house.tenant.closed_at is None
 
 
 def test_people_of_a_suspended_organisation_sign_in_read_and_export(database: None) -> None:

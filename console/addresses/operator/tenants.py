@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_TENANT}/aliases", tenant_changes.tenant_alias, name="operator-tenant-alias"),
     path(f"{_TENANT}/aliases/remove", tenant_changes.tenant_alias_remove, name="operator-tenant-alias-remove"),
     path(f"{_TENANT}/models", tenant_changes.tenant_models, name="operator-tenant-models"),
+    path(f"{_TENANT}/close", tenants.tenant_close, name="operator-tenant-close"),
     path(f"{_TENANT}/suspend", tenants.tenant_suspend, name="operator-tenant-suspend"),
     path(f"{_TENANT}/reactivate", tenants.tenant_reactivate, name="operator-tenant-reactivate"),
 ]

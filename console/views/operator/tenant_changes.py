@@ -119,7 +119,7 @@ def _models_page(request: HttpRequest, found: Tenant, models: Sequence[Seen], fo
 
 def tenant_or_404(slug: str) -> Tenant:
     """The organisation; raises `NotFound`, also for the platform's own account."""
-    found = Tenant.objects.filter(slug=slug, is_platform=False).first()
+    found = Tenant.objects.filter(slug=slug, is_platform=False, closed_at=None).first()
     if found is None:
         raise NotFound("tenant")
     return found

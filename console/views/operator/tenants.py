@@ -1,12 +1,17 @@
 """Organisations as the operator sees them: who is there, make one, make many, suspend one."""
 
+from collections.abc import Callable
+
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
+from billing.tenant_closing import close_tenant, may_be_closed
 from billing.tenant_detail import tenant_detail
 from billing.tenant_files import OPTIONAL, REQUIRED, read_wishes
 from billing.tenant_list import tenants_for
@@ -25,6 +30,11 @@ from identity.tenants import reactivate_tenant, suspend_tenant
 _PAGE_SIZE = 25
 _WANTED = {"text": "q", "status": "status", "tier": "tier"}
 _COMING = {Outcome.MADE: "to_make", Outcome.CHANGED: "to_change"}
+_ACTS: dict[str, tuple[Callable[..., bool], Promise]] = {
+    "suspend": (suspend_tenant, gettext_lazy("%(name)s is suspended.")),
+    "reactivate": (reactivate_tenant, gettext_lazy("%(name)s works again.")),
+    "close": (close_tenant, gettext_lazy("%(name)s is closed.")),
+}
 _EXAMPLE = """external_id,name,tier,owner,time_zone
 team-001,Digital services,standard,erin@example.org,Europe/Paris"""
 
@@ -133,28 +143,34 @@ def _lines(plans: list[Plan], *, is_done: bool) -> list[tuple[Plan, str, dict[st
 @operator_page(OperatorPermission.TENANT_SUSPEND)
 def tenant_suspend(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
     """Suspend an organisation, with a reason."""
-    return _with_reason(request, operator, slug, is_end=True)
+    return _with_reason(request, operator, slug, "suspend")
 
 
 @require_http_methods(["GET", "POST"])
 @operator_page(OperatorPermission.TENANT_SUSPEND)
 def tenant_reactivate(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
     """End a suspension, with a reason."""
-    return _with_reason(request, operator, slug, is_end=False)
+    return _with_reason(request, operator, slug, "reactivate")
 
 
-def _with_reason(request: HttpRequest, operator: Person, slug: str, *, is_end: bool) -> HttpResponse:
+@require_http_methods(["GET", "POST"])
+@operator_page(OperatorPermission.TENANT_SUSPEND)
+def tenant_close(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
+    """Close an organisation that was made by mistake, with a reason."""
+    return _with_reason(request, operator, slug, "close")
+
+
+def _with_reason(request: HttpRequest, operator: Person, slug: str, act: str) -> HttpResponse:
     found = tenant_or_404(slug)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        change = suspend_tenant if is_end else reactivate_tenant
+        change, told = _ACTS[act]
         try:
             change(found, by=operator_for_person(operator), reason=form.cleaned_data["reason"])
-        except Invalid as error:
+        except (Invalid, Conflict) as error:
             show_at_form(form, error)
         else:
-            told = _("%(name)s is suspended.") if is_end else _("%(name)s works again.")
-            messages.success(request, told % {"name": found.name})
-            return redirect("operator-tenant", slug=slug)
-    shown = {"form": form, "tenant": found, "is_end": is_end}
+            messages.success(request, str(told) % {"name": found.name})
+            return redirect("operator-tenants") if act == "close" else redirect("operator-tenant", slug=slug)
+    shown = {"form": form, "tenant": found, "act": act, "may": act != "close" or may_be_closed(found)}
     return render(request, "console/operator/tenants/reason.html", shown)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.tenant_closing import close_tenant
 from billing.tenant_list import (
     SEARCH_LENGTH_MAX,
     tenant_by_external_id,
@@ -276,11 +277,35 @@ class ReactivateTenantView(OperatorApiView):
         return _with_reason(request, self.operator(request), external_id, reactivate_tenant)
 
 
+class CloseTenantView(OperatorApiView):
+    """`/api/operator/tenants/{external_id}/close`."""
+
+    noun = "tenants"
+
+    @extend_schema(
+        operation_id="operator_tenants_close",
+        summary="Close an organisation that was made by mistake",
+        tags=["Operator"],
+        request=ReasonSerializer,
+        responses={204: None, **errors_of(400, 401, 403, 404, 409, 413, 415)},
+    )
+    def post(self, request: Request, external_id: str) -> Response:
+        """For good, and only where nothing of it was ever used: then nobody finds it any more, its external id and slug
+        are free again, and its chain of audit stays. Needs `tenants:write`.
+        """
+        _changed(request, self.operator(request), external_id, close_tenant)
+        return Response(status=204)
+
+
 def _with_reason(request: Request, operator: Operator, external_id: str, verb: Callable[..., bool]) -> Response:
+    _changed(request, operator, external_id, verb)
+    return Response(OperatedTenantSerializer(tenant_by_external_id(operator, external_id)).data)
+
+
+def _changed(request: Request, operator: Operator, external_id: str, verb: Callable[..., bool]) -> None:
     tenant = Tenant.objects.filter(external_id=external_id).first()
     if tenant is None:
         raise NotFound("tenant")
     asked = ReasonSerializer(data=request.data)
     asked.is_valid(raise_exception=True)
     verb(tenant, by=operator, reason=asked.validated_data["reason"])
-    return Response(OperatedTenantSerializer(tenant_by_external_id(operator, external_id)).data)

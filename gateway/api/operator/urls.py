@@ -22,6 +22,7 @@ from gateway.api.operator.price_lists import OperatedPriceListsView, OperatedPri
 from gateway.api.operator.prices import OperatedPricesView, OperatedPriceView
 from gateway.api.operator.sight import OperatedTenantModelsView, OperatedTierModelsView
 from gateway.api.operator.tenants import (
+    CloseTenantView,
     OperatedTenantsView,
     OperatedTenantView,
     ReactivateTenantView,
@@ -84,6 +85,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_TENANT}/model-aliases/<path:alias>", OperatedAliasView.as_view(), name="operator-api-tenant-alias"),
     path(f"{_TENANT}/group-feed", GroupFeedView.as_view(), name="operator-api-tenant-group-feed"),
     path(f"{_TENANT}/models", OperatedTenantModelsView.as_view(), name="operator-api-tenant-models"),
+    path(f"{_TENANT}/close", CloseTenantView.as_view(), name="operator-api-tenant-close"),
     path(f"{_TENANT}/suspend", SuspendTenantView.as_view(), name="operator-api-tenant-suspend"),
     path(f"{_TENANT}/reactivate", ReactivateTenantView.as_view(), name="operator-api-tenant-reactivate"),
     path("operator/tenant-imports", TenantImportsView.as_view(), name="operator-api-tenant-imports"),

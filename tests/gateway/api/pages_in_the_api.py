@@ -192,6 +192,7 @@ PAGES: dict[str, Told] = {
     "operator-price-history": ("operator_price_lists_prices", "operator_price_lists_withdrawn"),
     "operator-price-change": ("operator_price_lists_put_prices",),
     "operator-price-withdraw": ("operator_price_lists_withdraw",),
+    "operator-tenant-close": ("operator_tenants_close",),
     "operator-tenant-suspend": ("operator_tenants_suspend",),
     "operator-tenant-reactivate": ("operator_tenants_reactivate",),
     "operator-support": Why.OPERATORS_ACT,

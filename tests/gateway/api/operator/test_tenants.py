@@ -62,6 +62,16 @@ def test_a_description_that_makes_no_sense_says_where(
     assert (response.status_code, [one["field"] for one in problem_of(response)["errors"]]) == (400, [field])
 
 
+def test_close(api: Api, script: HeldOperatorKey, tier: str) -> None:
+    external_id = unique("team")
+    address = f"/api/operator/tenants/{external_id}"
+    api.ask("PUT", address, script, {"name": "Team", "tier": tier})
+    assert api.ask("POST", f"{address}/close", script, {}).status_code == 400
+    assert api.ask("POST", f"{address}/close", script, {"reason": "twice"}).status_code == 204
+    assert api.ask("GET", address, script).status_code == 404
+    assert api.ask("POST", f"{address}/close", script, {"reason": "twice"}).status_code == 404
+
+
 def test_suspend_and_reactivate(api: Api, script: HeldOperatorKey, tier: str) -> None:
     address = f"/api/operator/tenants/{unique('team')}"
     api.ask("PUT", address, script, {"name": "Team", "tier": tier})
