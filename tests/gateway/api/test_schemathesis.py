@@ -1,5 +1,6 @@
 """The management API against its own description: what that allows, what it does not, and what nobody thought of."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from gateway.api.openapi import document
+from identity.models import OrganisationRule
 from identity.scopes import OperatorScope, Scope
 from tests.support.ledger import HeldKey, make_house
 from tests.support.operators import held_operator_key
@@ -21,9 +23,13 @@ management = described.include(path_regex="^/api/")
 
 
 @pytest.fixture
-def fuzzed_key(database: None) -> HeldKey:
-    """A key that may do everything, of a tenant of its own: whatever the test creates or revokes harms nobody."""
-    return make_house().key(*Scope)
+def fuzzed_key(database: None) -> Iterator[HeldKey]:
+    """A key that may do everything, of a tenant of its own: whatever the test creates or revokes harms nobody. Rules on
+    groups that an operator's key made go: they are about everybody's, and there are only so many.
+    """
+    before = list(OrganisationRule.objects.values_list("pk", flat=True))
+    yield make_house().key(*Scope)
+    OrganisationRule.objects.exclude(pk__in=before).delete()
 
 
 @pytest.mark.slow
