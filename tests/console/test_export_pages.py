@@ -1,18 +1,23 @@
 """Exports in the console: asked for, followed, downloaded, removed, and made every month."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from django.utils.html import escape
+from playwright.sync_api import expect
 
+from billing.exports import Wanted, ask_export
 from billing.models import Export, ExportSchedule
 from identity.models import Role
+from tests.support.browser import open_browser
 from tests.support.console import signed_in
 from tests.support.exported import finish, take
 from tests.support.ledger import house_of, ledger_gateway
-from tests.support.people import Cast, make_cast, make_person
+from tests.support.people import Cast, as_member, make_cast, make_person
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -63,6 +68,23 @@ def test_finance_asks_follows_and_downloads(cast: Cast) -> None:
     assert "The export was removed." in removed
     again = fay.post(address(cast, f"/{export.public_id}/remove"), follow=True).content.decode()
     assert "The export had ended already." in again
+
+
+def test_the_list_follows_by_itself_until_the_file_is_there(cast: Cast) -> None:
+    by = as_member(cast.alice, cast.tenant)
+    days: dict[str, Any] = {"first_day": date(2025, 10, 1), "last_day": date(2025, 10, 31)}
+    export = ask_export(by=by, wanted=Wanted(Export.Kind.DAYS, Export.Format.XLSX, **days))
+    with open_browser() as browser, browser.window(cast.alice) as window:
+        page = window.open(address(cast))
+        expect(page.get_by_text("waiting")).to_be_visible()
+        made = finish(export)
+        link = page.get_by_role("link", name="Download")
+        expect(link).to_be_visible(timeout=10_000)
+        with page.expect_download() as download:
+            link.click()
+        assert download.value.suggested_filename == made.export.file_name
+        assert Path(download.value.path()).read_bytes() == made.data
+        assert window.offences() == []
 
 
 def test_what_makes_no_sense_is_said_at_its_field(cast: Cast) -> None:
