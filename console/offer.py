@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from billing.models.prices import Mode
 from billing.pricing import Prices
 from billing.speeds import Speed, speeds_today
 from billing.visibility import as_seen_by
@@ -16,11 +17,14 @@ from models_catalog.models import LanguageModel
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A model as a tenant sees it. `price` None: it has none here; `speed` None: nobody called it today."""
+    """A model as a tenant sees it. `price` None: it has none here; `coming`: those that follow it;
+    `speed` None: nobody called it today.
+    """
 
     model: LanguageModel
     lifecycle: Lifecycle
     price: Price | None
+    coming: Sequence[Price]
     speed: Speed | None
     aliases: tuple[str, ...]
     is_served: bool
@@ -116,6 +120,7 @@ def _one(view: CatalogView, speed: Speed | None, model: LanguageModel) -> Offere
         model=model,
         lifecycle=view.lifecycle(model),
         price=view.standard_price(model),
+        coming=[price for price in view.coming.get(model.pk, ()) if price.mode == Mode.STANDARD],
         speed=speed,
         aliases=(*view.aliases.get(model.pk, ()), *view.own_aliases.get(model.pk, ())),
         is_served=model.pk in view.served,

@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.db.models.lookups import LessThanOrEqual
 
 from billing.models import Contract, MeterPrice
 from billing.models.prices import Mode
@@ -21,7 +22,7 @@ from models_catalog.models import LanguageModel, ModelAlias
 
 
 class Price(NamedTuple):
-    """The price in force of a model in a mode: nano-EUR per million units by meter."""
+    """A price of a model in a mode, in force or to come: nano-EUR per million units by meter."""
 
     mode: str
     version_id: int
@@ -31,7 +32,8 @@ class Price(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CatalogView:
-    """What else there is to say of the models, by their ids. `aliases` are everybody's, `own_aliases` the tenant's.
+    """What else there is to say of the models, by their ids. `aliases` are everybody's, `own_aliases` the tenant's;
+    `coming` are the prices that follow those in force, by time.
 
     `lists` of models that may be called, each with one at least: a key's, its project's. `simulated` are served by
     simulated engines only.
@@ -42,6 +44,7 @@ class CatalogView:
     served: frozenset[int]
     simulated: frozenset[int]
     prices: Mapping[int, Sequence[Price]]
+    coming: Mapping[int, Sequence[Price]]
     aliases: Mapping[int, Sequence[str]]
     own_aliases: Mapping[int, Sequence[str]]
 
@@ -78,28 +81,47 @@ def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], lists: Iterabl
     known = ModelAlias.objects.filter(Q(tenant=tenant) | Q(tenant=None), model__in=ids)
     for alias in known.order_by("alias"):
         (own if alias.tenant_id else aliases).setdefault(alias.model_id, []).append(alias.alias)
-    today = datetime.now(UTC).date()
+    prices, coming = _prices(tenant, ids)
     return CatalogView(
-        [frozenset(names) for names in lists if names], today, served, served - real, _prices(tenant, ids), aliases, own
+        lists=[frozenset(names) for names in lists if names],
+        today=datetime.now(UTC).date(),
+        served=served,
+        simulated=served - real,
+        prices=prices,
+        coming=coming,
+        aliases=aliases,
+        own_aliases=own,
     )
 
 
-def _prices(tenant: Tenant, model_ids: Sequence[int]) -> dict[int, list[Price]]:
-    """Those in force on the price list of the tenant's contract."""
+_Prices = dict[int, list[Price]]
+
+
+def _prices(tenant: Tenant, model_ids: Sequence[int]) -> tuple[_Prices, _Prices]:
+    """Those in force on the price list of the tenant's contract, and those that are scheduled there."""
     contracts = Contract.objects.filter(tenant=tenant, ends_at=None)
     amounts = (
-        MeterPrice.objects.filter(
-            version__rate_card__in=contracts.values("rate_card"),
-            version__model__in=model_ids,
-            version__valid_from__lte=Now(),
-        )
+        MeterPrice.objects.filter(version__rate_card__in=contracts.values("rate_card"), version__model__in=model_ids)
+        .annotate(has_begun=LessThanOrEqual(F("version__valid_from"), Now()))
         .select_related("version")
         .order_by("version__model", "version__mode", "-version__valid_from", "pk")
     )
-    prices: dict[int, list[Price]] = {}
+    prices: _Prices = {}
+    coming: _Prices = {}
     for (model_id, mode), of_mode in groupby(amounts, key=lambda row: (row.version.model_id, row.version.mode)):
-        rows = list(of_mode)
-        newest = rows[0].version
-        by_meter = {row.meter: row.nano_eur_per_million for row in rows if row.version_id == newest.pk}
-        prices.setdefault(model_id, []).append(Price(mode, newest.pk, newest.valid_from, by_meter))
-    return prices
+        for has_begun, rows in groupby(of_mode, key=lambda row: row.has_begun):
+            by_version = [_price(mode, list(of_version)) for _, of_version in groupby(rows, key=_version_id)]
+            if has_begun:
+                prices.setdefault(model_id, []).append(by_version[0])
+            else:
+                coming.setdefault(model_id, []).extend(reversed(by_version))
+    return prices, coming
+
+
+def _version_id(row: MeterPrice) -> int:
+    return row.version_id
+
+
+def _price(mode: str, rows: Sequence[MeterPrice]) -> Price:
+    version = rows[0].version
+    return Price(mode, version.pk, version.valid_from, {row.meter: row.nano_eur_per_million for row in rows})

@@ -62,6 +62,7 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
     lifecycle = serializers.SerializerMethodField()
     successor = serializers.SerializerMethodField(help_text="The id of the model that takes over.")
     prices = serializers.SerializerMethodField(help_text="In force now; empty: it has no price here.")
+    scheduled_prices = serializers.SerializerMethodField(help_text="Those that follow, the next first.")
     is_served = serializers.SerializerMethodField(help_text="An engine is ready for it.")
     is_callable = serializers.SerializerMethodField(
         help_text="This key can call it now: it is served, has a price, is not retired, and the key and its project "
@@ -81,6 +82,7 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
             "is_served",
             "is_callable",
             "prices",
+            "scheduled_prices",
             "context_window",
             "default_max_output",
             "template_overhead_tokens",
@@ -143,6 +145,11 @@ class ModelSerializer(serializers.ModelSerializer[LanguageModel]):
     def get_prices(self, model: LanguageModel) -> Any:
         """In force now."""
         return PriceSerializer(self.catalog.prices.get(model.pk, []), many=True).data
+
+    @extend_schema_field(PriceSerializer(many=True))
+    def get_scheduled_prices(self, model: LanguageModel) -> Any:
+        """Those that follow, by time."""
+        return PriceSerializer(self.catalog.coming.get(model.pk, []), many=True).data
 
     @extend_schema_field(SpeedSerializer(allow_null=True))
     def get_measured(self, model: LanguageModel) -> Any:

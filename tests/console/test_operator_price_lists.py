@@ -13,8 +13,8 @@ from identity.models import OperatorRole
 from identity.permissions import permissions_of_operator
 from models_catalog.models import LanguageModel
 from tests.support.console import page, signed_in
-from tests.support.ledger import make_model, unique
-from tests.support.people import TESTS, make_operator, make_tenant
+from tests.support.ledger import house_of, make_model, unique
+from tests.support.people import TESTS, make_cast, make_operator, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -142,3 +142,19 @@ def test_a_table_is_looked_at_corrected_and_brought_in(bill: Client, card: RateC
     taken = bill.get(f"/operator/price-lists/{card.pk}/export")
     assert taken["Content-Type"].startswith("text/csv")
     assert f"{model.name},batch," in taken.content.decode()
+
+
+def test_who_pays_by_the_list_sees_on_the_models_page_what_follows(database: None) -> None:
+    cast = make_cast()
+    house = house_of(cast.tenant, make_model(visibility="everybody", published_at=timezone.now()))
+    address = f"/t/{cast.tenant.slug}/models/{house.model.name}"
+    assert "€3.25" not in page(signed_in(cast.alice).get(address))
+    starts = timezone.now() + timedelta(days=40)
+    add_price_version(
+        rate_card=house.price_version.rate_card,
+        model=house.model,
+        prices={"input": 3_250_000_000},
+        valid_from=starts,
+        actor=TESTS,
+    )
+    assert "€3.25" in page(signed_in(cast.alice).get(address))

@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from django.utils import timezone
+
 from billing.aliases import put_alias
 from billing.budgets import set_budget
 from billing.export_schedules import schedule_export, schedules_of
 from billing.limits import set_limit
-from billing.models import Export
+from billing.models import Export, Tier, TierChoice
 from identity.access import Caller
 from identity.access_reviews import start_review
 from identity.group_rules import add_rule
@@ -210,6 +212,23 @@ KEY_RULES: dict[str, object] = {
 A_BUDGET: dict[str, object] = {"period": "month", "limit_nano_eur": 10**9}
 A_LIMIT: dict[str, object] = {"what": "tokens", "window": "day", "amount": 10**6}
 OPEN = {"schema", "docs", "nowhere", "nowhere-root"}
+
+
+def tier_to_take(ours: Ours) -> Tier:
+    """A tier that the tenant can take by itself: its contract is at its tier's prices."""
+    contract = ours.house.tenant.contracts.get(ends_at=None)
+    Tier.objects.filter(pk=contract.tier_id).update(rate_card=contract.rate_card_id)
+    return Tier.objects.create(code=unique("tier")[:32], name="Another", rate_card=contract.rate_card)
+
+
+def chosen_tier(ours: Ours) -> str:
+    """The address of a choice that is open."""
+    TierChoice.objects.filter(tenant=ours.house.tenant).delete()
+    starts = timezone.now() + timedelta(days=9)
+    TierChoice.objects.create(tenant=ours.house.tenant, tier=tier_to_take(ours), starts_at=starts)
+    return "/api/contract/tier"
+
+
 CASES = {
     ("own-key", "GET"): Case(lambda ours: "/api/key", 200, 200, 200),
     ("keys", "GET"): Case(lambda ours: "/api/keys", 403, 200, 200),
@@ -288,6 +307,12 @@ CASES = {
     ("tenant-overview", "GET"): Case(lambda ours: "/api/overview", 403, 200, 200),
     ("tenant-contract", "GET"): Case(lambda ours: "/api/contract", 403, 200, 200),
     ("tenant-statement", "GET"): Case(lambda ours: "/api/statement", 403, 200, 200),
+    ("tenant-tiers", "GET"): Case(lambda ours: "/api/tiers", 403, 200, 200),
+    # A stranger's prices were agreed, so that taking a tier needs the operator's word there.
+    ("tenant-tier-choice", "PUT"): Case(
+        lambda ours: "/api/contract/tier", 403, 200, 400, lambda ours: {"tier": tier_to_take(ours).code}
+    ),
+    ("tenant-tier-choice", "DELETE"): Case(chosen_tier, 403, 204, 404),
     ("estimate", "GET"): Case(lambda ours: f"/api/estimate?model={ours.alias}&input=5", 200, 200, 404),
     ("tenant-access-requests", "GET"): Case(lambda ours: "/api/access-requests", 403, 200, 200),
     ("tenant-access-approve", "POST"): Case(

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from billing.models import RateCard
 from gateway.pools.models import Pool, Replica
 from identity.projects import change_project
 from models_catalog.models import LanguageModel, ModelAlias
@@ -42,6 +43,23 @@ def test_the_price_in_force_is_the_latest_that_has_begun(api: Api, house: House,
     make_price(card, house.model, {"input": 3, "output": 4}, starts=timedelta(hours=1))
     [price] = read(api, key, house.model.name)["prices"]
     assert (price["version_id"], price["nano_eur_per_million"]) == (newer.pk, {"input": 1, "output": 2})
+
+
+def test_prices_that_follow_are_told_the_next_first(api: Api, house: House, key: HeldKey) -> None:
+    card = house.price_version.rate_card
+    make_price(card, house.model, {"input": 5}, starts=timedelta(days=60))
+    make_price(card, house.model, {"input": 3, "output": 4}, starts=timedelta(days=30))
+    make_price(house_card(), house.model, {"input": 9}, starts=timedelta(days=30))
+    model = read(api, key, house.model.name)
+    assert len(model["prices"]) == 1
+    assert [price["nano_eur_per_million"] for price in model["scheduled_prices"]] == [
+        {"input": 3, "output": 4}, {"input": 5},
+    ]  # fmt: skip
+
+
+def house_card() -> RateCard:
+    """A list that nobody here pays by."""
+    return RateCard.objects.create(name=unique("card"))
 
 
 def test_a_model_is_callable_when_it_is_served_priced_alive_and_allowed(api: Api, house: House, key: HeldKey) -> None:
