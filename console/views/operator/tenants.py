@@ -163,6 +163,8 @@ def tenant_close(request: HttpRequest, operator: Person, slug: str) -> HttpRespo
 def _with_reason(request: HttpRequest, operator: Person, slug: str, act: str) -> HttpResponse:
     found = tenant_or_404(slug)
     form = ReasonForm(request.POST or None)
+    if act == "close":
+        form.fields["reason"].help_text = _("It stays in the audit.")
     if request.method == "POST" and form.is_valid():
         change, told = _ACTS[act]
         try:
