@@ -39,10 +39,12 @@ def person_for(claims: Claims, provider: IdentityProvider, *, language: str) -> 
 
 
 def _operator_for(claims: Claims, provider: IdentityProvider, language: str) -> Person:
-    """What the groups no longer say is taken away also where the person is then refused."""
+    """What the groups no longer say is taken away also where the person is then refused. Whose groups are
+    withheld keeps their roles, and does not come in by them.
+    """
     roles = operator_roles(provider, claims.groups)
     known = known_person(claims)
-    if known is not None and roles is not None:
+    if known is not None and roles is not None and not claims.groups_withheld:
         _dismiss_from(known, frozenset(OperatorRole) - roles)
     with transaction.atomic():
         person = known or _linked_or_made(claims, provider, language, may_make=bool(roles))

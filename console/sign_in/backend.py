@@ -2,6 +2,7 @@
 people by e-mail address.
 """
 
+import logging
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -20,6 +21,8 @@ from identity.linked_identities import person_for
 from identity.models import Person, ProviderVersion
 from identity.oidc_client import redeem_code, user_info
 from identity.oidc_discovery import Discovered, discover
+
+logger = logging.getLogger("beffroi.sign_in")
 
 
 class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
@@ -88,8 +91,13 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
 
     def apply_groups(self, person: Person) -> None:
         """Make the organisations that rules make of the groups, then the memberships what the groups say; not for
-        settings that are only tried.
+        settings that are only tried. Groups that the provider withholds change nothing.
         """
+        if self.claims.groups_withheld:
+            logger.warning(
+                "a provider withholds the groups of somebody who is in too many: memberships stay"
+            )
+            return
         make_at_sign_in(self.version.provider, self.claims.groups)
         group_rules.apply(person, self.version.provider, self.claims.groups)
 

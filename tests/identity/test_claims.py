@@ -36,6 +36,18 @@ def test_a_name_with_blanks_around_it_is_no_group_and_not_that_of_another() -> N
     assert claims_of({"iss": ISSUER, "sub": "s", "g": "staff"}, groups_claim="g").groups == frozenset({"staff"})
 
 
+def test_groups_that_stand_elsewhere_are_withheld_and_not_none() -> None:
+    def withheld(**told: object) -> bool:
+        return claims_of({"iss": ISSUER, "sub": "s", **told}, groups_claim="groups").groups_withheld
+
+    assert withheld(_claim_names={"groups": "src1"}, _claim_sources={"src1": {"endpoint": "https://example.org"}})
+    assert withheld(hasgroups=True)
+    assert not withheld()
+    assert not withheld(groups=[], hasgroups=True)
+    assert not withheld(_claim_names={"address": "src1"})
+    assert not withheld(_claim_names="groups", hasgroups="true")
+
+
 def test_a_required_class_is_one_of_several_and_required_methods_are_all_of_them() -> None:
     claims = Claims(ISSUER, "s", acr="gold", amr=frozenset({"pwd", "otp"}))
     assert claims.is_strong_enough((), ())

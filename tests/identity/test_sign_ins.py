@@ -143,6 +143,10 @@ class TestWhoComesIn:
         assert Person.objects.filter(pk=person.pk, is_operator=False).exists()
         assert sign_ins.open_sign_in(key) is None
         assert came_in(claims, provider) == person
+        # In more groups than the provider tells: nothing is taken away, and nobody comes in by what is not said.
+        withheld = replace(claims, groups=frozenset(), groups_withheld=True)
+        assert refused(withheld, provider) == SignInRefusal.NO_OPERATOR
+        assert Person.objects.filter(pk=person.pk, is_operator=True).exists()
         member = somebody(cast.alice.email, groups=frozenset({group}))
         assert refused(member, provider) == SignInRefusal.MEMBER
 
