@@ -94,9 +94,7 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
         settings that are only tried. Groups that the provider withholds change nothing.
         """
         if self.claims.groups_withheld:
-            logger.warning(
-                "a provider withholds the groups of somebody who is in too many: memberships stay"
-            )
+            logger.warning("a provider withholds the groups of somebody who is in too many: memberships stay")
             return
         make_at_sign_in(self.version.provider, self.claims.groups)
         group_rules.apply(person, self.version.provider, self.claims.groups)
