@@ -23,7 +23,17 @@ from tests.support.people import TESTS, as_member, make_cast
 
 _NEW = bytes(range(32))
 # Columns of bytes that hold no secret that is read back.
-_NO_SECRETS = {"digest", "hash", "previous_hash", "previous_digest", "salt", "public_key", "signature", "logo"}
+_NO_SECRETS = {
+    "digest",
+    "hash",
+    "previous_hash",
+    "previous_digest",
+    "salt",
+    "public_key",
+    "signature",
+    "logo",
+    "content",
+}
 
 
 @pytest.fixture
