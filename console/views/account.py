@@ -33,6 +33,7 @@ class Tab:
     label: Promise
 
 
+SESSIONS_SHOWN = 50
 TABS = (
     Tab("account", gettext_lazy("Profile")),
     Tab("account-sessions", gettext_lazy("Sessions")),
@@ -62,7 +63,10 @@ def account(request: HttpRequest, person: Person) -> HttpResponse:
 @person_page
 def sessions(request: HttpRequest, person: Person) -> HttpResponse:
     """Where the person is signed in."""
-    return _page(request, "account-sessions", sessions=sessions_of(person), current=current_sign_in(request))
+    found = list(sessions_of(person)[: SESSIONS_SHOWN + 1])
+    current = current_sign_in(request)
+    shown = found[:SESSIONS_SHOWN]
+    return _page(request, "account-sessions", sessions=shown, current=current, are_more=len(found) > len(shown))
 
 
 @require_POST

@@ -123,6 +123,14 @@ def test_one_ends_ones_own_sessions_only(cast: Cast) -> None:
     assert not re.search(r"/account/sessions/(\d+)/end", page(alice.get("/account/sessions")))
 
 
+def test_of_many_sessions_those_used_last_are_shown(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.views.account.SESSIONS_SHOWN", 1)
+    alice = signed_in(cast.alice)
+    assert "Those used last" not in page(alice.get("/account/sessions"))
+    signed_in(cast.alice)
+    assert "Those used last" in page(alice.get("/account/sessions"))
+
+
 def test_ones_own_data_comes_along_and_erasure_is_asked_for_once(cast: Cast) -> None:
     alice = signed_in(cast.alice)
     data = json.loads(alice.post("/account/data/export").content)

@@ -24,7 +24,7 @@ from models_catalog.models import LanguageModel
 from tests.gateway.relay.conftest import Scene
 from tests.gateway.simulated_engine.process import EngineProcess
 from tests.support.gateway import serve
-from tests.support.ledger import make_model, make_price, unique
+from tests.support.ledger import PRICES, make_model, make_price, unique
 from tests.support.people import TESTS, make_tenant
 
 Outcome = ModelProbe.Outcome
@@ -38,12 +38,17 @@ def behind(scene: Scene, settings: Settings) -> Scene:
     return scene
 
 
-def published(engine: EngineProcess | None, served_name: str = "demo/chat", **changes: object) -> LanguageModel:
+def published(
+    engine: EngineProcess | None,
+    served_name: str = "demo/chat",
+    prices: dict[str, int] = PRICES,
+    **changes: object,
+) -> LanguageModel:
     """A new model with a reference price, served by the engine."""
     model = make_model(published_at=timezone.now(), **changes)
     # By the name that the price book's file has for it: tests that load the file come after.
     card, _ = RateCard.objects.get_or_create(is_reference=True, defaults={"name": "Reference"})
-    make_price(card, model)
+    make_price(card, model, prices)
     if engine is not None:
         serve(model, engine, served_name)
     return model
@@ -80,10 +85,8 @@ def test_a_chat_an_embedding_and_a_reranking_model_answer_and_tell_how_fast(behi
     models = [
         published(behind.engine),
         published(behind.engine, "demo/embed", kind="embedding"),
-        published(behind.engine, "demo/rerank", kind="rerank"),
+        published(behind.engine, "demo/rerank", PRICES | {"documents": 1}, kind="rerank"),
     ]
-    for model in models:
-        make_price_of_documents(model)
     assert probe_published_models(seconds=10) == 3
     for model in models:
         found = ModelProbe.objects.get(model=model)
@@ -93,11 +96,6 @@ def test_a_chat_an_embedding_and_a_reranking_model_answer_and_tell_how_fast(behi
         assert found.first_token_ms <= found.duration_ms
     assert ModelProbe.objects.get(model=models[0]).tokens == 1
     assert ModelProbe.objects.get(model=models[0]).tokens_per_second
-
-
-def make_price_of_documents(model: LanguageModel) -> None:
-    card = RateCard.objects.get(is_reference=True)
-    make_price(card, model, {"input": 1, "output": 1, "documents": 1}, timedelta(hours=-1))
 
 
 def test_it_is_the_platforms_own_account_that_no_figure_of_clients_counts(behind: Scene) -> None:
