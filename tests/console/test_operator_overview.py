@@ -1,7 +1,7 @@
 """The operator's first page and the set-up list."""
 
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core import mail
@@ -22,7 +22,7 @@ from identity.jobs import note_run
 from identity.models import IdentityProvider, JobRun, OperatorRole, Tenant
 from tests.console.sign_in.conftest import switch_platform_providers_off, use_platform_provider
 from tests.support.console import page, signed_in
-from tests.support.ledger import house_of, ledger_gateway, make_model, unique
+from tests.support.ledger import LedgerGateway, house_of, ledger_gateway, make_model, unique
 from tests.support.people import TESTS, make_cast, make_key, make_operator
 from tests.support.rude_provider import rude_provider
 
@@ -49,21 +49,28 @@ def test_a_model_answers_is_short_of_a_replica_or_is_away() -> None:
     assert "does not answer" in shown
 
 
-def test_the_pulse_counts_what_was_answered_just_now() -> None:
+def counted(gateway: LedgerGateway, now: datetime) -> tuple[int, int]:
+    """How many requests more the pulse tells after one of a client's, and after its account was the platform's own."""
     cast = make_cast()
-    key, _ = make_key(cast.tenant)
-    now = timezone.now()
-    before = platform_pulse(now)
-    with ledger_gateway(os.environ["DATABASE_GATEWAY_URL"]) as gateway:
-        gateway.complete(house_of(cast.tenant), key)
-    after = platform_pulse(now)
-    assert after.requests == before.requests + 1
-    assert after.requests_a_second == after.requests / after.seconds
-    Tenant.objects.filter(pk=cast.tenant.pk).update(is_platform=True)
+    house, (key, _) = house_of(cast.tenant), make_key(cast.tenant)
+    before = platform_pulse(now).requests
+    gateway.complete(house, key)
+    after = platform_pulse(now).requests
+    Tenant.objects.filter(pk=house.tenant.pk).update(is_platform=True)
     try:  # what probes ask is nobody's request
-        assert platform_pulse(now).requests == before.requests
+        of_platform = platform_pulse(now).requests
     finally:
-        Tenant.objects.filter(pk=cast.tenant.pk).update(is_platform=False)
+        Tenant.objects.filter(pk=house.tenant.pk).update(is_platform=False)
+    return after - before, of_platform - before
+
+
+def test_the_pulse_counts_what_was_answered_just_now() -> None:
+    now = timezone.now()
+    with ledger_gateway(os.environ["DATABASE_GATEWAY_URL"]) as gateway:
+        # What other tests left running may end meanwhile: of some tries one is undisturbed.
+        assert (1, 0) in (counted(gateway, now) for _ in range(10))
+    after = platform_pulse(now)
+    assert after.requests_a_second == after.requests / after.seconds
     assert platform_pulse(now + timedelta(days=3650)).requests == 0  # other tests answer in a future that is nearer
 
 
