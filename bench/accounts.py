@@ -13,11 +13,14 @@ from console.supervisor.environment import complete
 from console.supervisor.home import Home, load_secrets
 from console.supervisor.processes import python
 
+# Probes of published models are billed to the platform's own account; the engine counts none of them as the client's.
 _BILLED = """
     select count(*), coalesce(sum(input_quantity + cached_quantity), 0)::bigint,
         coalesce(sum(output_quantity + reasoning_quantity), 0)::bigint,
         count(*) filter (where status <> 'completed')
-    from billing_usage_record where coalesce(label, '') <> %s
+    from billing_usage_record r
+    where coalesce(label, '') <> %s
+        and not exists (select from identity_tenant t where t.id = r.tenant_id and t.is_platform)
 """
 VERIFY_S = 300
 

@@ -34,7 +34,8 @@ _asked = msgspec.json.Decoder(script.Asked)
 class Counts(msgspec.Struct):
     """What the client was answered on a port; tokens are those of complete answers.
 
-    Requests without a seed are not the client's: probes of the gateways, which nobody is billed for.
+    Requests without a seed are not the client's: they are probes, of engines and of published models, which no
+    organisation is billed for.
     """
 
     requests: int = 0
