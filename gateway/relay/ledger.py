@@ -190,18 +190,16 @@ class Ledger:
         while True:
             await asyncio.sleep(min(self._limits.heartbeat_s, self._limits.checkpoint_s) if self.is_well else AGAIN_S)
             try:
-                await self.beat(checkpoints())
+                await self.beat(checkpoints)
             except Exception as error:  # noqa: BLE001  # were this task to end, the incarnation would be fenced
                 log_failure(logger, "heartbeat", error)
 
-    async def beat(self, checkpoints: Mapping[str, object]) -> None:
-        """One heartbeat with what goes with it."""
+    async def beat(self, checkpoints: Callable[[], Mapping[str, object]]) -> None:
+        """One heartbeat with what goes with it. A slow database makes no checkpoint older: they are asked for last."""
         try:
             await self._call_with_clock("select heartbeat_v1(%s)", (self.incarnation,))
-            if checkpoints:
-                await self._life_line.call(
-                    "select checkpoint_v1(%s, %s::jsonb)", (self.incarnation, _json(checkpoints))
-                )
+            if running := checkpoints():
+                await self._life_line.call("select checkpoint_v1(%s, %s::jsonb)", (self.incarnation, _json(running)))
             await self._note_refusals()
         except LOST as error:
             self._beaten_at = NEVER
@@ -228,7 +226,7 @@ class Ledger:
         try:
             async with asyncio.timeout(self._limits.settle_wait_s):
                 await self.settlements.drained()
-                await self.beat({})
+                await self._note_refusals()
                 await self._life_line.call("select end_incarnation_v1(%s)", (self.incarnation,))
         except (TimeoutError, *LOST) as error:
             logger.warning("left to the sweeper: %s", type(error).__name__)

@@ -45,6 +45,8 @@ begin
         perform crash_note('fenced', new.id, jsonb_build_object('at', extract(epoch from new.fenced_at)));
     elsif old.fenced_at is not null then
         perform crash_note('beat of the fenced', new.id, '{}');
+    elsif old.heartbeat_at < new.heartbeat_at then
+        perform crash_note('beat', new.id, '{}');
     end if;
     return null;
 end $$;

@@ -18,7 +18,7 @@ from tests.crash.rules import CLOCK_S, Violation, violations_of
 from tests.crash.world import SETTLE_WAIT_S
 
 LOOK_BACK = 5_000  # rows of the log that are read again, for those that became visible late
-FRESH_S = 1.0  # three heartbeats, and a busy gateway may yet have to read what an engine sent
+FRESH_S = 0.7  # a busy gateway may yet have to read what an engine sent
 SWEPT_WITHIN = 3.0  # of the silence: 60 s for the product's 20 s
 SLACK_S = 3.0
 CUT_S = 0.02  # between a row's clock and the fence that waited for its transaction
@@ -60,7 +60,7 @@ class Watch:
         self._life_of: dict[str, int] = {}  # by incarnation
         self._refunds: dict[str, int] = {}
         self.owed: set[str] = set()  # withheld, charged, and not given back so far
-        self._beats: dict[int, float] = {}  # the last heartbeat of each life
+        self._beats: dict[int, tuple[float, float]] = {}  # the last heartbeat but one and the last, by life
         self.fenced_at: dict[int, float] = {}  # Unix seconds, by life
         self.lost_at: dict[int, float] = {}  # when the campaign killed or stopped it
         self.troubles: list[tuple[float, float]] = []  # of PostgreSQL: from, to
@@ -75,7 +75,6 @@ class Watch:
         books = read_books(connection)
         self.held = books.held
         found = [*books.violations, *self._read_log(connection), *unknown(attempts, books), *self.orphans()]
-        self._beats = self._heartbeats(connection)
         over = [request_id for request_id in books.recorded - self._judged if self._is_over(request_id)]
         # Read once more: of what was recorded meanwhile the first reading may have missed the end.
         return found + self._judge_all(connection, over, self._attempts(), may_wait=True)
@@ -156,10 +155,10 @@ class Watch:
         A gateway writes one after each heartbeat, so the last heartbeat but one was followed by one. Measured from
         there, a busy machine on which both come late proves nothing against the gateway.
         """
-        beat, lost = self._beats.get(story.life), self.lost_at.get(story.life)
-        if beat is None or lost is None or told is None or told.wish.fault:
+        beats, lost = self._beats.get(story.life), self.lost_at.get(story.life)
+        if beats is None or lost is None or told is None or told.wish.fault:
             return None
-        due = beat - FRESH_S
+        due = beats[0] - FRESH_S
         if any(begin < lost and end > due - FRESH_S for begin, end in self.troubles):
             return None
         by_engine = {journal.engine: journal for journal in self._journals}
@@ -176,13 +175,6 @@ class Watch:
         return told.ended_at - ended > SETTLE_WAIT_S - CLOCK_S
 
     # ---- the ledger's log
-    def _heartbeats(self, connection: psycopg.Connection[Any]) -> dict[int, float]:
-        rows = connection.execute(
-            "select id, extract(epoch from heartbeat_at)::float8 from billing_incarnation"
-        ).fetchall()
-        connection.rollback()
-        return {self._life_of[str(row[0])]: row[1] for row in rows if str(row[0]) in self._life_of}
-
     def _read_log(self, connection: psycopg.Connection[Any]) -> list[Violation]:
         rows = [row for row in log_since(connection, self._last - LOOK_BACK) if row[0] not in self._read]
         connection.rollback()
@@ -198,6 +190,9 @@ class Watch:
         """One row of the log; `subject` is a request or an incarnation."""
         if what == "began":
             self._life_of[subject] = life
+        elif what == "beat":
+            before = self._beats.get(life, (at, at))
+            self._beats[life] = (before[1], at)
         elif what == "fenced":
             self.fenced_at[self._life_of.get(subject, 0)] = told["at"]
         elif what in ("held", "checkpoint", "recorded"):
