@@ -73,7 +73,7 @@ class Wanted:
     @property
     def has_refusals(self) -> bool:
         """Whether a refusal could be among them."""
-        return self.kind is not Kind.TROUBLE and not self.filters.status
+        return self.kind is not Kind.TROUBLE and not self.filters.status and not self.filters.label
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from billing.models import Budget
+from billing.models import Budget, BudgetRaise
 from billing.places import Holder, Place, Source, place_of
 from identity import audit
 from identity.errors import Invalid, NotFound
@@ -77,7 +77,7 @@ def change_limit(*, budget: Budget, limit_nano_eur: int, actor: audit.Actor) -> 
     with transaction.atomic():
         place.lock()
         before = Budget.objects.get(pk=budget.pk).limit_nano_eur
-        _set_limit(budget, limit_nano_eur)
+        set_limit_of(budget, limit_nano_eur)
         action = "budget.raised" if limit_nano_eur > before else "budget.lowered"
         audit.record(
             actor=actor,
@@ -141,12 +141,16 @@ def put_budget(
         },
     )
     if not is_new:
-        _set_limit(budget, limit_nano_eur)
+        set_limit_of(budget, limit_nano_eur)
     return budget
 
 
-def _set_limit(budget: Budget, limit_nano_eur: int) -> None:
-    """The budget's limit and the current period's cap, in one step that admissions cannot come between."""
+def set_limit_of(budget: Budget, limit_nano_eur: int) -> None:
+    """The budget's limit and the current period's cap, in one step that admissions cannot come between. A raise for a
+    time is over with it. The caller checks, locks the place and keeps the audit.
+    """
+    ended = {"ended_at": Now(), "told_at": Now()}
+    BudgetRaise.objects.filter(budget_id=budget.pk, ended_at=None).update(**ended)
     with connection.cursor() as cursor:
         cursor.execute("select set_budget_limit_v1(%s, %s)", [budget.pk, limit_nano_eur])
     budget.limit_nano_eur = limit_nano_eur

@@ -8,7 +8,7 @@ unit; and a page reads a row a day, project and model, and the hourly sums of so
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -96,12 +96,6 @@ class DaysUsed:
             "taken_from": taken_from,
             "added_to": added_to,
         }
-
-    def bounds(self) -> dict[str, datetime]:
-        """`since` and `until`: from the first midnight to the one after the last day."""
-        zone = ZoneInfo(self.time_zone)
-        since, until = (datetime.combine(day, time(), zone) for day in (self.first, self.last + _DAY))
-        return {"since": since, "until": until}
 
     def _utc_days(self) -> list[datetime]:
         """Those of which an hour may be of one of the days."""

@@ -11,10 +11,13 @@ Holder = Tenant | Project | ApiKey
 
 
 class Source(StrEnum):
-    """Who put it there: somebody, or the tier of the contract. Both stand side by side; the lower binds."""
+    """Who put it there: somebody, or the tier of the contract. Both stand side by side; the lower binds. CREDIT: it is
+    the prepaid credit (`billing/credit_budget.py`), which follows from the ledger's entries.
+    """
 
     SET = "set"
     TIER = "tier"
+    CREDIT = "credit"
 
 
 @dataclass(frozen=True, slots=True)

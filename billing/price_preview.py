@@ -8,7 +8,7 @@ organisation, model and mode, so the two differ by half a nano-EUR a request at 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.db import connection
@@ -16,6 +16,7 @@ from django.db import connection
 from billing.clock import database_now
 from billing.models import RateCard
 from billing.pricing import METERS, MissingPrice, Prices, Quantities, price_of
+from billing.usage_span import Days
 
 _QUANTITIES = ", ".join(f"sum(u.{meter}_quantity)::bigint" for meter in METERS)
 _USED = f"""
@@ -112,7 +113,7 @@ def preview_prices(card: RateCard, changes: Iterable[PriceChange]) -> Preview:
 
 def _used(card: RateCard, keys: Collection[tuple[int, str]], first: date, last: date) -> list[tuple[Any, ...]]:
     models, modes = [model for model, _ in keys], [mode for _, mode in keys]
-    since, until = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+    since, until = Days(first, last, "UTC").bounds()
     with connection.cursor() as cursor:
         cursor.execute(_USED, {"since": since, "until": until, "card": card.pk, "models": models, "modes": modes})
         rows: list[tuple[Any, ...]] = cursor.fetchall()

@@ -25,6 +25,7 @@ _SEALED = f"{_KEYS}, {', '.join(_SUMS)}, digest"
 MAKE_TABLES = f"""
     create temporary table recounted_hour on commit drop as
         select {_KEYS}, {", ".join(f"{name}::numeric as {name}" for name in _SUMS)} from billing_usage_hour limit 0;
+    create temporary table recounted_label on commit drop as select * from billing_usage_label limit 0;
     create temporary table detached_month (month date) on commit drop;
     create temporary table recounted_scope (scope text, scope_id bigint, hour timestamptz, cost numeric) on commit drop;
 """
@@ -347,4 +348,39 @@ REFUNDED_FOR_NOTHING = """
     select f.period_id, f.entry_id, f.amount_nano_eur, coalesce(e.amount_nano_eur, 0)
     from billing_refunded_period f left join billing_ledger_entry e on e.id = f.entry_id and e.kind = 'refund'
     where f.amount_nano_eur > coalesce(e.amount_nano_eur, 0)
+"""
+
+# The limits of a tenant's credit budgets are its entries, less what is past its end and still held (decision 0014).
+_CREDITED = """
+    select c.tenant_id, sum(e.amount_nano_eur) as credited
+    from billing_credit_entry c join billing_ledger_entry e on e.id = c.entry_id group by 1
+"""
+CREDIT_LIMITS = f"""
+    select coalesce(c.tenant_id, b.tenant_id, n.tenant_id), coalesce(c.credited, 0), coalesce(n.ending, 0),
+        coalesce(b.limits, 0)
+    from ({_CREDITED}) c
+    full join (
+        select tenant_id, sum(limit_nano_eur) as limits from billing_budget where source = 'credit' group by 1
+    ) b on b.tenant_id = c.tenant_id
+    full join (
+        select tenant_id, sum(amount_nano_eur) as ending from billing_credit_ending group by 1
+    ) n on n.tenant_id = coalesce(c.tenant_id, b.tenant_id)
+    where coalesce(c.credited, 0) - coalesce(n.ending, 0) <> coalesce(b.limits, 0)
+"""
+
+CREDIT_OVERDRAWN = f"""
+    select b.tenant_id, coalesce(c.credited, 0), b.used
+    from (
+        select b.tenant_id, sum(p.spent_nano_eur + p.held_nano_eur) as used
+        from billing_budget b join billing_budget_period p on p.budget_id = b.id where b.source = 'credit' group by 1
+    ) b left join ({_CREDITED}) c on c.tenant_id = b.tenant_id
+    where b.used > coalesce(c.credited, 0)
+"""
+
+# Entries of credit that are none of the ledger, or of another tenant; and top-ups and expiries that are no credit.
+CREDIT_ENTRIES = """
+    select coalesce(c.entry_id, e.id), coalesce(c.tenant_id, e.tenant_id),
+        case when e.id is null then 'no entry' when c.entry_id is null then 'no credit' else 'another tenant' end
+    from billing_credit_entry c full join billing_ledger_entry e on e.id = c.entry_id
+    where c.entry_id is null and e.kind in ('top_up', 'expiry') or e.id is null or c.tenant_id <> e.tenant_id
 """

@@ -92,6 +92,9 @@ def detach(month: Month, *, actor: audit.Actor) -> None:
         if wrong is not None:
             raise Conflict(f"The records of {month} are not what was sealed: {wrong}.")
         cursor.execute(f"alter table billing_usage_record detach partition {month.partition}")
+        # Their words are the client's: they go with the records.
+        bounds = [month.later(0), month.later(1)]
+        cursor.execute("delete from billing_usage_label where hour >= %s and hour < %s", bounds)
         audit.record(actor=actor, action="usage.detached", target=_target(month))
 
 

@@ -3,7 +3,19 @@
 from celery import shared_task
 from django.utils import timezone
 
-from billing import alerts, export_run, export_schedules, ledger_checks, tier_choice
+from billing import (
+    alerts,
+    budget_raises,
+    closing_previews,
+    credit_alerts,
+    credit_moves,
+    export_run,
+    export_schedules,
+    invoice_files,
+    ledger_checks,
+    tier_choice,
+    turning,
+)
 
 # A sweep of exports ends before the next but two begins, so that they never take all of the worker's threads, and
 # within the time that a worker has to stop.
@@ -14,6 +26,19 @@ EXPORT_SECONDS = 12.0
 def tell_reached_budgets() -> None:
     """Tell people of the thresholds of budgets that were reached."""
     alerts.tell_reached_budgets()
+    budget_raises.tell_of_ended_raises()
+
+
+@shared_task(name="billing.tell_of_credit", ignore_result=True)  # type: ignore[untyped-decorator]
+def tell_of_credit() -> None:
+    """Tell people of credit that runs low, is used up or is about to expire."""
+    credit_alerts.tell_of_credit()
+
+
+@shared_task(name="billing.expire_credit", ignore_result=True)  # type: ignore[untyped-decorator]
+def expire_credit() -> None:
+    """End the lots of credit whose time is over."""
+    credit_moves.expire_lots()
 
 
 @shared_task(name="billing.write_exports", ignore_result=True)  # type: ignore[untyped-decorator]
@@ -40,7 +65,32 @@ def check_ledger() -> None:
     ledger_checks.check_if_due(timezone.now())
 
 
+@shared_task(name="billing.write_previews", ignore_result=True)  # type: ignore[untyped-decorator]
+def write_previews() -> None:
+    """Make the lines of closings that were asked for."""
+    closing_previews.write_previews(seconds=EXPORT_SECONDS)
+
+
+@shared_task(name="billing.write_invoice_files", ignore_result=True)  # type: ignore[untyped-decorator]
+def write_invoice_files() -> None:
+    """Make the XML and the PDF of what was issued."""
+    invoice_files.write_files(seconds=EXPORT_SECONDS)
+
+
 @shared_task(name="billing.start_chosen_tiers", ignore_result=True)  # type: ignore[untyped-decorator]
 def start_chosen_tiers() -> None:
     """Start the contracts of tiers that were chosen for now."""
     tier_choice.start_chosen_tiers()
+
+
+@shared_task(name="billing.turn_contracts", ignore_result=True)  # type: ignore[untyped-decorator]
+def turn_contracts() -> None:
+    """Begin and end the agreements that are due where no request came to do it, and tell of those that did."""
+    turning.turn_due_contracts()
+    turning.tell_of_turns()
+
+
+@shared_task(name="billing.remind_of_agreements", ignore_result=True)  # type: ignore[untyped-decorator]
+def remind_of_agreements() -> None:
+    """Tell of agreements that end soon."""
+    turning.remind_of_ends()

@@ -5,14 +5,22 @@ counted. Money is nano-EUR.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from billing.contracts import card_of, contract_in_force, start_contract, terms_brought
-from billing.models import Contract, RateCard, Tier
+from billing.contracts import (
+    Terms,
+    card_of,
+    card_with,
+    contract_in_force,
+    start_contract,
+    terms_brought,
+    terms_with,
+)
+from billing.models import Agreement, Contract, RateCard, Tier
 from identity import audit
 from identity.errors import Conflict, Invalid
 from identity.models import Tenant
@@ -37,6 +45,7 @@ class ContractChange:
     """What another contract would change. Caps in nano-EUR, None: no cap.
 
     is_same: tier, price list and version are those in force
+    ending: what was agreed and ends with the contract of before
     gained, lost: names of the published models that the organisation begins, or ceases, to see by its tier
     """
 
@@ -49,6 +58,7 @@ class ContractChange:
     limits: Sequence[LimitChange]
     gained: Sequence[str]
     lost: Sequence[str]
+    ending: Agreement | None = None
 
     @property
     def changed_limits(self) -> list[LimitChange]:
@@ -87,11 +97,28 @@ def change_details(*, by: Operator, tenant: Tenant, name: str, time_zone: str, e
 
 
 def contract_change(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = None) -> ContractChange:
-    """What a contract of that tier, at those prices (None: the tier's), would change. Reads only."""
+    """What a contract of that tier, at those prices (None: the tier's), would change. Reads only.
+
+    Of the tier in force, what was agreed stays, its own prices too, unless others are given.
+    """
     running = contract_in_force(tenant)
-    card = rate_card or card_of(tier)
+    agreed = running.agreement if running and running.tier_id == tier.pk else None
+    card = rate_card or (running.rate_card if running and agreed else card_of(tier))
+    if running is None or card.pk != running.rate_card_id:
+        agreed = None
+    change = _change(tenant, running, tier, card, terms_with(tier, agreed))
+    return replace(change, ending=running.agreement if running and not agreed else None)
+
+
+def agreement_change(*, running: Contract, agreement: Agreement | None) -> ContractChange:
+    """What the agreement (None: that there is none any more) would change of the contract in force. Reads only."""
+    tier, card = running.tier, card_with(running, agreement)
+    return _change(running.tenant, running, tier, card, terms_with(tier, agreement))
+
+
+def _change(tenant: Tenant, running: Contract | None, tier: Tier, card: RateCard, after: Terms) -> ContractChange:
     terms = terms_brought(tenant)
-    before, after = _by_kind(terms.limits), _by_kind(tier.limits)
+    kinds_before, kinds_after = _by_kind(terms.limits), _by_kind(after.limits)
     old_tier = running.tier_id if running else 0
     return ContractChange(
         is_same=running is not None
@@ -100,13 +127,13 @@ def contract_change(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = 
         tier=tier,
         rate_card=card,
         cap_before=terms.cap_nano_eur,
-        cap_after=tier.monthly_cap_nano_eur,
+        cap_after=after.cap_nano_eur,
         limits=[
-            LimitChange(what, window, before.get((what, window)), after.get((what, window)))
-            for what, window in dict.fromkeys([*before, *after])
+            LimitChange(what, window, kinds_before.get((what, window)), kinds_after.get((what, window)))
+            for what, window in dict.fromkeys([*kinds_before, *kinds_after])
         ],
-        gained=_only_seen_by(tenant, tier.pk, old_tier),
-        lost=_only_seen_by(tenant, old_tier, tier.pk),
+        gained=_only_seen_by(tenant, tier.pk, old_tier) if tier.pk != old_tier else [],
+        lost=_only_seen_by(tenant, old_tier, tier.pk) if tier.pk != old_tier else [],
     )
 
 

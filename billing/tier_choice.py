@@ -1,7 +1,8 @@
 """The tier that a tenant takes by itself: up at once, down from its next month. The operator is told, not asked.
 
 Up is a tier of which nothing that the contract brings is lower than now: neither the cap nor a limit. A tier by
-agreement, one that is prepaid, and leaving prices or a tier that were agreed, take the operator's word.
+agreement, and leaving prices or a tier that were agreed, take the operator's word. One that is prepaid is ordered
+together with its credit, and begins when the payment is recorded (`billing/credit_moves.py`).
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,9 @@ from django.utils.translation import gettext as _
 
 from billing.clock import database_now
 from billing.contracts import Terms, card_of, contract_in_force, start_contract, terms_brought
-from billing.models import Contract, RateCard, Tier, TierChoice
+from billing.credit_orders import order_tier, to_pay_for
+from billing.models import Contract, CreditOrder, RateCard, Tier, TierChoice
+from billing.terms import told_beside
 from identity import audit
 from identity.access import Caller
 from identity.errors import Conflict, Invalid
@@ -34,7 +37,6 @@ class Hindrance(StrEnum):
 
     SAME = "same"
     BY_AGREEMENT = "by_agreement"
-    PREPAID = "prepaid"
     AGREED_NOW = "agreed_now"
     NOT_OFFERED = "not_offered"
     NO_CONTRACT = "no_contract"
@@ -42,11 +44,12 @@ class Hindrance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What became of a choice: in force since, or from, `starts_at`."""
+    """What became of a choice: in force since, or from, `starts_at`; None: when `order`, its credit, is paid."""
 
     tier: Tier
-    starts_at: datetime
+    starts_at: datetime | None
     is_in_force: bool
+    order: CreditOrder | None = None
 
 
 class NextTier(NamedTuple):
@@ -58,15 +61,19 @@ class NextTier(NamedTuple):
 
 
 def contract_and_next(tenant: Tenant) -> tuple[Contract | None, NextTier | None]:
-    """The contract in force and the tier that follows it, where one was chosen; in one query."""
+    """The contract in force and the tier that follows it, where one was chosen; in one query.
+
+    The contract has its tenant's terms as `terms_told` (`billing.terms.read_told`).
+    """
     choices = TierChoice.objects.filter(tenant=OuterRef("tenant"), closed_at=None)
     found = (
         Contract.objects.filter(tenant=tenant, ends_at=None)
-        .select_related("tier", "rate_card")
+        .select_related("tier", "rate_card", "agreement")
         .annotate(
             next_code=Subquery(choices.values("tier__code")),
             next_name=Subquery(choices.values("tier__name")),
             next_starts_at=Subquery(choices.values("starts_at")),
+            terms_told=told_beside("tenant"),
         )
         .first()
     )
@@ -91,25 +98,33 @@ def hindrance_of(running: Contract | None, tier: Tier, reference: RateCard | Non
     found = {
         Hindrance.SAME: running.tier_id == tier.pk,
         Hindrance.NOT_OFFERED: tier.withdrawn_at is not None or not (tier.rate_card_id or reference),
-        Hindrance.AGREED_NOW: running.tier.by_agreement or running.rate_card_id != usual,
+        # Of one that is planned the contract knows when it turns.
+        Hindrance.AGREED_NOW: running.tier.by_agreement
+        or running.rate_card_id != usual
+        or running.agreement_id is not None
+        or running.turns_at is not None,
         Hindrance.BY_AGREEMENT: tier.by_agreement,
-        Hindrance.PREPAID: tier.prepaid_nano_eur is not None,
     }
     return next((one for one, is_so in found.items() if is_so), None)
 
 
 class Prospect(NamedTuple):
-    """Whether a tenant can take a tier by itself, and when it would begin; None: at once."""
+    """Whether a tenant can take a tier by itself, and when it would begin; None: at once.
+
+    to_pay_nano_eur: what has to be paid before, as prepaid credit; 0: nothing
+    """
 
     hindrance: Hindrance | None
     starts_at: datetime | None
+    to_pay_nano_eur: int = 0
 
 
 def prospect_of(tenant: Tenant, tier: Tier) -> Prospect:
     """What comes of it if the tenant takes the tier now. Reads only."""
     reference = RateCard.objects.filter(is_reference=True).first()
     hindrance = hindrance_of(contract_in_force(tenant), tier, reference)
-    return Prospect(hindrance, None if is_up(terms_brought(tenant), tier) else next_month(tenant, database_now()))
+    starts_at = None if is_up(terms_brought(tenant), tier) else next_month(tenant, database_now())
+    return Prospect(hindrance, starts_at, to_pay_for(tenant, tier))
 
 
 def is_up(terms: Terms, tier: Tier) -> bool:
@@ -134,7 +149,8 @@ def next_month(tenant: Tenant, now: datetime) -> datetime:
 def choose_tier(*, by: Caller, tier: Tier) -> Chosen:
     """Take another tier: at once where it is up, else from the next month. It replaces what was chosen for later.
 
-    Raises `Forbidden`, `Conflict` where the tenant is suspended, `Invalid` where it takes the operator's word.
+    One that is prepaid, and whose credit is not there, is ordered: it begins when the payment is recorded. Raises
+    `Forbidden`, `Conflict` where the tenant is suspended, `Invalid` where it takes the operator's word.
     """
     by.require(Permission.TIER_CHOOSE)
     with transaction.atomic():
@@ -147,6 +163,9 @@ def choose_tier(*, by: Caller, tier: Tier) -> Chosen:
         if prospect.hindrance is not None or running is None:
             raise Invalid("tier", sentence_of(prospect.hindrance or Hindrance.NO_CONTRACT))
         now = database_now()
+        if prospect.to_pay_nano_eur:
+            order = order_tier(by=by, tenant=tenant, tier=tier, amount_nano_eur=prospect.to_pay_nano_eur)
+            return Chosen(tier, None, is_in_force=False, order=order)
         if prospect.starts_at is None:
             start_contract(tenant=tenant, tier=tier, rate_card=card_of(tier), actor=by.actor)
             _tell_of_start(tenant, running.tier, tier)
@@ -155,7 +174,7 @@ def choose_tier(*, by: Caller, tier: Tier) -> Chosen:
             chosen = Chosen(tier, prospect.starts_at, is_in_force=False)
             _plan_for_later(by, tenant, chosen, now)
         told = {"organisation": tenant.name, "tier": tier.name, "before": running.tier.name}
-        notify(None, "tier.chosen", context=told | {"from_at": chosen.starts_at.isoformat()})
+        notify(None, "tier.chosen", context=told | {"from_at": (chosen.starts_at or now).isoformat()})
     return chosen
 
 
@@ -190,7 +209,6 @@ def sentence_of(hindrance: Hindrance) -> str:
         Hindrance.NOT_OFFERED: _("It is not offered any more."),
         Hindrance.AGREED_NOW: _("Your contract was agreed with the operator: ask there for another one."),
         Hindrance.BY_AGREEMENT: _("It is by agreement: ask the operator."),
-        Hindrance.PREPAID: _("It is paid in advance: ask the operator."),
         Hindrance.NO_CONTRACT: _("No contract is in force: ask the operator."),
     }
     return words[hindrance]
@@ -214,6 +232,7 @@ def _start(choice_id: int) -> bool:
 
 
 def _plan_for_later(by: Caller, tenant: Tenant, chosen: Chosen, now: datetime) -> None:
+    assert chosen.starts_at is not None
     TierChoice.objects.filter(tenant=tenant, closed_at=None).update(closed_at=now)
     TierChoice.objects.create(tenant=tenant, tier=chosen.tier, starts_at=chosen.starts_at)
     detail: dict[str, Any] = {"tier": chosen.tier.code, "starts_at": chosen.starts_at.isoformat()}

@@ -7,7 +7,7 @@ nano-EUR, this each sum a model and mode, so the two differ by half a nano-EUR a
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from django.db import connection
@@ -20,6 +20,7 @@ from billing.models import MeterPrice, PriceVersion, RateCard, Tier
 from billing.pricing import METERS, MissingPrice, Prices, Quantities, price_of
 from billing.tier_choice import Hindrance, NextTier, contract_and_next, hindrance_of, is_up, next_month
 from billing.tiers import all_tiers
+from billing.usage_span import Days
 from identity.models import Tenant
 from models_catalog.models import LanguageModel
 
@@ -134,7 +135,7 @@ def _bill(tenant: Tenant, tier: Tier, used: Iterable[_Used], prices: _PriceTable
 
 
 def _used(tenant: Tenant, first: date, last: date) -> list[_Used]:
-    since, until = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+    since, until = Days(first, last, "UTC").bounds()
     with connection.cursor() as cursor:
         cursor.execute(_USED, {"tenant": tenant.pk, "since": since, "until": until})
         return [_Used._make([*row[:7], Quantities._make(row[7:])]) for row in cursor.fetchall()]

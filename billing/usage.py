@@ -48,7 +48,7 @@ class Reader:
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What to look for; empty ones do not narrow. `[since, until)` is when it was admitted, `model` a model's name,
-    `is_trouble` what did not complete.
+    `label` what its client called it, `is_trouble` what did not complete. Sums by hour know no label.
     """
 
     since: datetime | None = None
@@ -56,6 +56,7 @@ class Filters:
     model: str = ""
     key_id: int | None = None
     project_id: int | None = None
+    label: str = ""
     status: str = ""
     is_trouble: bool = False
     request_id: UUID | None = None
@@ -261,7 +262,9 @@ def records_found(reader: Reader, filters: Filters) -> QuerySet[UsageRecord]:
         found = found.filter(request_id__lt=lowest_request_id(filters.until + ID_MARGIN))
     if filters.is_trouble:
         found = found.filter(~Q(status="completed"))
-    exact = {"request_id": filters.request_id, "model": filters.model, "status": filters.status}
+    exact = {
+        "request_id": filters.request_id, "model": filters.model, "label": filters.label, "status": filters.status,
+    }  # fmt: skip
     return found.filter(**{name: value for name, value in exact.items() if value})
 
 

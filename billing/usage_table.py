@@ -17,6 +17,7 @@ from django.db import connection
 
 from billing.day_sums import DAYS_USED, HOURS_USED, MINE, DaysUsed
 from billing.overview import Totals
+from billing.pricing import METERS, Quantities
 from billing.projection import WINDOW
 from billing.usage import Grouping, Reader
 from billing.usage_span import Days, Hours, Span
@@ -98,12 +99,14 @@ _RECENT = f"""
     select coalesce(sum(cost_nano_eur), 0)::bigint, min({{slot}}) filter (where requests > 0)
     from used where {_OF_MODEL}
 """
-_BY_MODEL = """
-    with {used}
-    select m.id, m.name, m.kwh_per_million_tokens, u.requests, u.failed, u.cost, u.tokens_in, u.tokens_out from (
+_BY_MODEL = f"""
+    with {{used}}
+    select m.id, m.name, m.kwh_per_million_tokens, u.requests, u.failed, u.cost, u.tokens_in, u.tokens_out, u.quantities
+    from (
         select model_id, sum(requests)::bigint as requests, sum(failed_requests)::bigint as failed,
             sum(cost_nano_eur)::bigint as cost, sum(input_quantity + cached_quantity)::bigint as tokens_in,
-            sum(output_quantity + reasoning_quantity)::bigint as tokens_out
+            sum(output_quantity + reasoning_quantity)::bigint as tokens_out,
+            array[{", ".join(f"sum({meter}_quantity)::bigint" for meter in METERS)}] as quantities
         from used group by 1 having sum(requests) <> 0
     ) u join models_catalog_languagemodel m on m.id = u.model_id order by u.cost desc, m.name
 """
@@ -138,6 +141,7 @@ class ModelTotals:
     name: str
     kwh_per_million_tokens: Decimal | None
     totals: Totals
+    quantities: Quantities
 
 
 def usage_table(
@@ -172,7 +176,10 @@ def usage_by_model(reader: Reader, span: Span) -> list[ModelTotals]:
     with connection.cursor() as cursor:
         cursor.execute(_BY_MODEL.format(used=source.used), source.parameters)
         rows = cursor.fetchall()
-    return [ModelTotals(id_, name, kwh, Totals(*figures)) for id_, name, kwh, *figures in rows]
+    return [
+        ModelTotals(id_, name, kwh, Totals(*figures), Quantities(*quantities))
+        for id_, name, kwh, *figures, quantities in rows
+    ]
 
 
 def recent_cost(reader: Reader, today: date, time_zone: str, *, model_id: int | None = None) -> tuple[int, date | None]:

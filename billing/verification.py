@@ -11,13 +11,15 @@ from typing import Any, NamedTuple, Protocol
 
 from django.db import connection, transaction
 
-from billing import recount
+from billing import recount, recount_labels
+from billing.invoice_verification import invoice_differences
 from billing.pricing import METERS
 
 MOST_TOLD = 1_000  # differences a check and month: whoever has more has one cause, and these show it
 # For each sort and hash of the database while it adds up; what needs more goes to its disk.
 _WORK_MEMORY = "64MB"
 _SUMS = ("requests", "failed_requests", *(f"{meter}_quantity" for meter in METERS), "cost", "uncharged")
+_LABEL_SUMS = ("requests", "failed_requests", "input tokens", "output tokens", "cost")
 _MONTH_SUMS = ("requests", "cost", "uncharged")
 
 Tell = Callable[[str], None]
@@ -65,6 +67,7 @@ def differences(cursor: Cursor, tell: Tell) -> Iterator[Difference]:
             yield Difference("partition", partition, "no record", f"{rows} records")
         yield from partition_differences(cursor, partition)
         cursor.execute(recount.add_hours(partition))
+        cursor.execute(recount_labels.add_labels(partition))
     yield from _sealed_months(cursor, tell)
     for title, check in _CHECKS:
         tell(title)
@@ -157,6 +160,15 @@ def _days(cursor: Cursor) -> Iterator[Difference]:
         yield from _wrong_sums(sums, "day's", where)
 
 
+def _labels(cursor: Cursor) -> Iterator[Difference]:
+    """The sums of what clients labelled, against the records of their hour."""
+    for hour, tenant, project, model, label, *sums in _rows(cursor, recount_labels.LABELS):
+        where = f"hour {hour:%Y-%m-%d %H}Z, tenant {tenant}, project {project}, model {model}, label {label!r}"
+        for name, right, wrong in zip(_LABEL_SUMS, sums[:5], sums[5:], strict=True):
+            if right != wrong:
+                yield Difference(f"label's {name}", where, str(right), str(wrong))
+
+
 def _sums_of_hour(row: Sequence[Any], what: str) -> Iterator[Difference]:
     yield from _wrong_sums(row[6:], what, _hour(row))
 
@@ -202,12 +214,30 @@ def _entries(cursor: Cursor) -> Iterator[Difference]:
         yield Difference("refunded", f"period {period}, entry {entry}", f"at most {refund}", str(amount))
 
 
+def _credit(cursor: Cursor) -> Iterator[Difference]:
+    """Prepaid credit: its budgets' limits against the entries, and its entries against the ledger's."""
+    for tenant, credited, ending, limits in _rows(cursor, recount.CREDIT_LIMITS):
+        yield Difference("credit limit", f"tenant {tenant}", str(credited - ending), str(limits))
+    for tenant, credited, used in _rows(cursor, recount.CREDIT_OVERDRAWN):
+        yield Difference("credit spent and held", f"tenant {tenant}", f"at most {credited}", str(used))
+    for entry, tenant, found in _rows(cursor, recount.CREDIT_ENTRIES):
+        yield Difference("credit entry", f"{entry} of tenant {tenant}", "one in the ledger that is credit", found)
+
+
+def _invoices(cursor: Cursor) -> Iterator[Difference]:
+    """What was issued, against its lines, the ledger's sums and entries."""
+    yield from invoice_differences(cursor, Difference)
+
+
 _CHECKS: tuple[tuple[str, Callable[[Cursor], Iterator[Difference]]], ...] = (
     ("rollups against records", _hours),
     ("sums a day against records", _days),
+    ("sums a label against records", _labels),
     ("budgets: spent", _spent),
     ("budgets: held", _held),
     ("ledger entries", _entries),
+    ("prepaid credit", _credit),
+    ("invoices", _invoices),
 )
 
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from billing.overview import Overview
+from billing.places import Source
 from billing.standing import BudgetStanding
 from console.request_words import words_of_code
 from console.templatetags.console import plain_day, plain_money
@@ -69,11 +70,13 @@ def attention(facts: Facts) -> list[Item]:
 
 
 def full_budgets(overview: Overview) -> list[BudgetStanding]:
-    """Those used to `BUDGET_PERCENT` or more."""
+    """Those used to `BUDGET_PERCENT` or more; not prepaid credit, which is meant to be used."""
     return [
         budget
         for budget in overview.budgets
-        if budget.limit_nano_eur and budget.used_nano_eur * 100 >= budget.limit_nano_eur * BUDGET_PERCENT
+        if budget.source != Source.CREDIT
+        and budget.limit_nano_eur
+        and budget.used_nano_eur * 100 >= budget.limit_nano_eur * BUDGET_PERCENT
     ]
 
 
@@ -101,6 +104,15 @@ def _budgets(facts: Facts) -> Iterator[Item]:
         note = _("Requests are refused until it starts anew or is raised.") if is_out and budget.is_hard else ""
         note = note or _("{left} are left.").format(left=left)
         yield Item(100 if is_out else 70, "red" if is_out else "yellow", "coins", title, note, address, _("Budget"))
+
+
+def _credit(facts: Facts) -> Iterator[Item]:
+    found = next((budget for budget in facts.overview.budgets if budget.source == Source.CREDIT), None)
+    if found is not None and found.is_used_up and facts.caller.may(Permission.BUDGET_READ):
+        may = facts.caller.may(Permission.BILLING_READ)
+        address = facts.address("billing-credit") if may else ""
+        title, note = _("The prepaid credit is used up."), _("Requests are refused until a payment is recorded.")
+        yield Item(110, "red", "coins", title, note, address, _("Credit"))
 
 
 def _projection(facts: Facts) -> Iterator[Item]:
@@ -206,7 +218,8 @@ def _webhooks(facts: Facts) -> Iterator[Item]:
 
 
 RULES: tuple[Callable[[Facts], Iterator[Item]], ...] = (
-    _suspension, _budgets, _projection, _models, _expiring_keys, _unanswered_keys, _unused_keys, _refusals, _webhooks,
+    _suspension, _credit, _budgets, _projection, _models,
+    _expiring_keys, _unanswered_keys, _unused_keys, _refusals, _webhooks,
 )  # fmt: skip
 
 

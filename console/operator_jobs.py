@@ -29,10 +29,16 @@ TITLES: dict[str, Promise] = {
     "identity.remind_of_keys": _("Remind of keys that expire"),
     "billing.check_ledger": _("Add the ledger up again, every night"),
     "billing.write_exports": _("Write exports"),
+    "billing.write_invoice_files": _("Make the files of what was issued"),
+    "billing.write_previews": _("Make the lines of months that are to be closed"),
     "billing.forget_exports": _("Remove exports that ended"),
     "billing.ask_monthly_exports": _("Ask for the month's exports"),
+    "billing.turn_contracts": _("Begin and end agreements"),
+    "billing.remind_of_agreements": _("Remind of agreements that end"),
     "billing.start_chosen_tiers": _("Start tiers that organisations chose for this month"),
     "billing.tell_reached_budgets": _("Tell of budgets that are reached"),
+    "billing.expire_credit": _("End prepaid credit whose time is over"),
+    "billing.tell_of_credit": _("Tell of prepaid credit that runs low or ends"),
 }
 
 

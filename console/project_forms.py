@@ -28,7 +28,7 @@ def _choice() -> forms.Select:
 
 
 class ProjectForm(forms.Form):
-    """A project's name, cost centre and responsible person, of those given."""
+    """A project's name, cost centre, purchase order and responsible person, of those given."""
 
     name = forms.CharField(label=_("Name"), max_length=NAME_LENGTH_MAX, widget=_control())
     cost_centre = forms.CharField(
@@ -37,6 +37,13 @@ class ProjectForm(forms.Form):
         required=False,
         widget=_control(),
         help_text=_("Your own code, such as CC-114. It appears on statements and in exports."),
+    )
+    purchase_order = forms.CharField(
+        label=_("Purchase order"),
+        max_length=COST_CENTRE_LENGTH_MAX,
+        required=False,
+        widget=_control(),
+        help_text=_("The number of your order. The project's lines of an invoice name it."),
     )
     responsible = forms.ChoiceField(
         label=_("Responsible person"),
@@ -144,6 +151,17 @@ class BudgetForm(forms.Form):
         super().__init__(*args, **options)
         percents = sorted({*_ALERTS, *alerts})
         self.fields["alerts"].choices = [(percent, f"{percent} %") for percent in percents]  # type: ignore[attr-defined]
+
+
+class RaiseForm(forms.Form):
+    """A budget raised for a time."""
+
+    limit_nano_eur = AmountField(label=_("Amount in euros, meanwhile"), widget=_control(inputmode="decimal"))
+    until = forms.DateTimeField(
+        label=_("Until"),
+        widget=forms.DateTimeInput(attrs={"class": "form-control", "type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        input_formats=["%Y-%m-%dT%H:%M"],
+    )
 
 
 class LimitForm(forms.Form):

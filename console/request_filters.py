@@ -52,6 +52,7 @@ class RequestFilter(forms.Form):
         label=_("Project"), required=False, queryset=Project.objects.none(), empty_label=_("All projects")
     )
     key = forms.CharField(label=_("Key"), required=False, max_length=80)
+    label = forms.CharField(label=_("Label"), required=False, max_length=64)
     days = forms.ChoiceField(label=_("Period"), required=False, choices=list(PERIODS.items()))
 
     def __init__(self, query: QueryDict, caller: Caller) -> None:
@@ -100,6 +101,7 @@ class RequestFilter(forms.Form):
                 until=until,
                 model=given["model"],
                 key_id=given["key"],
+                label=given["label"],
                 project_id=given["project"].pk if given["project"] else None,
                 status=name if what == "status" else "",
             ),

@@ -112,6 +112,11 @@ REFUSALS: dict[str, Words] = {
     ),
     "tenant_suspended": Words(_("suspended"), _("The organisation is suspended."), _OPERATOR),
     "no_contract": Words(_("no contract"), _("The organisation has no contract in force."), _OPERATOR),
+    "insufficient_credit": Words(
+        _("credit used up"),
+        _("What is left of the prepaid credit does not cover the most that the request could have cost."),
+        _("Order a top-up under Billing, or ask for a lower max_completion_tokens."),
+    ),
     "insufficient_quota": Words(
         _("budget used up"),
         _("What is left of a budget does not cover the most that the request could have cost."),

@@ -103,6 +103,8 @@ _OF_SECTION = {
     "organisation-rules": "tenants",
     "new-organisation-rule": "tenants",
     "group-imports": "tenants",
+    "closing": "billing",
+    "invoices": "billing",
 }
 
 

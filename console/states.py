@@ -5,6 +5,13 @@ from django.utils.translation import gettext_lazy as _
 
 _STATES: dict[str, tuple[str, Promise]] = {
     "active": ("green", _("active")),
+    "open": ("secondary", _("open")),
+    "previewed": ("blue", _("previewed")),
+    "approved": ("blue", _("approved")),
+    "closed": ("green", _("closed")),
+    "unmatched": ("yellow", _("no invoice found")),
+    "known": ("secondary", _("recorded before")),
+    "new": ("green", _("new")),
     "expiring": ("yellow", _("expires soon")),
     "expired": ("secondary", _("expired")),
     "revoked": ("secondary", _("revoked")),
@@ -57,6 +64,10 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "machine": ("secondary", _("this machine")),
     "inside": ("green", _("inside the house")),
     "outside": ("blue", _("outside the house")),
+    "issued": ("blue", _("to pay")),
+    "partly_paid": ("yellow", _("paid in part")),
+    "paid": ("green", _("paid")),
+    "overdue": ("red", _("overdue")),
     "nowhere": ("yellow", _("its name leads nowhere")),
 }
 

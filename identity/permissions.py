@@ -14,7 +14,9 @@ class Permission(StrEnum):
 
     USAGE_READ and BUDGET_READ are about one's own: a key's own records, a member's projects; USAGE_READ_TENANT is about
     everything in the tenant. KEY_BLOCK stops a key at once and can be undone, KEY_REVOKE cannot. SUPPORT_GRANT gives an
-    operator's support session more than reading, SUPPORT_END ends one. TIER_CHOOSE takes another tier.
+    operator's support session more than reading, SUPPORT_END ends one. TIER_CHOOSE takes another tier,
+    CREDIT_ORDER orders prepaid credit. BILLING_UPDATE says who the tenant is in law: whom its invoices are made out to.
+    PAYER_UPDATE names another legal entity that pays, and ends that.
     """
 
     INFERENCE_CALL = "inference:call"
@@ -45,7 +47,10 @@ class Permission(StrEnum):
     BUDGET_READ = "budget:read"
     BUDGET_UPDATE = "budget:update"
     BILLING_READ = "billing:read"
+    BILLING_UPDATE = "billing:update"
+    PAYER_UPDATE = "payer:update"
     TIER_CHOOSE = "tier:choose"
+    CREDIT_ORDER = "credit:order"
     PROVIDER_READ = "provider:read"
     PROVIDER_UPDATE = "provider:update"
     NOTICE_READ = "notice:read"
@@ -75,6 +80,7 @@ class OperatorPermission(StrEnum):
     PRICE_UPDATE = "price:update"
     CONTRACT_UPDATE = "contract:update"
     LEDGER_CORRECT = "ledger:correct"
+    INVOICE_ISSUE = "invoice:issue"
     AUDIT_READ = "audit:read"
 
 
@@ -112,9 +118,17 @@ _ALL_READS = _READS | {
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(Permission),
-    Role.ADMINISTRATOR: frozenset(Permission) - {Permission.SUPPORT_GRANT, Permission.TIER_CHOOSE},
+    Role.ADMINISTRATOR: frozenset(Permission)
+    - {Permission.SUPPORT_GRANT, Permission.TIER_CHOOSE, Permission.CREDIT_ORDER, Permission.PAYER_UPDATE},
     Role.DEVELOPER: _READS | _KEYS | _CALLS,
-    Role.FINANCE: _READS | {Permission.USAGE_READ_TENANT, Permission.BUDGET_UPDATE, Permission.BILLING_READ},
+    Role.FINANCE: _READS
+    | {
+        Permission.USAGE_READ_TENANT,
+        Permission.BUDGET_UPDATE,
+        Permission.BILLING_READ,
+        Permission.CREDIT_ORDER,
+        Permission.BILLING_UPDATE,
+    },
     Role.AUDITOR: _ALL_READS | {Permission.AUDIT_EXPORT},
 }
 
@@ -133,7 +147,10 @@ TENANT_WIDE = frozenset(
         Permission.USAGE_READ_TENANT,
         Permission.BUDGET_UPDATE,
         Permission.BILLING_READ,
+        Permission.BILLING_UPDATE,
+        Permission.PAYER_UPDATE,
         Permission.TIER_CHOOSE,
+        Permission.CREDIT_ORDER,
         Permission.PROVIDER_READ,
         Permission.PROVIDER_UPDATE,
         Permission.NOTICE_READ,
@@ -146,7 +163,12 @@ TENANT_WIDE = frozenset(
 
 OPERATOR_PERMISSIONS: dict[OperatorRole, frozenset[OperatorPermission]] = {
     OperatorRole.PLATFORM: frozenset(OperatorPermission)
-    - {OperatorPermission.PRICE_UPDATE, OperatorPermission.CONTRACT_UPDATE, OperatorPermission.LEDGER_CORRECT},
+    - {
+        OperatorPermission.PRICE_UPDATE,
+        OperatorPermission.CONTRACT_UPDATE,
+        OperatorPermission.LEDGER_CORRECT,
+        OperatorPermission.INVOICE_ISSUE,
+    },
     OperatorRole.BILLING: frozenset(
         {
             OperatorPermission.PLATFORM_READ,
@@ -155,6 +177,7 @@ OPERATOR_PERMISSIONS: dict[OperatorRole, frozenset[OperatorPermission]] = {
             OperatorPermission.PRICE_UPDATE,
             OperatorPermission.CONTRACT_UPDATE,
             OperatorPermission.LEDGER_CORRECT,
+            OperatorPermission.INVOICE_ISSUE,
         }
     ),
     OperatorRole.SUPPORT: frozenset(
@@ -202,7 +225,9 @@ SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
         {Permission.PROVIDER_READ, Permission.PROVIDER_UPDATE, Permission.KEY_RULES_UPDATE}
     ),
     Scope.BILLING_READ: frozenset({Permission.BILLING_READ}),
+    Scope.BILLING_MANAGE: frozenset({Permission.BILLING_READ, Permission.BILLING_UPDATE}),
     Scope.TIER_CHOOSE: frozenset({Permission.BILLING_READ, Permission.TIER_CHOOSE}),
+    Scope.CREDIT_ORDER: frozenset({Permission.BILLING_READ, Permission.CREDIT_ORDER}),
 }
 
 # Reading is the same for all of them: which of it, the scope itself says (`gateway/api/operator/view.py`).
@@ -220,7 +245,11 @@ OPERATOR_SCOPE_PERMISSIONS: dict[OperatorScope, frozenset[OperatorPermission]] =
         OperatorScope.POOLS_READ: (),
         OperatorScope.POOLS_WRITE: (OperatorPermission.CAPACITY_UPDATE,),
         OperatorScope.BILLING_READ: (),
-        OperatorScope.BILLING_WRITE: (OperatorPermission.CONTRACT_UPDATE, OperatorPermission.LEDGER_CORRECT),
+        OperatorScope.BILLING_WRITE: (
+            OperatorPermission.CONTRACT_UPDATE,
+            OperatorPermission.LEDGER_CORRECT,
+            OperatorPermission.INVOICE_ISSUE,
+        ),
     }.items()
 }
 

@@ -13,7 +13,7 @@ from identity.key_policy import cleaned_models
 from identity.models import Membership, Person, Project, Tenant
 from identity.wording import clean_name
 
-COST_CENTRE_LENGTH_MAX = 64  # characters; the width of the column
+COST_CENTRE_LENGTH_MAX = 64  # characters; the width of the column, and of that of purchase orders
 
 
 def create_project(
@@ -22,6 +22,7 @@ def create_project(
     *,
     actor: audit.Actor,
     cost_centre: str = "",
+    purchase_order: str = "",
     responsible: Person | None = None,
     allowed_models: Iterable[str] = (),
 ) -> Project:
@@ -29,7 +30,8 @@ def create_project(
 
     allowed_models: ids of the only models that its keys may call; none: all of the tenant
     """
-    name, cost_centre, models = clean_name(name), _clean_cost_centre(cost_centre), cleaned_models(allowed_models)
+    name, models = clean_name(name), cleaned_models(allowed_models)
+    cost_centre, purchase_order = _clean_code("cost_centre", cost_centre), _clean_code("purchase_order", purchase_order)
     _check_responsible(tenant, responsible)
     with transaction.atomic():
         try:
@@ -38,6 +40,7 @@ def create_project(
                     tenant=tenant,
                     name=name,
                     cost_centre=cost_centre,
+                    purchase_order=purchase_order,
                     responsible=responsible,
                     allowed_models=list(models),
                 )
@@ -53,6 +56,7 @@ def change_project(
     actor: audit.Actor,
     name: str | None = None,
     cost_centre: str | None = None,
+    purchase_order: str | None = None,
     responsible: Person | Keep | None = Keep.KEEP,
     allowed_models: Iterable[str] | None = None,
 ) -> bool:
@@ -70,7 +74,9 @@ def change_project(
         if name is not None:
             row.name = clean_name(name)
         if cost_centre is not None:
-            row.cost_centre = _clean_cost_centre(cost_centre)
+            row.cost_centre = _clean_code("cost_centre", cost_centre)
+        if purchase_order is not None:
+            row.purchase_order = _clean_code("purchase_order", purchase_order)
         if not isinstance(responsible, Keep):
             _check_responsible(row.tenant, responsible)
             row.responsible = responsible
@@ -113,8 +119,8 @@ def archive_project(project: Project, *, actor: audit.Actor) -> bool:
     return True
 
 
-def _clean_cost_centre(text: str) -> str:
-    return clean_name(text, "cost_centre", COST_CENTRE_LENGTH_MAX) if text.strip() else ""
+def _clean_code(field: str, text: str) -> str:
+    return clean_name(text, field, COST_CENTRE_LENGTH_MAX) if text.strip() else ""
 
 
 def _check_responsible(tenant: Tenant, person: Person | None) -> None:
@@ -125,7 +131,7 @@ def _check_responsible(tenant: Tenant, person: Person | None) -> None:
 def _save(row: Project) -> None:
     try:
         with transaction.atomic():
-            row.save(update_fields=["name", "cost_centre", "responsible", "allowed_models"])
+            row.save(update_fields=["name", "cost_centre", "purchase_order", "responsible", "allowed_models"])
     except IntegrityError:
         raise Conflict(_("the tenant has a project of this name")) from None
 
@@ -134,6 +140,7 @@ def _described(project: Project) -> dict[str, Any]:
     return {
         "name": project.name,
         "cost_centre": project.cost_centre,
+        "purchase_order": project.purchase_order,
         "responsible": str(project.responsible.pseudonym) if project.responsible else None,
         "allowed_models": project.allowed_models,
     }

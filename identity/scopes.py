@@ -22,6 +22,8 @@ class Scope(StrEnum):
                        it can let others in who may do more than the key itself
     BILLING_READ       read the contract in force and the monthly statements
     TIER_CHOOSE        the same; take another tier
+    CREDIT_ORDER       read the contract and the statements; order prepaid credit
+    BILLING_MANAGE     the same; say who the tenant is in law
     """
 
     INFERENCE = "inference"
@@ -35,7 +37,9 @@ class Scope(StrEnum):
     TENANT_MANAGE = "tenant:manage"
     IDENTITY_MANAGE = "identity:manage"
     BILLING_READ = "billing:read"
+    BILLING_MANAGE = "billing:manage"
     TIER_CHOOSE = "tier:choose"
+    CREDIT_ORDER = "credit:order"
 
 
 class OperatorScope(StrEnum):

@@ -145,7 +145,8 @@ class TierChoice(models.Model):
 class Contract(models.Model):
     """What a tenant agreed: a tier, a rate card, a time. Exactly one is in force (`ends_at` empty).
 
-    `tier_version`: of the tier when its limits and cap were last brought.
+    `tier_version`: of the tier when its limits and cap were last brought. `agreement`: what is not the tier's.
+    `turns_at`: when an agreement begins or ends, from which on no request is admitted under this contract.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="contracts")
@@ -154,6 +155,10 @@ class Contract(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     tier_version = models.PositiveIntegerField(default=1, db_default=1)
+    agreement = models.ForeignKey(
+        "billing.Agreement", null=True, blank=True, on_delete=models.PROTECT, related_name="contracts", db_index=False
+    )
+    turns_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

@@ -6,8 +6,8 @@ from django.urls import URLPattern, URLResolver, include, path
 
 # What the operator's console has too, for a support session.
 TENANT_NOUNS = (
-    "sign_in", "overview", "models", "keys", "requests", "usage", "projects", "billing", "members", "audit", "settings",
-    "account", "notices", "who_does_what", "search",
+    "sign_in", "overview", "models", "keys", "requests", "usage", "projects", "billing", "invoices", "members", "audit",
+    "settings", "payers", "account", "notices", "who_does_what", "search",
 )  # fmt: skip
 
 urlpatterns: list[URLPattern | URLResolver] = [

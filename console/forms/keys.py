@@ -264,7 +264,9 @@ SCOPE_WORDS = {
         "Prepare the identity provider, manage provisioning tokens and the key policy: it can let people in"
     ),
     Scope.BILLING_READ: _("Read the contract and the monthly statements"),
+    Scope.BILLING_MANAGE: _("Read the contract and the statements, say whom invoices are made out to"),
     Scope.TIER_CHOOSE: _("Take another tier for the organisation"),
+    Scope.CREDIT_ORDER: _("Order prepaid credit for the organisation"),
 }
 
 

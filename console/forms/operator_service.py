@@ -77,8 +77,7 @@ class LegalForm(forms.Form):
         super().__init__(*arguments, **named)
         field = self.fields["country"]
         assert isinstance(field, forms.ChoiceField)
-        names = [(code, country_name(code)) for code in country_codes()]
-        field.choices = [("", "–"), *sorted(names, key=lambda one: _without_accents(one[1]))]
+        field.choices = country_choices()
 
 
 class TradeForm(forms.Form):
@@ -158,6 +157,12 @@ def filled(part: str, known: KnownService) -> forms.Form:
     if part == "languages":
         initial["languages"] = known.offered_languages
     return form(initial=initial, auto_id=f"{part}_%s")
+
+
+def country_choices() -> list[tuple[str, str]]:
+    """All countries by name, in the reader's language, after none."""
+    names = [(code, country_name(code)) for code in country_codes()]
+    return [("", "–"), *sorted(names, key=lambda one: _without_accents(one[1]))]
 
 
 def _without_accents(text: str) -> str:

@@ -88,7 +88,7 @@ class TierForm(forms.Form):
     @property
     def limit_rows(self) -> list[tuple[Promise, list[forms.BoundField]]]:
         """What is counted, and its field a window."""
-        return [(word, [self[f"{what}_{window}"] for window in _WINDOWS]) for what, word in _COUNTED.items()]
+        return limit_grid(self)
 
     @property
     def at_once(self) -> forms.BoundField:
@@ -158,6 +158,11 @@ class ContractForm(forms.Form):
     def chosen(self) -> tuple[Tier, RateCard | None]:
         """As the verbs take it."""
         return self.tiers[self.cleaned_data["tier"]], self.cards.get(self.cleaned_data["rate_card"])
+
+
+def limit_grid(form: forms.Form) -> list[tuple[Promise, list[forms.BoundField]]]:
+    """What is counted, and the form's field a window."""
+    return [(word, [form[f"{what}_{window}"] for window in _WINDOWS]) for what, word in _COUNTED.items()]
 
 
 def _named(names: Iterable[str]) -> list[tuple[str, str]]:

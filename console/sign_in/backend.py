@@ -11,6 +11,7 @@ from django.utils import timezone, translation
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 from billing.group_organisations import make_at_sign_in
+from billing.payers import join_payers
 from console.sign_in.flows import redirect_uri
 from identity import group_rules
 from identity.claims import Claims, claims_of
@@ -100,9 +101,11 @@ class ProviderBackend(OIDCAuthenticationBackend):  # type: ignore[misc]
         group_rules.apply(person, self.version.provider, self.claims.groups)
 
     def accept_invitations(self, person: Person) -> None:
-        """Make the person a member where the address that the provider vouches for was invited."""
+        """Make the person a member, or one of a payer's people, where the vouched-for address was asked."""
         email = self.claims.email if self.claims.email_verified else ""
-        accept_invitations(person=person, verified_email=email, through=self.version.provider, now=timezone.now())
+        provider, now = self.version.provider, timezone.now()
+        accept_invitations(person=person, verified_email=email, through=provider, now=now)
+        join_payers(person=person, verified_email=email, through=provider, now=now)
 
     def get_user(self, user_id: Any) -> Person | None:
         """Django's machinery asks by id; whether the session counts, `sessions.sign_in_of` says."""

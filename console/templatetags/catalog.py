@@ -1,13 +1,16 @@
 """Filters for models, budgets and limits: words, languages, meters and lives in the reader's language."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from babel.numbers import format_decimal
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 
+from billing.models import BudgetRaise
+from billing.places import Source
 from billing.standing import BudgetStanding, LimitStanding
 from console import catalog_words
 from console.limit_words import words_of_what
@@ -22,8 +25,16 @@ register.filter("country_name", catalog_words.country_name)
 
 @register.filter
 def budget_words(budget: BudgetStanding) -> str:
-    """Such as "budget a month"."""
+    """Such as "budget a month"; or that it is the prepaid credit."""
+    if budget.source == Source.CREDIT:
+        return gettext("prepaid credit")
     return words_of_what("budget", budget.period)
+
+
+@register.filter
+def raise_of(raises: Mapping[int, BudgetRaise] | None, budget: BudgetStanding) -> BudgetRaise | None:
+    """The raise of the budget that runs, where the page knows of any."""
+    return (raises or {}).get(budget.id)
 
 
 @register.filter

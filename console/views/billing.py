@@ -7,9 +7,14 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from billing.agreements import last_day_of
+from billing.budget_raises import running_raises
+from billing.closing_terms import counting_in, lines_of
 from billing.money import exact_eur
+from billing.places import Source
 from billing.standing import budgets_on, limits_on
 from billing.statement import Statement, csv_of, first_day, statement
+from billing.terms import all_terms_of, read_told
 from billing.tier_choice import contract_and_next
 from billing.usage import TooManyRows
 from console.pages import tenant_page
@@ -34,13 +39,23 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
     budgets = budgets_on(tenant.pk, "tenant", tenant.pk)
     dearest = shown.dearest(LINES_MAX) if shown else []
     contract, following = contract_and_next(tenant)
+    terms = read_told(contract) if contract else all_terms_of(tenant)
+    term_lines = lines_of(counting_in(terms, day), day, shown.total_nano_eur) if shown else []
+    agreement = contract.agreement if contract else None
     context = {
+        "terms": [term for term in terms if term.last_month is None or term.last_month >= months[0]],
+        "term_lines": term_lines,
+        "with_terms": shown.total_nano_eur + sum(line.amount_nano_eur for line in term_lines) if shown else 0,
+        "last_day": last_day_of(agreement, tenant) if agreement else None,
+        "is_cap_agreed": agreement is not None and agreement.is_cap_agreed,
         "contract": contract,
         "next": following,
         "statement": shown,
         "lines": dearest,
         "rest": len(shown.lines) - len(dearest) if shown else 0,
         "budgets": budgets,
+        "raises": running_raises(one.id for one in budgets),
+        "credit": next((one for one in budgets if one.source == Source.CREDIT), None),
         # What the contract brought; its tier may say something else since.
         "cap": next((one.limit_nano_eur for one in budgets if (one.source, one.period) == ("tier", "month")), None),
         "limits": limits_on(tenant.pk, "tenant", tenant.pk),

@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
+from billing.payers import payers_for
 from billing.visibility import visible_models
 from console.pages import LAST_TENANT, person_page, tenant_page
 from console.snippets import chat_snippets
@@ -21,12 +22,12 @@ _FOUND_MAX = 100
 @require_GET
 @person_page
 def front(request: HttpRequest, person: Person) -> HttpResponse:
-    """To the organisation that was looked at last, else the first one."""
+    """To the organisation that was looked at last, else the first one; who only pays for others: to their invoices."""
     slugs = list(tenants_of(person).values_list("slug", flat=True)[:_FOUND_MAX])
     last = request.COOKIES.get(LAST_TENANT)
     if slugs:
         return redirect("overview", slug=last if last in slugs else slugs[0])
-    return redirect("no-membership")
+    return redirect("payer-invoices" if payers_for(person).exists() else "no-membership")
 
 
 @require_GET

@@ -11,7 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing.key_bounds import bounds_of, change_bounded_key
-from billing.key_usage import last_errors, usage_by_model
+from billing.key_errors import last_errors
+from billing.usage import Reader
+from billing.usage_span import Days
+from billing.usage_table import usage_by_model
 from billing.what_applies import what_applies
 from console.audit_lines import audit_lines
 from console.forms.keys import ChangeKeyForm, initial_of
@@ -51,7 +54,9 @@ def key(request: HttpRequest, caller: Caller, lookup: str) -> HttpResponse:
         shown["audit_events"] = audit_lines(caller, events_about(caller, found))
     else:
         shown["bounds"], shown["model_lists"] = what_applies(found), model_lists_of(found)
-        shown["usage"] = usage_by_model(caller.tenant.pk, found.pk, since=now - timedelta(days=_USAGE_DAYS))
+        today = timezone.localdate(now)
+        days = Days(today - timedelta(days=_USAGE_DAYS - 1), today, caller.tenant.time_zone)
+        shown["usage"] = usage_by_model(Reader(caller.tenant.pk, key_id=found.pk), days)
     return render(request, "console/keys/key.html", shown)
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from billing.overview import DAYS, Overview
 from billing.overview import overview as figures_of
+from billing.places import Source
 from billing.usage import reader_of_member
 from billing.visibility import as_seen_by
 from console.attention import Facts, attention, full_budgets
@@ -48,7 +49,14 @@ def overview(request: HttpRequest, caller: Caller) -> HttpResponse:
     concerns = concerns_of(caller, now=now, projects_named=named)
     used = [name for name, _totals in found.models]
     facts = Facts(caller, found, concerns, as_seen_by(caller.tenant, models_with_state(used)) if used else [])
-    values: dict[str, Any] = {"figures": found, "month": found.month, "items": attention(facts), "now": now}
+    credit = next((budget for budget in found.budgets if budget.source == Source.CREDIT), None)
+    values: dict[str, Any] = {
+        "credit": credit,
+        "figures": found,
+        "month": found.month,
+        "items": attention(facts),
+        "now": now,
+    }
     if is_partial(request):
         return render(request, "console/overview/_figures.html", values)
     steps = _steps(caller, found, concerns)

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from billing.budget_raises import running_raises
 from billing.project_figures import figures_of_projects
 from billing.standing import limits_on
 from console.model_choices import model_names
@@ -46,9 +47,11 @@ def projects(request: HttpRequest, caller: Caller) -> HttpResponse:
 def project(request: HttpRequest, caller: Caller, project_id: int) -> HttpResponse:
     """One project."""
     shown = access.project_for(caller, project_id)
+    figures = figures_of_projects(caller.tenant, [shown.pk], now=timezone.now())[shown.pk]
     context = {
         "project": shown,
-        "figures": figures_of_projects(caller.tenant, [shown.pk], now=timezone.now())[shown.pk],
+        "figures": figures,
+        "raises": running_raises(budget.id for budget in figures.budgets),
         "limits": limits_on(caller.tenant.pk, "project", shown.pk),
         "models": _models_of(shown),
         "people": _people_of(shown) if caller.may(Permission.MEMBER_READ) else None,
@@ -69,6 +72,7 @@ def new_project(request: HttpRequest, caller: Caller) -> HttpResponse:
                 data["name"],
                 actor=caller.actor,
                 cost_centre=data["cost_centre"],
+                purchase_order=data["purchase_order"],
                 responsible=form.chosen,
             )
         except (Invalid, Conflict) as error:
@@ -86,6 +90,7 @@ def edit_project(request: HttpRequest, caller: Caller, project_id: int) -> HttpR
     shown = access.project_for(caller, project_id, Permission.PROJECT_UPDATE)
     pseudonym = str(shown.responsible.pseudonym) if shown.responsible else ""
     initial = {"name": shown.name, "cost_centre": shown.cost_centre, "responsible": pseudonym}
+    initial |= {"purchase_order": shown.purchase_order}
     form = ProjectForm(request.POST or None, people=_candidates(caller), initial=initial)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
@@ -94,6 +99,7 @@ def edit_project(request: HttpRequest, caller: Caller, project_id: int) -> HttpR
                 shown,
                 name=data["name"],
                 cost_centre=data["cost_centre"],
+                purchase_order=data["purchase_order"],
                 responsible=form.chosen,
                 actor=caller.actor,
             )

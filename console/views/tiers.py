@@ -40,6 +40,10 @@ def tier_choose(request: HttpRequest, caller: Caller, code: str) -> HttpResponse
         except (Conflict, Invalid) as error:
             refused = sentence_of_refusal(error)
         else:
+            if chosen.order is not None:
+                told = _("%(tier)s begins when the payment of its credit is recorded.") % {"tier": found.name}
+                messages.success(request, told)
+                return redirect("billing-credit", slug=caller.tenant.slug)
             if chosen.is_in_force:
                 told = _("%(tier)s is your tier from now on.") % {"tier": found.name}
             else:
@@ -51,6 +55,7 @@ def tier_choose(request: HttpRequest, caller: Caller, code: str) -> HttpResponse
         "tier": found,
         "change": None if prospect.hindrance else contract_change(tenant=caller.tenant, tier=found),
         "starts_at": prospect.starts_at,
+        "to_pay": prospect.to_pay_nano_eur,
         "refused": refused or (sentence_of(prospect.hindrance) if prospect.hindrance else ""),
     }
     return render(request, "console/billing/tier.html", shown)

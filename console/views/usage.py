@@ -14,8 +14,11 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from billing.energy import energy_of
+from billing.labels import usage_by_label
+from billing.models.prices import Meter
 from billing.money import exact_eur
 from billing.overview import Totals
+from billing.pricing import METERS
 from billing.projection import projected, recent_since
 from billing.usage import Grouping, Interval, TooManyRows, UsageSum, sums
 from billing.usage_span import Days
@@ -68,6 +71,15 @@ class GroupLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelLine:
+    """A label in its table and the list of its requests; "" for the cheaper ones, None for requests without one."""
+
+    name: str | None
+    totals: Totals
+    requests: str
+
+
+@dataclass(frozen=True, slots=True)
 class SlotLine:
     """A day or hour in the table: a figure a series, their sum, the list of its requests."""
 
@@ -105,6 +117,8 @@ def usage(request: HttpRequest, caller: Caller) -> HttpResponse:
         "measure_label": MEASURES[asked.measure],
         "query": request.GET.urlencode(),
         "groups": [_group_line(request.GET, caller, asked, group) for group in table.groups],
+        "meters": _meters(_only(model_id, of_models)),
+        "labels": _labels(request.GET, caller, asked, narrowed, table.totals),
         **_drawn(request.GET, caller, asked, table),
     }
     template = "console/usage/_usage.html" if is_partial(request) else "console/usage/usage.html"
@@ -204,6 +218,26 @@ def _group_line(query: QueryDict, caller: Caller, asked: Asked, group: Group) ->
         f"{reverse('usage', kwargs={'slug': caller.tenant.slug})}?{within.urlencode()}",
         _requests_address(query, caller, days=asked.span, **only),
     )
+
+
+def _meters(found: list[ModelTotals]) -> list[tuple[str, int]]:
+    """What was counted on each meter that was used."""
+    counted = [sum(quantities) for quantities in zip(*(one.quantities for one in found), strict=True)]
+    return [(str(Meter(meter).label), total) for meter, total in zip(METERS, counted, strict=False) if total]
+
+
+def _labels(query: QueryDict, caller: Caller, asked: Asked, narrowed: Narrowed, all_: Totals) -> list[LabelLine]:
+    """The labels, and what has none; empty where nothing is labelled, and for a key: the sums of labels know none."""
+    if narrowed.reader.key_id is not None:
+        return []
+    found = usage_by_label(narrowed.reader, narrowed.filters(asked.time))
+    lines = [
+        LabelLine(one.label or "", one.totals, _requests_address(query, caller, days=asked.span, label=one.label or ""))
+        for one in found
+    ]
+    labelled = total_of(one.totals for one in found)
+    rest = Totals(*(whole - part for whole, part in zip(all_, labelled, strict=True)))
+    return [*lines, LabelLine(None, rest, "")] if lines and rest.requests else lines
 
 
 def _requests_address(query: QueryDict, caller: Caller, **members: str) -> str:

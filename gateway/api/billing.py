@@ -10,11 +10,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.contracts import contract_in_force, terms_brought
+from billing.closing_terms import lines_at_closing
+from billing.contract_sheet import contract_sheet
 from billing.models import Limit
 from billing.pricing import METERS
 from billing.statement import Line, statement
 from billing.tier_choice import choice_open
+from gateway.api.contract_shapes import SheetSerializer, TermLineSerializer
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters
 from gateway.api.view import ApiView
@@ -31,22 +33,25 @@ class TierLimitSerializer(serializers.Serializer[Any]):
     amount = serializers.IntegerField()
 
 
-class ContractSerializer(serializers.Serializer[Any]):
+class ContractSerializer(SheetSerializer):
     """What the organisation agreed."""
 
-    tier = serializers.CharField(source="contract.tier.code")
-    tier_name = serializers.CharField(source="contract.tier.name")
-    price_list = serializers.CharField(source="contract.rate_card.name", help_text="`/api/models` has its prices.")
-    starts_at = serializers.DateTimeField(source="contract.starts_at")
+    tier = serializers.CharField(source="sheet.contract.tier.code")
+    tier_name = serializers.CharField(source="sheet.contract.tier.name")
+    price_list = serializers.CharField(
+        source="sheet.contract.rate_card.name", help_text="`/api/models` has its prices."
+    )
+    starts_at = serializers.DateTimeField(source="sheet.contract.starts_at")
     monthly_cap_nano_eur = serializers.IntegerField(
-        source="terms.cap_nano_eur",
+        source="sheet.cap_nano_eur",
         allow_null=True,
         help_text="That the contract brought, whatever its tier says since; null: no cap.",
     )
     prepaid_nano_eur = serializers.IntegerField(
-        source="contract.tier.prepaid_nano_eur", allow_null=True, help_text="Null: billed afterwards."
+        source="sheet.contract.tier.prepaid_nano_eur",
+        allow_null=True,
+        help_text="The least first top-up; null: billed afterwards.",
     )
-    limits = TierLimitSerializer(source="terms.limits", many=True, help_text="Those that the contract brought.")
     next_tier = serializers.CharField(
         source="next.tier.code", default=None, allow_null=True, help_text="Chosen for the next month; null: none."
     )
@@ -88,7 +93,11 @@ class StatementSerializer(serializers.Serializer[Any]):
     ends_at = serializers.DateTimeField()
     lines = StatementLineSerializer(many=True)
     refunded_nano_eur = serializers.IntegerField(help_text="Given back in the month.")
-    total_nano_eur = serializers.IntegerField(help_text="The lines less what was given back.")
+    total_nano_eur = serializers.IntegerField(help_text="The lines less what was given back, before discounts.")
+    term_lines = TermLineSerializer(
+        many=True, help_text="Discounts and fixed lines, as they would be were the month closed now."
+    )
+    total_with_terms_nano_eur = serializers.IntegerField(help_text="The total with them. Taxes are no part of it.")
 
 
 class ContractView(ApiView):
@@ -101,12 +110,14 @@ class ContractView(ApiView):
         responses={200: ContractSerializer, **errors_of(401, 403, 404)},
     )
     def get(self, request: Request) -> Response:
-        """Read the tier with its limits and cap, and the price list. Needs `billing:read`."""
+        """Read the tier with its limits and cap, the price list, who says so of each, and what your bill has beside
+        usage. Needs `billing:read`.
+        """
         tenant = _reader(self.caller(request)).tenant
-        contract = contract_in_force(tenant)
-        if contract is None:
+        sheet = contract_sheet(tenant)
+        if sheet is None:
             raise NotFound("contract")
-        shown = {"contract": contract, "terms": terms_brought(tenant), "next": choice_open(tenant)}
+        shown = {"sheet": sheet, "next": choice_open(tenant)}
         return Response(ContractSerializer(shown).data)
 
 
@@ -127,7 +138,9 @@ class StatementView(ApiView):
         """
         tenant, given = _reader(self.caller(request)).tenant, parameters(StatementQuery, request)
         month = given.get("month") or f"{timezone.localdate(timezone=ZoneInfo(tenant.time_zone)):%Y-%m}"
-        found = statement(tenant, date.fromisoformat(f"{month}-01"))
+        first = date.fromisoformat(f"{month}-01")
+        found = statement(tenant, first)
+        lines = lines_at_closing(tenant, first, found.total_nano_eur)
         shown = {
             "month": month,
             "starts_at": found.starts_at,
@@ -135,6 +148,8 @@ class StatementView(ApiView):
             "lines": found.lines,
             "refunded_nano_eur": found.refunded_nano_eur,
             "total_nano_eur": found.total_nano_eur,
+            "term_lines": lines,
+            "total_with_terms_nano_eur": found.total_nano_eur + sum(line.amount_nano_eur for line in lines),
         }
         return Response(StatementSerializer(shown).data)
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.budget_raises import end_raise, raise_budget
 from billing.budgets import ALERTS_MAX, HIGHEST_LIMIT, budget_on, remove_budget, set_budget
 from billing.limits import HIGHEST_AMOUNT, limit_on, remove_limit, set_limit
 from billing.models import Budget, Limit, Scope
@@ -15,7 +16,7 @@ from billing.places import Holder
 from billing.standing import budgets_on, limits_on
 from gateway.api.budgets import BudgetSerializer, BudgetsView, LimitSerializer, LimitsView, lookups_for
 from gateway.api.problems import errors_of
-from gateway.api.queries import StrictSerializer, TextField
+from gateway.api.queries import StrictSerializer, TextField, TimeField
 from gateway.api.view import ApiView
 from identity import access
 from identity.access import Caller
@@ -117,9 +118,58 @@ class BudgetView(ApiView):
     def delete(self, request: Request, budget_id: int) -> Response:
         """End a budget that somebody set; one of the contract stays. Needs `budgets:manage`."""
         caller = _manager(self.caller(request))
-        found = Budget.objects.filter(pk=budget_id, tenant_id=caller.tenant.pk).first()
-        holder = _holder_of_row(caller, found, "budget")
-        remove_budget(budget=budget_on(holder, budget_id), actor=caller.actor)
+        remove_budget(budget=_budget_of(caller, budget_id), actor=caller.actor)
+        return Response(status=204)
+
+
+class RaiseSerializer(StrictSerializer):
+    """A raise for a time."""
+
+    limit_nano_eur = serializers.IntegerField(
+        min_value=1, max_value=HIGHEST_LIMIT, help_text="More than the budget is without it."
+    )
+    until = TimeField(help_text="Within a year.")
+
+
+class RaisedSerializer(serializers.Serializer[Any]):
+    """A raise that runs."""
+
+    budget_id = serializers.IntegerField()
+    limit_nano_eur = serializers.IntegerField(source="raised_nano_eur")
+    base_nano_eur = serializers.IntegerField(help_text="The limit before it, and after.")
+    until = serializers.DateTimeField(source="raised_until")
+
+
+class BudgetRaiseView(ApiView):
+    """`/api/budgets/{budget_id}/raise`."""
+
+    @extend_schema(
+        operation_id="budgets_raise",
+        summary="Raise a budget for a time",
+        tags=["Budgets and limits"],
+        request=RaiseSerializer,
+        responses={200: RaisedSerializer, **errors_of(400, 401, 403, 404, 409, 413, 415)},
+    )
+    def put(self, request: Request, budget_id: int) -> Response:
+        """Raise a budget that somebody set until an instant; then it is as before within seconds, by itself. Another
+        raise replaces it, and a change of the limit ends it. Needs `budgets:manage`.
+        """
+        caller = _manager(self.caller(request))
+        asked, budget = _asked(RaiseSerializer, request), _budget_of(caller, budget_id)
+        made = raise_budget(budget=budget, **asked, actor=caller.actor)
+        return Response(RaisedSerializer(made).data)
+
+    @extend_schema(
+        operation_id="budgets_end_raise",
+        summary="End the raise of a budget",
+        tags=["Budgets and limits"],
+        responses={204: None, **errors_of(401, 403, 404)},
+    )
+    def delete(self, request: Request, budget_id: int) -> Response:
+        """End it now; 404 where none runs. Needs `budgets:manage`."""
+        caller = _manager(self.caller(request))
+        if not end_raise(budget=_budget_of(caller, budget_id), actor=caller.actor):
+            raise NotFound("raise")
         return Response(status=204)
 
 
@@ -145,6 +195,12 @@ def _manager(caller: Caller) -> Caller:
     """The scope is about the whole organisation, while a key else is confined to its project. Raises Forbidden."""
     caller.require(Permission.BUDGET_UPDATE)
     return replace(caller, project_ids=None)
+
+
+def _budget_of(caller: Caller, budget_id: int) -> Budget:
+    """An active budget of the tenant, of a project or of a key. Raises NotFound."""
+    found = Budget.objects.filter(pk=budget_id, tenant_id=caller.tenant.pk).first()
+    return budget_on(_holder_of_row(caller, found, "budget"), budget_id)
 
 
 def _asked(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What a use of a model would cost a month, at this organisation's prices, in the arithmetic that bills it."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -7,14 +9,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.estimates import MOST, monthly_estimate, template_tokens
+from billing.estimates import MOST, Estimate, monthly_estimate, template_tokens
 from billing.pricing import METERS, MissingPrice, Prices, Quantities
-from gateway.api.catalog_view import catalog_view
+from billing.visibility import visible_models
+from gateway.api.catalog_view import CatalogView, catalog_view
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters
 from gateway.api.view import ApiView
 from identity.errors import Conflict, NotFound
-from identity.models import Tenant
 from models_catalog.catalog import model_by_name_or_alias
 from models_catalog.models import LanguageModel
 
@@ -22,10 +24,9 @@ from models_catalog.models import LanguageModel
 _ASKED = tuple(meter for meter in METERS if meter != "cached")
 
 
-class EstimateQuery(Query):
+class EstimatesQuery(Query):
     """A request as somebody imagines it, and how many of them there are a day."""
 
-    model = serializers.CharField(max_length=200, help_text="An id or an alias.")
     requests_a_day = serializers.IntegerField(required=False, default=1, min_value=0, max_value=MOST)
 
     def get_fields(self) -> dict[str, Any]:
@@ -34,6 +35,12 @@ class EstimateQuery(Query):
             meter: serializers.IntegerField(required=False, default=0, min_value=0, max_value=MOST) for meter in _ASKED
         }
         return {**super().get_fields(), **meters}
+
+
+class EstimateQuery(EstimatesQuery):
+    """The same at a model."""
+
+    model = serializers.CharField(max_length=200, help_text="An id or an alias.")
 
 
 class EstimateLineSerializer(serializers.Serializer[Any]):
@@ -52,6 +59,19 @@ class MonthlyEstimateSerializer(serializers.Serializer[Any]):
     requests_a_month = serializers.IntegerField()
     request_nano_eur = serializers.IntegerField()
     month_nano_eur = serializers.IntegerField()
+
+
+class EstimateOfModelSerializer(MonthlyEstimateSerializer):
+    """The same at a model."""
+
+    model = serializers.CharField()
+    fits = serializers.BooleanField(help_text="Whether its context window has room for the request.")
+
+
+class EstimatesSerializer(serializers.Serializer[Any]):
+    """What it would cost at each model, the cheapest first."""
+
+    results = EstimateOfModelSerializer(many=True)
 
 
 class EstimateView(ApiView):
@@ -73,19 +93,49 @@ class EstimateView(ApiView):
         model = model_by_name_or_alias(given["model"], tenant) if given["model"].isprintable() else None
         if model is None:
             raise NotFound("model")
-        quantities = Quantities(**{meter: given[meter] for meter in _ASKED})
-        quantities = quantities._replace(input=quantities.input + template_tokens(model))
-        try:
-            found = monthly_estimate(
-                quantities=quantities, requests_a_day=given["requests_a_day"], prices=_prices(tenant, model)
-            )
-        except MissingPrice:
-            raise Conflict("the model has no price for this here") from None
+        found = _estimate(given, model, catalog_view(tenant, [model]))
+        if found is None:
+            raise Conflict("the model has no price for this here")
         return Response(MonthlyEstimateSerializer(found).data)
 
 
-def _prices(tenant: Tenant, model: LanguageModel) -> Prices:
-    price = catalog_view(tenant, [model]).standard_price(model)
+class EstimatesView(ApiView):
+    """`/api/estimates`."""
+
+    @extend_schema(
+        operation_id="estimates_list",
+        summary="Compare what a use costs a month at each model",
+        tags=["Models"],
+        parameters=[EstimatesQuery],
+        responses={200: EstimatesSerializer, **errors_of(400, 401)},
+    )
+    def get(self, request: Request) -> Response:
+        """Estimate at every model that the organisation can call now and that has a price for these units.
+
+        The cheapest first, those without room for a request last. It reserves and charges nothing.
+        """
+        given, tenant = parameters(EstimatesQuery, request), self.caller(request).tenant
+        models = list(visible_models(tenant))
+        view = catalog_view(tenant, models)
+        tokens = given["input"] + given["output"] + given["reasoning"]
+        shown = [
+            asdict(found) | {"model": model.name, "fits": tokens <= model.context_window}
+            for model in models
+            if view.is_callable(model) and (found := _estimate(given, model, view)) is not None
+        ]
+        shown.sort(key=lambda one: (not one["fits"], one["month_nano_eur"], one["model"]))
+        return Response({"results": EstimateOfModelSerializer(shown, many=True).data})
+
+
+def _estimate(given: Mapping[str, Any], model: LanguageModel, view: CatalogView) -> Estimate | None:
+    """None where the model has no price for what is asked."""
+    price = view.standard_price(model)
     if price is None:
-        raise Conflict("the model has no price here")
-    return Prices(price.version_id, price.nano_eur_per_million)
+        return None
+    quantities = Quantities(**{meter: given[meter] for meter in _ASKED})
+    quantities = quantities._replace(input=quantities.input + template_tokens(model))
+    prices = Prices(price.version_id, price.nano_eur_per_million)
+    try:
+        return monthly_estimate(quantities=quantities, requests_a_day=given["requests_a_day"], prices=prices)
+    except MissingPrice:
+        return None

@@ -44,6 +44,7 @@ _SCOPES = (
     "`identity:manage`: prepare the organisation's identity provider, manage its directory's tokens and its rules for "
     "keys: it can let in people who may do more than the key. `billing:read`: read the contract and the statements. "
     "`tier:choose`: also take another tier. "
+    "`credit:order`: also order prepaid credit. "
     "Reading its own needs no scope."
 )
 

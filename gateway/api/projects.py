@@ -30,6 +30,7 @@ class FullProjectSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     name = serializers.CharField()
     cost_centre = serializers.CharField()
+    purchase_order = serializers.CharField(help_text="Its lines of an invoice name it.")
     status = serializers.CharField(help_text="`active` or `archived`.")
     responsible = serializers.SerializerMethodField(help_text="The pseudonym of who answers for it; null: nobody.")
     allowed_models = serializers.ListField(
@@ -79,6 +80,7 @@ class ChangedProjectSerializer(StrictSerializer):
 
     name = serializers.CharField(max_length=200, required=False)
     cost_centre = serializers.CharField(max_length=COST_CENTRE_LENGTH_MAX, required=False, allow_blank=True)
+    purchase_order = serializers.CharField(max_length=COST_CENTRE_LENGTH_MAX, required=False, allow_blank=True)
     responsible = serializers.UUIDField(
         required=False, allow_null=True, help_text="The pseudonym of a member; null: nobody."
     )
@@ -135,6 +137,7 @@ class ProjectsView(ApiView):
             asked["name"],
             actor=caller.actor,
             cost_centre=asked.get("cost_centre", ""),
+            purchase_order=asked.get("purchase_order", ""),
             responsible=_member(caller, asked.get("responsible")),
             allowed_models=asked.get("allowed_models", ()),
         )
@@ -162,7 +165,7 @@ class ProjectView(ApiView):
         responses={200: FullProjectSerializer, **errors_of(400, 401, 403, 404, 409, 413, 415)},
     )
     def patch(self, request: Request, project_id: int) -> Response:
-        """Change name, cost centre, responsible person or the models that its keys may call. Needs
+        """Change name, cost centre, purchase order, responsible person or the models that its keys may call. Needs
         `projects:manage`.
         """
         caller = _within(self.caller(request))
@@ -175,6 +178,7 @@ class ProjectView(ApiView):
             project,
             name=asked.get("name"),
             cost_centre=asked.get("cost_centre"),
+            purchase_order=asked.get("purchase_order"),
             responsible=responsible,
             allowed_models=asked.get("allowed_models"),
             actor=caller.actor,

@@ -23,6 +23,7 @@ from identity.permissions import Permission
 
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1_000
+_LABEL_LENGTH_MAX = 64  # longer ones are refused with their request
 _HIGHEST_ID = 2**63 - 1
 # Times outside of this fit no request id, and nothing was used then.
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -128,6 +129,12 @@ def _request_id() -> serializers.UUIDField:
     return serializers.UUIDField(required=False, help_text="One request: the `x-request-id` of its answer.")
 
 
+def _label() -> serializers.CharField:
+    return serializers.CharField(
+        required=False, max_length=_LABEL_LENGTH_MAX, help_text="What the client sent as `x-beffroi-label`."
+    )
+
+
 def _size() -> serializers.IntegerField:
     return serializers.IntegerField(
         required=False, default=PAGE_SIZE, min_value=1, max_value=PAGE_SIZE_MAX, help_text="Rows a page."
@@ -174,6 +181,7 @@ class RecordQuery(WhoseQuery):
     status = serializers.CharField(
         required=False, max_length=32, help_text="How it ended: `completed`, `client_left`, ..."
     )
+    label = _label()  # type: ignore[assignment]  # a field of ours, not the attribute
     request_id = _request_id()
     cursor = serializers.UUIDField(required=False, help_text="Where to continue: `next` has it.")
     limit = _size()
@@ -204,6 +212,13 @@ class SpanQuery(WhoseQuery):
         if until - since > _LONGEST_SPAN:
             raise serializers.ValidationError({"from": f"At most {_LONGEST_SPAN.days} days at once."})
         return attrs
+
+
+class LabelsQuery(SpanQuery):
+    """Sums by label, which know no key."""
+
+    key = None  # type: ignore[assignment]  # how a serializer leaves a field out
+    model = _model()
 
 
 class SummaryQuery(SpanQuery):
@@ -259,6 +274,7 @@ def reader_and_filters(caller: Caller, given: Mapping[str, Any]) -> tuple[Reader
         since=given.get("from"),
         until=given.get("to"),
         model=given.get("model", ""),
+        label=given.get("label", ""),
         status=given.get("status", ""),
         request_id=given.get("request_id"),
     )

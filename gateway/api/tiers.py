@@ -27,6 +27,9 @@ class TierOfferSerializer(serializers.Serializer[Any]):
     monthly_cap_nano_eur = serializers.IntegerField(
         source="tier.monthly_cap_nano_eur", allow_null=True, help_text="Null: no cap."
     )
+    prepaid_nano_eur = serializers.IntegerField(
+        source="tier.prepaid_nano_eur", allow_null=True, help_text="The least first top-up; null: billed afterwards."
+    )
     limits = TierLimitSerializer(source="tier.limits", many=True)
     is_current = serializers.BooleanField(help_text="Whether the contract in force is of it.")
     bill_nano_eur = serializers.IntegerField(help_text="What last month's usage costs at its prices of today.")
@@ -62,7 +65,10 @@ class TierChosenSerializer(serializers.Serializer[Any]):
     """What became of it."""
 
     tier = serializers.CharField(source="tier.code")
-    starts_at = serializers.DateTimeField()
+    starts_at = serializers.DateTimeField(allow_null=True, help_text="Null: when its credit is paid.")
+    order_id = serializers.IntegerField(
+        source="order.pk", default=None, allow_null=True, help_text="Of the credit that has to be paid first."
+    )
     is_in_force = serializers.BooleanField()
 
 
@@ -96,7 +102,8 @@ class TierChoiceView(ApiView):
     )
     def put(self, request: Request) -> Response:
         """Take another tier: at once where nothing of it is lower than what the contract brought, else from the next
-        month. The operator is told. Needs `tier:choose`, which only an owner's key has.
+        month. One that is prepaid begins when the payment of the order that is made with it was recorded, unless as
+        much credit is there. The operator is told. Needs `tier:choose`, which only an owner's key has.
         """
         asked = TierWishSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

@@ -6,8 +6,15 @@ from gateway.api.access_requests import AccessRequestsView, ApproveAccessView, R
 from gateway.api.advice import AdviceView
 from gateway.api.audit import AuditCheckpointsView, AuditExportView, AuditVerificationView, AuditView
 from gateway.api.billing import ContractView, StatementView
-from gateway.api.budget_changes import BudgetListView, BudgetView, LimitListView, LimitView
-from gateway.api.estimate import EstimateView
+from gateway.api.budget_changes import BudgetListView, BudgetRaiseView, BudgetView, LimitListView, LimitView
+from gateway.api.credit import (
+    CreditAlertsView,
+    CreditEntriesView,
+    CreditOrdersView,
+    CreditOrderView,
+    CreditView,
+)
+from gateway.api.estimate import EstimatesView, EstimateView
 from gateway.api.exports import (
     ExportFileView,
     ExportSchedulesView,
@@ -16,12 +23,14 @@ from gateway.api.exports import (
     ExportView,
 )
 from gateway.api.group_rules import GroupRulesView, GroupRuleView
+from gateway.api.invoices import InvoiceCsvView, InvoicePdfView, InvoicesView, InvoiceView, InvoiceXmlView
 from gateway.api.key_bounds import KeyBoundsView
 from gateway.api.key_changes import KeyChangesView
 from gateway.api.key_rotation import EndPreviousSecretView, RotateKeyView
 from gateway.api.key_rules import KeyRulesView
 from gateway.api.keys import KeysView, KeyView, OwnKeyView, RevokeKeyView
 from gateway.api.language_models import ModelsView, ModelView
+from gateway.api.legal_identity import LegalIdentityView
 from gateway.api.members import (
     InvitationsView,
     InvitationView,
@@ -43,7 +52,7 @@ from gateway.api.projects import ArchiveProjectView, ProjectsView, ProjectView
 from gateway.api.scim_tokens import ScimTokensView, ScimTokenView
 from gateway.api.sign_in import PreparationView, SignInView, SwitchOffView, TestSignInView
 from gateway.api.tiers import TierChoiceView, TierOffersView
-from gateway.api.usage import RecordsView, RefusalCountsView, RefusalsView, SummaryView
+from gateway.api.usage import LabelsView, RecordsView, RefusalCountsView, RefusalsView, SummaryView
 from gateway.api.view import NowhereView
 from gateway.api.webhooks import (
     DeliveriesView,
@@ -83,14 +92,26 @@ urlpatterns = [
     path("key-rules", KeyRulesView.as_view(), name="key-rules"),
     path("overview", OverviewView.as_view(), name="tenant-overview"),
     path("contract", ContractView.as_view(), name="tenant-contract"),
+    path("legal-identity", LegalIdentityView.as_view(), name="tenant-legal-identity"),
     path("contract/tier", TierChoiceView.as_view(), name="tenant-tier-choice"),
+    path("credit", CreditView.as_view(), name="tenant-credit"),
+    path("credit/entries", CreditEntriesView.as_view(), name="tenant-credit-entries"),
+    path("credit/orders", CreditOrdersView.as_view(), name="tenant-credit-orders"),
+    path("credit/orders/<int:order_id>", CreditOrderView.as_view(), name="tenant-credit-order"),
+    path("credit/alerts", CreditAlertsView.as_view(), name="tenant-credit-alerts"),
     path("tiers", TierOffersView.as_view(), name="tenant-tiers"),
     path("statement", StatementView.as_view(), name="tenant-statement"),
     path("usage/records", RecordsView.as_view(), name="usage-records"),
     path("usage/summary", SummaryView.as_view(), name="usage-summary"),
+    path("usage/labels", LabelsView.as_view(), name="usage-labels"),
     path("usage/advice", AdviceView.as_view(), name="usage-advice"),
     path("usage/refusals", RefusalsView.as_view(), name="usage-refusals"),
     path("usage/refusals/counts", RefusalCountsView.as_view(), name="usage-refusal-counts"),
+    path("invoices", InvoicesView.as_view(), name="tenant-invoices"),
+    path("invoices/<uuid:public_id>", InvoiceView.as_view(), name="tenant-invoice"),
+    path("invoices/<uuid:public_id>/pdf", InvoicePdfView.as_view(), name="tenant-invoice-pdf"),
+    path("invoices/<uuid:public_id>/xml", InvoiceXmlView.as_view(), name="tenant-invoice-xml"),
+    path("invoices/<uuid:public_id>/csv", InvoiceCsvView.as_view(), name="tenant-invoice-csv"),
     path("exports", ExportsView.as_view(), name="tenant-exports"),
     path("exports/<uuid:public_id>", ExportView.as_view(), name="tenant-export"),
     path("exports/<uuid:public_id>/file", ExportFileView.as_view(), name="tenant-export-file"),
@@ -101,6 +122,7 @@ urlpatterns = [
     path("projects/<int:project_id>/archive", ArchiveProjectView.as_view(), name="archive-project"),
     path("budgets", BudgetListView.as_view(), name="budgets"),
     path("budgets/<int:budget_id>", BudgetView.as_view(), name="budget"),
+    path("budgets/<int:budget_id>/raise", BudgetRaiseView.as_view(), name="budget-raise"),
     path("limits", LimitListView.as_view(), name="limits"),
     path("limits/<int:limit_id>", LimitView.as_view(), name="limit"),
     path("audit", AuditView.as_view(), name="audit-events"),
@@ -140,6 +162,7 @@ urlpatterns = [
     path("scim-tokens", ScimTokensView.as_view(), name="tenant-scim-tokens"),
     path("scim-tokens/<int:token_id>", ScimTokenView.as_view(), name="tenant-scim-token"),
     path("organisation", OrganisationView.as_view(), name="organisation"),
+    path("estimates", EstimatesView.as_view(), name="estimates"),
     path("estimate", EstimateView.as_view(), name="estimate"),
     path("model-aliases", ModelAliasesView.as_view(), name="model-aliases"),
     path("model-aliases/<path:alias>", ModelAliasView.as_view(), name="model-alias"),

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.energy import kwh_of
+from billing.labels import usage_by_label
 from billing.models import Refusal, UsageRecord
 from billing.pricing import Prices
 from billing.usage import (
@@ -23,6 +24,7 @@ from gateway.api.names import KeyName, key_names, project_names
 from gateway.api.problems import errors_of
 from gateway.api.queries import (
     CursorField,
+    LabelsQuery,
     RecordQuery,
     RefusalQuery,
     SpanQuery,
@@ -32,6 +34,8 @@ from gateway.api.queries import (
     reader_and_filters,
 )
 from gateway.api.usage_shapes import (
+    LabelSumSerializer,
+    LabelSumsSerializer,
     RecordPageSerializer,
     RecordSerializer,
     RefusalPageSerializer,
@@ -42,6 +46,7 @@ from gateway.api.usage_shapes import (
     UsageSumSerializer,
 )
 from gateway.api.view import ApiView
+from identity.permissions import Permission
 
 
 class RecordsView(ApiView):
@@ -93,6 +98,39 @@ class SummaryView(ApiView):
         projects = project_names(caller.tenant.pk, {row.project_id for row in found if row.project_id is not None})
         shown = [_shown_sum(row, keys, projects) for row in found]
         return Response({"time_zone": zone, "results": UsageSumSerializer(shown, many=True).data})
+
+
+class LabelsView(ApiView):
+    """`/api/usage/labels`."""
+
+    @extend_schema(
+        operation_id="usage_labels_read",
+        summary="Add up usage by label",
+        tags=["Usage"],
+        parameters=[LabelsQuery],
+        responses={200: LabelSumsSerializer, **errors_of(400, 401, 403, 404)},
+    )
+    def get(self, request: Request) -> Response:
+        """Add up the organisation's requests by what clients sent as `x-beffroi-label`; scope `usage:read:tenant`.
+
+        The dearest labels first, the cheaper ones together; requests without a label are not among them. The time is
+        rounded to whole hours, `from` down and `to` up.
+        """
+        given, caller = parameters(LabelsQuery, request), self.caller(request)
+        caller.require(Permission.USAGE_READ_TENANT)
+        found = usage_by_label(*reader_and_filters(caller, given))
+        shown = [
+            {
+                "label": one.label,
+                "requests": one.totals.requests,
+                "failed_requests": one.totals.failed,
+                "prompt_tokens": one.totals.input_tokens,
+                "completion_tokens": one.totals.output_tokens,
+                "cost_nano_eur": one.totals.cost_nano_eur,
+            }
+            for one in found
+        ]
+        return Response({"results": LabelSumSerializer(shown, many=True).data})
 
 
 class RefusalsView(ApiView):

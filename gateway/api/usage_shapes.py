@@ -113,6 +113,25 @@ class SummarySerializer(serializers.Serializer[Any]):
     results = UsageSumSerializer(many=True)
 
 
+class LabelSumSerializer(serializers.Serializer[Any]):
+    """The requests of a label added up."""
+
+    label = serializers.CharField(  # type: ignore[assignment]  # a field of ours, not the attribute
+        allow_null=True, help_text="What the client sent as `x-beffroi-label`; null: the cheaper labels, together."
+    )
+    requests = serializers.IntegerField()
+    failed_requests = serializers.IntegerField(help_text="Answered with a status of 400 or more.")
+    prompt_tokens = serializers.IntegerField(help_text=_TOKENS)
+    completion_tokens = serializers.IntegerField(help_text=_TOKENS)
+    cost_nano_eur = serializers.IntegerField()
+
+
+class LabelSumsSerializer(serializers.Serializer[Any]):
+    """Labelled requests added up, the dearest label first."""
+
+    results = LabelSumSerializer(many=True)
+
+
 class RefusalSerializer(serializers.Serializer[Any]):
     """A request that was refused before it cost anything."""
 

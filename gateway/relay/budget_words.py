@@ -39,6 +39,17 @@ def budget_message(detail: Mapping[str, Any]) -> str:
     )
 
 
+def credit_message(detail: Mapping[str, Any]) -> str:
+    """As `budget_message`, where the budget is the prepaid credit."""
+    left = f"{exact_eur(max(detail['limit_nano_eur'] - detail['spent_nano_eur'], 0))} EUR"
+    held = f"{exact_eur(detail['held_nano_eur'])} EUR"
+    return (
+        f"The prepaid credit of your organisation is {left}, of which {held} are reserved for running requests, and "
+        "what is left does not cover the most that this request can cost. A lower max_completion_tokens reserves less. "
+        "An owner or finance can order a top-up: Billing, Credit, or POST /api/credit/orders."
+    )
+
+
 def limit_message(detail: Mapping[str, Any], wait: float) -> str:
     """`detail` is that of the ledger's verdict `limit`; `wait` in seconds."""
     is_concurrent = detail["what"] == "concurrent"

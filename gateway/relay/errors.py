@@ -41,7 +41,7 @@ from typing import Any, Literal
 import msgspec
 
 from billing.pricing import METERS
-from gateway.relay.budget_words import budget_message, limit_message
+from gateway.relay.budget_words import budget_message, credit_message, limit_message
 from gateway.relay.engine_message import printable
 
 Header = tuple[bytes, bytes]
@@ -297,8 +297,15 @@ def wrong_kind_of_model(name: str, kind: str, path: str) -> Refusal:
 
 
 def insufficient_quota(detail: Mapping[str, Any], *, comes_free: bool = False) -> Refusal:
-    """429: a budget does not cover the most that the request can cost (`detail`: the ledger's `budget`), or not yet."""
+    """429: a budget does not cover the most that the request can cost (`detail`: the ledger's `budget`), or not yet.
+
+    Prepaid credit is a budget too, with a code of its own.
+    """
     headers = (_retry_after(5) if comes_free else _DO_NOT_RETRY,)
+    if detail.get("source") == "credit":
+        refusal = Refusal(429, "insufficient_quota", "insufficient_credit", None, credit_message(detail), headers)
+        refusal.limit_name = f"credit/{detail['scope']}"
+        return refusal
     refusal = Refusal(429, "insufficient_quota", "insufficient_quota", None, budget_message(detail), headers)
     refusal.limit_name = f"budget/{detail['period']}/{detail['scope']}"
     return refusal

@@ -62,6 +62,7 @@ _LAST_VERSION = """
     select greatest(
         0, (select max(policy_version) from identity_apikey), (select max(policy_version) from identity_tenant))
 """
+_TURN = "select turn_contract_v1(%s)"  # may be why the ledger called a tenant's row old
 _LISTEN = "listen beffroi_policy"
 _PROJECTS = msgspec.json.Decoder(dict[int, frozenset[str]])
 
@@ -134,11 +135,15 @@ class SnapshotReader:
     async def read_key(self, key_id: int) -> Key | None:
         """Read a key, its tenant and its project again: the ledger said that ours are old. Raises one of LOST.
 
+        Its contract turns before, where an agreement's time has come.
+
         None: it was deleted.
         """
         await self._read_keys_of([key_id])
         key = self._snapshot.keys.of_id(key_id)
         if key is not None:
+            async with self._busy:
+                await self._line.call(_TURN, (key.tenant_id,))
             await self._read_tenants("where x.id = %s", key.tenant_id)
         return key
 

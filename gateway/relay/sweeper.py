@@ -1,4 +1,5 @@
 """Settles the holds that no living process answers for (I2 d): of fenced incarnations, and ours that we lost sight of.
+Puts the end of budgets that were raised for a time in force.
 
 Every gateway has a sweeper; an advisory lock lets one at a time fence. Two that settle one hold charge it once.
 """
@@ -74,10 +75,13 @@ class Sweeper:
                 log_failure(logger, "sweep", error)
 
     async def sweep(self) -> None:
-        """One round: fence the silent, settle what they left, then what this process lost sight of, then tidy up."""
+        """One round: fence the silent, settle what they left, then what this process lost sight of; end the raises of
+        budgets whose time is over; then tidy up.
+        """
         await self._fence_silent()
         await self._settle(await self._line.call(_ORPHANS, (BATCH,)))
         await self._settle_lost_ones()
+        await self._end_raises()
         self._round += 1
         if self._round % TIDY_ROUNDS == 0:
             await self._line.call("select tidy_v1(%s, %s::interval)", (KEPT_REFUSALS, IDEMPOTENCY_MEMORY))
@@ -97,6 +101,16 @@ class Sweeper:
         )
         if fenced[0][0]:
             logger.warning("fenced %d silent incarnations", fenced[0][0])
+
+    async def _end_raises(self) -> None:
+        """Put the end of budgets' raises in force. A database of the release before knows none."""
+        try:
+            for _ in range(BATCH):
+                [(was_one,)] = await self._line.call("select end_raise_v1()", ())
+                if not was_one:
+                    return
+        except psycopg.errors.UndefinedFunction:
+            return
 
     async def close(self) -> None:
         """Close the connection."""

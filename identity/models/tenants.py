@@ -67,6 +67,7 @@ class Project(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="projects")
     name = models.CharField(max_length=200)
     cost_centre = models.CharField(max_length=64, blank=True)
+    purchase_order = models.CharField(max_length=64, blank=True, default="", db_default="")
     responsible = models.ForeignKey(
         "identity.Person", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )

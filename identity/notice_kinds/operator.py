@@ -52,6 +52,15 @@ OPERATOR_KINDS = (
         level=Level.WARNING,
     ),
     NoticeKind(
+        "agreement.ends",
+        Topic.MONEY,
+        _("Agreements with organisations that end"),
+        _("The agreement %(reference)s with %(organisation)s ends"),
+        _("It ends on %(ends_at)s. Then the values of the tier are in force, unless you agree on something else."),
+        level=Level.WARNING,
+        link="/operator/tenants/{slug}",
+    ),
+    NoticeKind(
         "operator_key.ends",
         Topic.OPERATION,
         _("Operator's keys that end"),

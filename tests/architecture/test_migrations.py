@@ -20,6 +20,7 @@ EXEMPT = {
     "billing.0010_records_that_did_not_complete": "PostgreSQL builds a partitioned table's index concurrently only"
     " partition by partition: a loop, which reads the catalog alone",
     "billing.0013_usage_day_of_before": "fills a day in a transaction of its own, with a lock that lasts as long",
+    "billing.0026_usage_label_of_before": "fills a day in a transaction of its own, with a lock that lasts as long",
     "identity.0015_names_of_keys_are_searched": "an extension that need not be there, then an index, concurrently",
 }
 

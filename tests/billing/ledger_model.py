@@ -3,7 +3,7 @@
 The state machine compares the tables with it after every step. Money is nano-EUR; instants are the database's clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from tests.billing.ledger_calendar import FOREVER, NEVER, bounds
 
 Row = dict[str, Any]
 QUANTITIES = tuple(f"{meter}_quantity" for meter in METERS)
+LABELS = ("requests", "failed_requests", "input_tokens", "output_tokens", "cost_nano_eur")
 HOURS = ("requests", "failed_requests", *QUANTITIES, "cost_nano_eur", "uncharged_nano_eur")
 DEFAULTS = {"parent_id": None, "door": "api", "guardrail": "", "label": ""}
 
@@ -46,6 +47,7 @@ class Budget:
     period: str
     limit: int
     is_hard: bool
+    source: str
     is_active: bool = True
 
 
@@ -137,6 +139,7 @@ class Books:
     records: dict[str, Row] = field(default_factory=dict)
     hours: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
     days: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
+    labels: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
     idempotency: dict[tuple[int, str], tuple[str, datetime]] = field(default_factory=dict)
 
     def admit(self, rows: list[Row], incarnation: Any, now: datetime) -> list[Answer]:
@@ -167,8 +170,7 @@ class Books:
             return Answer("admitted", standing=self._standing(key, now))
         if request_id in self.records:
             return Answer("settled")
-        objection = _objection(row, key)
-        if objection:
+        if objection := _objection(row, key):
             return Answer(objection)
         first = self.idempotency.get((key.id, row.get("idempotency") or ""))
         if first:
@@ -258,6 +260,10 @@ class Books:
         _add(self.hours, (hour, hold.key.tenant.id, hold.key.project, hold.key.id, *what), told)
         day = hold.admitted_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         _add(self.days, (day, hold.key.tenant.id, hold.key.project, *what), told)
+        if record["label"]:
+            told["input_tokens"] = row["input_quantity"] + row["cached_quantity"]
+            told["output_tokens"] = row["output_quantity"] + row["reasoning_quantity"]
+            _add(self.labels, (hour, hold.key.tenant.id, hold.key.project, what[0], record["label"]), told, LABELS)
 
     def set_limit(self, budget: Budget, limit: int, now: datetime) -> None:
         """A budget's limit; the open period's cap sinks to it, no lower than what is spent or held."""
@@ -312,6 +318,7 @@ def _over_budget(row: Row, periods: list[Period]) -> Answer | None:
                 "budget_id": period.budget.id,
                 "scope": period.budget.scope,
                 "period": period.budget.period,
+                "source": period.budget.source,
                 "limit_nano_eur": period.limit,
                 "spent_nano_eur": period.spent,
                 "held_nano_eur": period.held,
@@ -367,9 +374,11 @@ def _give_back(window: Window, hold: Hold, row: Row) -> None:
     window.used = max(window.used - back, 0)
 
 
-def _add(sums: dict[tuple[Any, ...], list[int]], group: tuple[Any, ...], told: Row) -> None:
-    before = sums.get(group, [0] * len(HOURS))
-    sums[group] = [sum_ + told[name] for sum_, name in zip(before, HOURS, strict=True)]
+def _add(
+    sums: dict[tuple[Any, ...], list[int]], group: tuple[Any, ...], told: Row, names: Sequence[str] = HOURS
+) -> None:
+    before = sums.get(group, [0] * len(names))
+    sums[group] = [sum_ + told[name] for sum_, name in zip(before, names, strict=True)]
 
 
 def _record(hold: Hold, row: Row, now: datetime) -> Row:

@@ -15,7 +15,7 @@ from billing.models import Contract
 from gateway.relay.ids import new_request_id
 from identity.models import Tenant as TenantRow
 from tests.billing.ledger_calendar import FOREVER, NEVER
-from tests.billing.ledger_model import HOURS, Books, Budget, Key, Limit, Row, Tenant
+from tests.billing.ledger_model import HOURS, LABELS, Books, Budget, Key, Limit, Row, Tenant
 from tests.billing.raw_ledger import RawLedger
 from tests.support.ledger import House, make_house
 
@@ -75,7 +75,7 @@ class World:
                     f" where y.id = x.{column}_id and y.tenant_id = any(%s)",
                     [self._ids],
                 )
-            for table in ("budget", "limit", "hold", "usage_hour", "usage_day"):
+            for table in ("budget", "limit", "hold", "usage_hour", "usage_day", "usage_label"):
                 self.owner.execute(f"delete from billing_{table} where tenant_id = any(%s)", [self._ids])
             keys = [key.id for key in self.keys]
             self.owner.execute("delete from billing_idempotency_key where key_id = any(%s)", [keys])
@@ -115,14 +115,15 @@ class World:
         )
 
     def add_budget(self, tenant: Tenant, scope: str, scope_id: int, period: str, limit: int, is_hard: bool) -> Budget:
-        """A budget that somebody sets."""
+        """A budget that somebody sets, of a source of its own: of each there is one a scope and period."""
+        source = uuid4().hex
         budget_id = self._one(
             "insert into billing_budget (tenant_id, scope, scope_id, period, limit_nano_eur, is_hard, may_lower_output,"
             " source, is_active, created_at) values (%s, %s, %s, %s, %s, %s, false, %s, true, now())"
             " returning id as it",
-            [tenant.id, scope, scope_id, period, limit, is_hard, uuid4().hex],
+            [tenant.id, scope, scope_id, period, limit, is_hard, source],
         )
-        return Budget(budget_id, tenant, scope, scope_id, period, limit, is_hard)
+        return Budget(budget_id, tenant, scope, scope_id, period, limit, is_hard, source)
 
     def add_limit(self, tenant: Tenant, scope: str, scope_id: int, what: str, window: str, amount: int) -> Limit:
         """A limit that somebody sets."""
@@ -205,6 +206,7 @@ class World:
             "holds": _sorted(holds),
             "records": _sorted([row | {"request_id": str(row["request_id"])} for row in records]),
             "hours": _sorted(self._rows("select * from billing_usage_hour where tenant_id = any(%s)")),
+            "labels": _sorted(self._rows("select * from billing_usage_label where tenant_id = any(%s)")),
             "days": _sorted(self._rows("select * from billing_usage_day where tenant_id = any(%s)")),
             "idempotency": _sorted(
                 [
@@ -263,6 +265,13 @@ def tables_of(books: Books) -> Row:
                 dict(zip(("day", "tenant_id", "project_id", "model_id", "mode"), group, strict=True))
                 | dict(zip(HOURS, sums, strict=True))
                 for group, sums in books.days.items()
+            ]
+        ),
+        "labels": _sorted(
+            [
+                dict(zip(("hour", "tenant_id", "project_id", "model_id", "label"), group, strict=True))
+                | dict(zip(LABELS, sums, strict=True))
+                for group, sums in books.labels.items()
             ]
         ),
         "idempotency": _sorted(

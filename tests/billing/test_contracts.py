@@ -14,6 +14,7 @@ from billing.price_book import add_rate_card, load_prices, reference_rate_card
 from billing.tiers import load_tiers, tier_by_code
 from identity.audit import Actor
 from identity.models import AuditEvent, Tenant
+from tests.support.credit import pay
 from tests.support.ledger import ledger_gateway, make_house, unique
 
 ALICE = Actor.system("test")
@@ -50,7 +51,7 @@ def test_a_contract_brings_its_tiers_limits_and_cap(tenant: Tenant) -> None:
         ("output_tokens", "hour", 150_000, "tier"),
         ("output_tokens", "day", 3_600_000, "tier"),
     }
-    assert budgets_of(tenant) == {("month", 1_000 * 10**9, "tier")}
+    assert budgets_of(tenant) == {("month", 1_000 * 10**9, "tier"), ("once", 0, "credit")}
 
 
 def test_a_new_contract_ends_the_old_one_at_the_instant_it_starts(tenant: Tenant) -> None:
@@ -90,6 +91,7 @@ def test_other_prices_make_another_contract(tenant: Tenant) -> None:
 def test_money_spent_under_one_cap_counts_under_the_next(tenant: Tenant, gateway_database_url: str) -> None:
     house = make_house()
     start(house.tenant, "tier-1")
+    pay(house.tenant, 10**9)
     start_contract(
         tenant=house.tenant, tier=tier_by_code("tier-1"), rate_card=house.price_version.rate_card, actor=ALICE
     )
@@ -98,7 +100,7 @@ def test_money_spent_under_one_cap_counts_under_the_next(tenant: Tenant, gateway
     start_contract(
         tenant=house.tenant, tier=tier_by_code("tier-2"), rate_card=house.price_version.rate_card, actor=ALICE
     )
-    budget = Budget.objects.get(tenant_id=house.tenant.pk, is_active=True)
+    budget = Budget.objects.get(tenant_id=house.tenant.pk, is_active=True, source="tier")
     period = BudgetPeriod.objects.get(budget_id=budget.pk)
     assert (period.spent_nano_eur, period.cap_nano_eur) == (45_000, 3_000 * 10**9)
 
@@ -115,7 +117,7 @@ def test_of_contracts_started_at_once_one_is_in_force(tenant: Tenant) -> None:
     running = contract_in_force(tenant)
     assert running is not None
     assert Contract.objects.filter(tenant=tenant).count() == 4
-    assert budgets_of(tenant) == {("month", running.tier.monthly_cap_nano_eur, "tier")}
+    assert budgets_of(tenant) == {("month", running.tier.monthly_cap_nano_eur, "tier"), ("once", 0, "credit")}
 
 
 def test_a_contract_is_audited_and_told_to_gateways(tenant: Tenant, gateway_database_url: str) -> None:

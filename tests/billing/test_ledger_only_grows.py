@@ -45,7 +45,8 @@ def record_id(house: House, ledger: RawLedger) -> str:
 def entry_id(house: House) -> str:
     with connection.cursor() as cursor:
         cursor.execute(
-            "select enter_v1(%s, %s, 'top_up', 5, null, 'a reason', 'tests', 'once')", [uuid.uuid4(), house.tenant.pk]
+            "select enter_v1(%s, %s, 'fee', 5, null, 'a reason', 'tests', 'once')",
+            [uuid.uuid4(), house.tenant.pk],
         )
         return str(cursor.fetchone()[0])
 
@@ -99,6 +100,7 @@ def test_I7_nobody_but_the_ledgers_functions_writes_its_tables(url: str, record_
         "billing_incarnation",
         "billing_usage_hour",
         "billing_usage_day",
+        "billing_usage_label",
         "billing_refusal",
         "billing_refusal_count",
         "billing_idempotency_key",
@@ -166,6 +168,8 @@ def test_I7_a_gateway_reads_no_bill_and_moves_no_money_but_by_inference(gateway_
         "tidy_v1",
         "give_back_v1",
         "touch_keys_v1",
+        "turn_contract_v1",
+        "end_raise_v1",
     }
 
 

@@ -137,7 +137,7 @@ def test_a_month_that_is_not_over_or_is_still_served_is_not_sealed(past: Scene, 
 @pytest.mark.parametrize(
     ("lie", "what"),
     [
-        ("update billing_usage_record set label = 'x' where request_id = %(id)s", ["sealed digest"]),
+        ("update billing_usage_record set finish_reason = 'x' where request_id = %(id)s", ["sealed digest"]),
         ("update billing_usage_record set settled_at = settled_at + interval '1 microsecond' where request_id = %(id)s",
          ["sealed digest"]),
         ("update billing_sealed_hour set digest = sha256('x') where month = %(month)s",

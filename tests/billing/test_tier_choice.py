@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from billing.contracts import contract_in_force, start_contract
-from billing.models import Limit, RateCard, Tier, TierChoice
+from billing.credit import account_of
+from billing.models import CreditOrder, Limit, RateCard, Tier, TierChoice
 from billing.price_book import add_price_version, add_rate_card
 from billing.pricing import METERS, Quantities
 from billing.tier_choice import Hindrance, choice_open, choose_tier, next_month, start_chosen_tiers, withdraw_choice
@@ -18,6 +19,7 @@ from billing.tier_comparison import TierOffer, compare_tiers
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.models import AuditEvent, Notice, Role, Tenant
 from models_catalog.models import LanguageModel
+from tests.support.credit import pay
 from tests.support.ledger import make_model, unique
 from tests.support.people import TESTS, Cast, as_member, default_project, make_cast, make_person
 
@@ -79,6 +81,7 @@ def test_up_is_at_once_and_told(cast: Cast, card: RateCard) -> None:
 def test_down_waits_for_the_next_month_of_the_tenant(cast: Cast, card: RateCard, requests: int, cap: int) -> None:
     before, lower = tier_of(cast.tenant), make_tier(card, requests, cap)
     chosen = choose_tier(by=as_member(cast.alice, cast.tenant), tier=lower)
+    assert chosen.starts_at is not None
     begins = chosen.starts_at.astimezone(ZoneInfo(cast.tenant.time_zone))
     assert (chosen.is_in_force, tier_of(cast.tenant)) == (False, before)
     assert (begins.day, begins.hour, begins > timezone.now()) == (1, 0, True)
@@ -131,7 +134,6 @@ def test_a_tier_that_is_withdrawn_meanwhile_does_not_begin(cast: Cast, card: Rat
     ("more", "words"),
     [
         ({"by_agreement": True}, "by agreement"),
-        ({"prepaid_nano_eur": EUR}, "paid in advance"),
         ({"withdrawn_at": timezone.now()}, "not offered any more"),
     ],
 )
@@ -142,6 +144,44 @@ def test_what_takes_the_operators_word_is_not_taken(
     with pytest.raises(Invalid, match=words):
         choose_tier(by=as_member(cast.alice, cast.tenant), tier=make_tier(card, LARGE, **more))
     assert tier_of(cast.tenant) == before
+
+
+def test_a_prepaid_tier_is_ordered_with_its_credit_and_begins_when_that_is_paid(cast: Cast, card: RateCard) -> None:
+    before, prepaid = tier_of(cast.tenant), make_tier(card, LARGE, 200, prepaid_nano_eur=50 * EUR)
+    alice = as_member(cast.alice, cast.tenant)
+    chosen = choose_tier(by=alice, tier=prepaid)
+    assert (chosen.is_in_force, chosen.starts_at, tier_of(cast.tenant)) == (False, None, before)
+    assert chosen.order is not None
+    assert (chosen.order.amount_nano_eur, chosen.order.tier) == (50 * EUR, prepaid)
+    choose_tier(by=alice, tier=prepaid)  # once more: the order before is cancelled
+    [order] = CreditOrder.objects.filter(tenant=cast.tenant, state="open")
+    with pytest.raises(Conflict, match="closed"):
+        pay(cast.tenant, 50 * EUR, order=chosen.order)
+    pay(cast.tenant, 50 * EUR, order=order)
+    assert tier_of(cast.tenant) == prepaid
+    account = account_of(cast.tenant)
+    assert account is not None
+    assert (account.is_in_use, account.free_nano_eur) == (True, 50 * EUR)
+    assert told(cast.tenant, "contract.changed") == 1
+
+
+def test_a_lower_prepaid_tier_that_is_paid_begins_with_the_next_month(cast: Cast, card: RateCard) -> None:
+    before, prepaid = tier_of(cast.tenant), make_tier(card, 10, 50, prepaid_nano_eur=50 * EUR)
+    chosen = choose_tier(by=as_member(cast.alice, cast.tenant), tier=prepaid)
+    assert chosen.order is not None
+    pay(cast.tenant, 50 * EUR, order=chosen.order)
+    found = choice_open(cast.tenant)
+    assert found is not None
+    assert (found.tier, tier_of(cast.tenant)) == (prepaid, before)
+
+
+def test_credit_that_is_there_begins_a_prepaid_tier_at_once(cast: Cast, card: RateCard) -> None:
+    first, second = (make_tier(card, LARGE, cap, prepaid_nano_eur=50 * EUR) for cap in (200, 300))
+    alice = as_member(cast.alice, cast.tenant)
+    order = choose_tier(by=alice, tier=first).order
+    pay(cast.tenant, 50 * EUR, order=order)
+    assert choose_tier(by=alice, tier=second).is_in_force
+    assert tier_of(cast.tenant) == second
 
 
 def test_agreed_prices_are_not_left_without_the_operators_word(cast: Cast, card: RateCard) -> None:

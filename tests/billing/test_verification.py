@@ -15,6 +15,7 @@ from billing.pricing import Prices, Quantities
 from billing.verification import verify
 from tests.billing.raw_ledger import RawLedger, request_of, settlement_of
 from tests.billing.whole_ledger import PLENTY, Scene, found_after
+from tests.support.credit import make_prepaid, pay
 from tests.support.ledger import make_price
 from tests.support.outage import OwnPostgres
 from tests.support.people import TESTS
@@ -310,3 +311,34 @@ def test_the_command_tells_each_difference_and_fails(
     cost = UsageRecord.objects.get(pk=scene.record).cost_nano_eur
     assert f"on key {scene.key.row.pk}, period" in (told := capsys.readouterr().out)
     assert f"expected {cost}, found {cost + 1}" in told
+
+
+@pytest.fixture
+def on_credit(scene: Scene) -> Scene:
+    """The scene's tenant with credit that it pays its requests from."""
+    make_prepaid(scene.house)
+    pay(scene.house.tenant, PLENTY)
+    scene.use(input=10, output=10)
+    assert verify() == []
+    return scene
+
+
+CREDIT = "tenant_id = %(tenant)s and source = 'credit'"
+
+
+@pytest.mark.parametrize(
+    ("lies", "what"),
+    [
+        ([f"update billing_budget set limit_nano_eur = limit_nano_eur + 1 where {CREDIT}"], "credit limit"),
+        (
+            ["update billing_ledger_entry set amount_nano_eur = 1 where kind = 'top_up' and tenant_id = %(tenant)s"],
+            "credit spent and held",
+        ),
+        (["delete from billing_ledger_entry where kind = 'top_up' and tenant_id = %(tenant)s"], "credit entry"),
+        (["delete from billing_credit_entry where tenant_id = %(tenant)s"], "credit entry"),
+        (["insert into billing_credit_ending values (gen_random_uuid(), %(tenant)s, 5)"], "credit limit"),
+    ],
+)
+def test_a_lie_about_credit_is_found(on_credit: Scene, postgres: OwnPostgres, lies: list[str], what: str) -> None:
+    found = found_after(postgres, *lies, tenant=on_credit.house.tenant.pk)
+    assert what in {name for name, _, _ in found}

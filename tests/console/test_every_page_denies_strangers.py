@@ -16,6 +16,7 @@ from identity.permissions import OPERATOR_PERMISSIONS, ROLE_PERMISSIONS, TENANT_
 from identity.projects import create_project
 from tests.support.console import signed_in
 from tests.support.console_world import ConsoleWorld, Route, console_routes, make_console_world
+from tests.support.payers import paying
 from tests.support.people import TESTS, make_operator, make_person
 
 ROUTES = console_routes()
@@ -61,8 +62,10 @@ def doors(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         strangers: dict[str, Person] = {
             "another tenant's owner": world.cast.charlie,
             "somebody without membership": make_person("frank"),
+            "somebody of its payer": (paul := make_person("paul")),
             "operator without a support session": make_operator(OperatorRole.PLATFORM),
         }
+        paying(tenant, world.cast.alice, paul)
         yield Doors(
             world,
             {role: signed_in(person) for role, person in people.items()},

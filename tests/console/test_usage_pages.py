@@ -233,6 +233,24 @@ def test_a_member_of_one_project_gets_only_its_requests_on_every_page_I6(house: 
     assert their_key.lookup not in page(client.get(f"{root}/usage?by=key"))
 
 
+def test_labels_add_up_to_the_whole_and_lead_to_their_requests(
+    house: House, alice: Person, gateway: LedgerGateway
+) -> None:
+    key = house.key().row
+    labelled = gateway.complete(house, key, label="<night & day>")
+    other = gateway.complete(house, key)
+    client, slug = signed_in(alice), house.tenant.slug
+    text = page(client.get(f"/t/{slug}/usage"))
+    assert "&lt;night &amp; day&gt;" in text
+    assert "without a label" in text
+    assert "Input tokens" in text
+    link = unescape(re.findall(r'href="([^"]*label=[^"]*)"', text)[0])
+    listed = page(client.get(link))
+    assert str(labelled) in listed
+    assert str(other) not in listed
+    assert "without a label" not in page(client.get(f"/t/{slug}/usage?key={key.lookup}"))
+
+
 def test_a_pasted_id_leads_to_its_request(house: House, alice: Person, gateway: LedgerGateway) -> None:
     request_id = gateway.complete(house, house.key().row)
     address = f"/t/{house.tenant.slug}/requests"

@@ -34,9 +34,9 @@ CALLS = {P.INFERENCE_CALL, P.PLAYGROUND_USE}
 # role -> what it may do, written out once more by hand: the product's table is made of parts
 EXPECTED: dict[Role, set[Permission]] = {
     Role.OWNER: set(Permission),
-    Role.ADMINISTRATOR: set(Permission) - {P.SUPPORT_GRANT, P.TIER_CHOOSE},
+    Role.ADMINISTRATOR: set(Permission) - {P.SUPPORT_GRANT, P.TIER_CHOOSE, P.CREDIT_ORDER, P.PAYER_UPDATE},
     Role.DEVELOPER: READS | KEYS | CALLS,
-    Role.FINANCE: READS | {P.USAGE_READ_TENANT, P.BUDGET_UPDATE, P.BILLING_READ},
+    Role.FINANCE: READS | {P.USAGE_READ_TENANT, P.BUDGET_UPDATE, P.BILLING_READ, P.BILLING_UPDATE, P.CREDIT_ORDER},
     Role.AUDITOR: READS
     | {
         P.USAGE_READ_TENANT,

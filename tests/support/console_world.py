@@ -1,17 +1,20 @@
 """An organisation in which every page has something to show, and a value for each part of an address."""
 
 import os
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from billing.agreements import AgreementWish, put_agreement
 from billing.budgets import set_budget
 from billing.contracts import contract_in_force
+from billing.credit_moves import Payment, correct_credit, record_payment
 from billing.export_schedules import schedule_export
 from billing.limits import set_limit
-from billing.models import Contract, Export, ExportSchedule
+from billing.models import Agreement, Contract, ContractTerm, CreditOrder, Export, ExportSchedule
 from billing.organisation_rules import RuleWish, put_rule
+from billing.terms import TermWish, add_term, this_month
 from identity.access_reviews import start_review
 from identity.invitations import invite
 from identity.log_exports import ExportSettings, Protocol, add_export
@@ -29,8 +32,10 @@ from identity.operators import appoint_operator
 from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
 from tests.support import exported
+from tests.support.invoices import filed
 from tests.support.ledger import house_of, ledger_gateway
 from tests.support.operators import RUNS
+from tests.support.payers import paying
 from tests.support.people import TESTS, Cast, as_member, make_cast, make_key, make_operator, make_person
 
 
@@ -89,7 +94,10 @@ def make_console_world() -> ConsoleWorld:
         request_id = gateway.complete(house, key)
     budget = set_budget(on=cast.project, period="month", limit_nano_eur=10**12, actor=TESTS)
     limit = set_limit(on=cast.project, what="requests", window="minute", amount=1_000, actor=TESTS)
+    agreement, term = _agreed(cast)
     values: dict[str, object] = {
+        "agreement_id": agreement.pk,
+        "term_id": term.pk,
         "slug": cast.tenant.slug,
         "lookup": key.lookup,
         "code": contract_of(cast).tier.code,
@@ -116,7 +124,12 @@ def make_console_world() -> ConsoleWorld:
         "list_id": contract_of(cast).rate_card_id,
         "public_id": exported.finish(exported.ask(house)).export.public_id,
         "schedule_id": _monthly(cast).pk,
+        "month": "2026-10",
+        "subject": "bank",
         "version_id": house.price_version.pk,
+        **_paid(cast),
+        "invoice_id": filed(cast.tenant).public_id,
+        "order_id": _order(cast).pk,
     }
     operator = make_operator()
     for role in OperatorRole:
@@ -132,6 +145,43 @@ def _widen_names(cast: Cast) -> None:
     cast.tenant.save(update_fields=["slug", "name"])
     cast.project.cost_centre = wide.upper()
     cast.project.save(update_fields=["cost_centre"])
+
+
+def _order(cast: Cast) -> CreditOrder:
+    """An order of credit that is open, beside credit that came in and that was taken back."""
+    payment = Payment(500 * 10**9, date(2026, 11, 20), "m" * 32, "M" * 32)
+    record_payment(by=RUNS, tenant=cast.tenant, payment=payment)
+    correct_credit(by=RUNS, tenant=cast.tenant, amount_nano_eur=-(10**9), reason="m" * 32, idempotency_key="a")
+    return CreditOrder.objects.create(
+        tenant=cast.tenant, amount_nano_eur=200 * 10**9, purchase_order="M" * 32, ordered_by=cast.alice
+    )
+
+
+def _agreed(cast: Cast) -> tuple[Agreement, ContractTerm]:
+    """What is agreed on its contract and its bill, one of each kind."""
+    limits = [{"what": "requests", "window": "minute", "amount": 999_999_999}]
+    paper = AgreementWish(
+        reference="W" * 60, document_url=f"https://example.org/{'w' * 80}", support_class="Day and night"
+    )
+    wish = replace(paper, limits=limits, is_cap_agreed=True, availability_millionths=999_000)
+    agreement, _ = put_agreement(by=RUNS, tenant=cast.tenant, wish=wish)
+    first = this_month(cast.tenant)
+    last = first.replace(year=first.year + 1)
+    steps = [
+        {"above_nano_eur": 10**15, "share_millionths": 50_000},
+        {"above_nano_eur": 10**16, "share_millionths": 125_000},
+    ]
+    commitment = TermWish("commitment", first, last, "M" * 60, amount_nano_eur=10**15, share_millionths=100_000)
+    add_term(by=RUNS, tenant=cast.tenant, wish=TermWish("steps", first, steps=steps))
+    add_term(by=RUNS, tenant=cast.tenant, wish=commitment)
+    add_term(by=RUNS, tenant=cast.tenant, wish=TermWish("fee", first, description="Support", amount_nano_eur=10**11))
+    return agreement, add_term(by=RUNS, tenant=cast.tenant, wish=TermWish("percent", first, share_millionths=20_000))[0]
+
+
+def _paid(cast: Cast) -> dict[str, object]:
+    """alice's firm pays for another organisation too."""
+    payer = paying(cast.strangers, cast.charlie, cast.alice)
+    return {"payer_id": payer.pk, "paid_id": filed(cast.strangers).public_id, "ending": "pdf"}
 
 
 def _monthly(cast: Cast) -> ExportSchedule:

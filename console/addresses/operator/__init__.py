@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 _NOUNS = (
     "audit",
     "billing",
+    "closing",
     "key_blocks",
     "models",
     "operator_keys",

@@ -2,9 +2,16 @@
 
 from django.urls import URLPattern, path
 
-from console.views.operator import billing
+from console.views.operator import billing, credit
 
 urlpatterns: list[URLPattern] = [
     path("billing", billing.billing, name="operator-billing"),
+    path("billing/credit", credit.credit_orders, name="operator-credit"),
+    path("billing/credit/orders/<int:order_id>", credit.credit_order, name="operator-credit-order"),
+    path("billing/credit/orders/<int:order_id>/cancel", credit.credit_order_cancel, name="operator-credit-cancel"),
+    path("billing/credit/rule", credit.credit_rule, name="operator-credit-rule"),
+    path("tenants/<slug:slug>/credit", credit.tenant_credit, name="operator-tenant-credit"),
+    path("tenants/<slug:slug>/credit/record", credit.tenant_credit_record, name="operator-tenant-credit-record"),
+    path("tenants/<slug:slug>/credit/correct", credit.tenant_credit_correct, name="operator-tenant-credit-correct"),
     path("billing/export.csv", billing.billing_export, name="operator-billing-export"),
 ]

@@ -70,7 +70,7 @@ def _looked_at(card: RateCard, form: PriceFileForm, by: Operator, *, is_asked: b
     is_done = is_asked and is_clean
     return {
         "lines": [
-            _line(plan, is_done=is_done)
+            line_of(plan, is_done=is_done)
             for plan in sorted(plans, key=lambda plan: (plan.error is None, plan.wish.line))
         ],
         "counts": counts,
@@ -82,7 +82,7 @@ def _looked_at(card: RateCard, form: PriceFileForm, by: Operator, *, is_asked: b
     }
 
 
-def _line(plan: PricePlan, *, is_done: bool) -> tuple[PricePlan, str, list[tuple[str, int | None, int]], str]:
+def line_of(plan: PricePlan, *, is_done: bool) -> tuple[PricePlan, str, list[tuple[str, int | None, int]], str]:
     """The plan, its state, what differs a meter (before, after), and what is wrong."""
     state = "to_add" if plan.outcome == Outcome.ADDED and not is_done else plan.outcome.value
     old = plan.old or {}

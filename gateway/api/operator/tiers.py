@@ -1,4 +1,4 @@
-"""Tiers, for those who run the platform: made, changed, withdrawn, by their code; and an organisation's contract."""
+"""Tiers, for those who run the platform: made, changed, withdrawn, by their code."""
 
 from typing import Any
 
@@ -8,11 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.budgets import HIGHEST_LIMIT
-from billing.contracts import contract_in_force
 from billing.limits import HIGHEST_AMOUNT
-from billing.models import Contract, Limit, RateCard, Tier
-from billing.tenant_changes import move_tenant
-from billing.tenant_list import tenant_by_external_id
+from billing.models import Limit, Tier
 from billing.tier_changes import (
     DESCRIPTION_LENGTH_MAX,
     LIMITS_MAX,
@@ -23,12 +20,9 @@ from billing.tier_changes import (
     tier_with_contracts,
     tiers_with_contracts,
 )
-from billing.tiers import all_tiers
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictMember, StrictSerializer, TextField, YesNoField
-from identity.errors import Invalid, NotFound
-from identity.models import Tenant
 
 CODE = OpenApiParameter("code", str, "path", description="Lower case, digits and hyphens: 32 at most.")
 _CARD_HELP = "The price list of contracts that start on it, by name; empty: the reference list."
@@ -97,22 +91,6 @@ class RenewedSerializer(serializers.Serializer[Any]):
 
     renewed = serializers.IntegerField(help_text="Contracts that have the tier's limits and cap now.")
     earlier = serializers.IntegerField(help_text="Those that are left: ask again.")
-
-
-class OperatedContractSerializer(serializers.Serializer[Any]):
-    """The contract in force of an organisation."""
-
-    tier = serializers.CharField(source="tier.code")
-    tier_version = serializers.IntegerField(help_text="Of the tier when its limits and cap were last brought.")
-    rate_card = serializers.CharField(source="rate_card.name")
-    starts_at = serializers.DateTimeField()
-
-
-class WishedContractSerializer(StrictSerializer):
-    """Which contract is to be in force."""
-
-    tier = TextField(max_length=32, help_text="The code of a tier that is offered, or of the contract in force.")
-    rate_card = TextField(required=False, allow_blank=True, max_length=100, help_text="Left out: that of the tier.")
 
 
 class OperatedTiersView(OperatorApiView):
@@ -189,59 +167,3 @@ class RenewTierView(OperatorApiView):
         """
         renewed = renew_contracts(by=self.operator(request), tier=tier_with_contracts(code))
         return Response(RenewedSerializer({"renewed": renewed.done, "earlier": renewed.left}).data)
-
-
-class OperatedContractView(OperatorApiView):
-    """`/api/operator/tenants/{external_id}/contract`."""
-
-    noun = "tiers"
-
-    @extend_schema(
-        operation_id="operator_tenants_contract_read",
-        summary="Read an organisation's contract",
-        tags=["Operator"],
-        responses={200: OperatedContractSerializer, **errors_of(401, 403, 404)},
-    )
-    def get(self, request: Request, external_id: str) -> Response:
-        """Read the contract in force; 404 where there is none. Needs `tiers:read`."""
-        return Response(OperatedContractSerializer(_contract(self._tenant(request, external_id))).data)
-
-    @extend_schema(
-        operation_id="operator_tenants_contract_put",
-        summary="Start another contract",
-        tags=["Operator"],
-        request=WishedContractSerializer,
-        responses={200: OperatedContractSerializer, **errors_of(400, 401, 403, 404, 413, 415)},
-    )
-    def put(self, request: Request, external_id: str) -> Response:
-        """Let a contract of this tier, at these prices, be in force, from now. Of the tier and prices in force, it
-        brings what the tier is now. The same again changes nothing. Needs `tiers:write`.
-        """
-        tenant = self._tenant(request, external_id)
-        asked = WishedContractSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        given = asked.validated_data
-        tier = all_tiers().select_related("rate_card").filter(code=given["tier"]).first()
-        if tier is None:
-            raise Invalid("tier", "There is no tier of this code.")
-        move_tenant(by=self.operator(request), tenant=tenant, tier=tier, rate_card=_card(given.get("rate_card", "")))
-        return Response(OperatedContractSerializer(_contract(tenant)).data)
-
-    def _tenant(self, request: Request, external_id: str) -> Tenant:
-        return Tenant.objects.get(pk=tenant_by_external_id(self.operator(request), external_id).id)
-
-
-def _contract(tenant: Tenant) -> Contract:
-    found = contract_in_force(tenant)
-    if found is None:
-        raise NotFound("contract")
-    return found
-
-
-def _card(name: str) -> RateCard | None:
-    if not name:
-        return None
-    found = RateCard.objects.filter(name=name).first()
-    if found is None:
-        raise Invalid("rate_card", "There is no price list of this name.")
-    return found

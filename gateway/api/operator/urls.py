@@ -3,7 +3,40 @@
 from django.urls import URLPattern, path, register_converter
 
 from gateway.api.operator.billing import OperatedBillingView
+from gateway.api.operator.billing_settings import BillingSettingsView, VatRatesView, VatRateView
+from gateway.api.operator.closing import (
+    OperatedApprovalsView,
+    OperatedClosingsView,
+    OperatedClosingView,
+    OperatedIssuesView,
+    OperatedLegalIdentityView,
+    OperatedPreviewsView,
+)
+from gateway.api.operator.contracts import (
+    OperatedAgreementEndView,
+    OperatedAgreementView,
+    OperatedContractView,
+    OperatedOwnPricesView,
+    OperatedTermEndView,
+    OperatedTermsView,
+)
+from gateway.api.operator.credit import (
+    OperatedCreditCancelView,
+    OperatedCreditCorrectionsView,
+    OperatedCreditOrdersView,
+    OperatedCreditPaymentsView,
+    OperatedCreditPaymentView,
+    OperatedCreditRulesView,
+    OperatedCreditView,
+)
 from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
+from gateway.api.operator.invoices import (
+    OperatedCreditNotesView,
+    OperatedInvoicesView,
+    OperatedInvoiceView,
+    OperatedJournalView,
+    OperatedPaymentsView,
+)
 from gateway.api.operator.model_aliases import OperatedAliasesView, OperatedAliasView
 from gateway.api.operator.models import OperatedModelsView, OperatedModelView
 from gateway.api.operator.organisation_rules import (
@@ -29,12 +62,7 @@ from gateway.api.operator.tenants import (
     SuspendTenantView,
     TenantImportsView,
 )
-from gateway.api.operator.tiers import (
-    OperatedContractView,
-    OperatedTiersView,
-    OperatedTierView,
-    RenewTierView,
-)
+from gateway.api.operator.tiers import OperatedTiersView, OperatedTierView, RenewTierView
 from identity.tenants import EXTERNAL_ID
 
 
@@ -57,9 +85,33 @@ register_converter(ExternalIdConverter, "external")
 _LIST = "operator/price-lists/<int:list_id>"
 _TENANT = "operator/tenants/<external:external_id>"
 
+_INVOICE = "operator/invoices/<uuid:invoice_id>"
+_ORDER = "operator/credit-orders/<int:order_id>"
+
 urlpatterns: list[URLPattern] = [
+    path("operator/credit-orders", OperatedCreditOrdersView.as_view(), name="operated-credit-orders"),
+    path(f"{_ORDER}/payment", OperatedCreditPaymentView.as_view(), name="operated-credit-payment"),
+    path(f"{_ORDER}/cancel", OperatedCreditCancelView.as_view(), name="operated-credit-cancel"),
+    path("operator/credit-rules", OperatedCreditRulesView.as_view(), name="operated-credit-rules"),
+    path(f"{_TENANT}/credit", OperatedCreditView.as_view(), name="operated-credit"),
+    path(f"{_TENANT}/credit/payments", OperatedCreditPaymentsView.as_view(), name="operated-credit-payments"),
+    path(f"{_TENANT}/credit/corrections", OperatedCreditCorrectionsView.as_view(), name="operated-credit-corrections"),
     path("operator/key", OwnOperatorKeyView.as_view(), name="operator-api-key"),
     path("operator/billing", OperatedBillingView.as_view(), name="operator-api-billing"),
+    path("operator/billing-settings", BillingSettingsView.as_view(), name="operator-api-billing-settings"),
+    path("operator/vat-rates", VatRatesView.as_view(), name="operator-api-vat-rates"),
+    path("operator/vat-rates/<str:country>/<str:valid_from>", VatRateView.as_view(), name="operator-api-vat-rate"),
+    path("operator/closings", OperatedClosingsView.as_view(), name="operator-api-closings"),
+    path("operator/closings/preview", OperatedPreviewsView.as_view(), name="operator-api-closings-preview"),
+    path("operator/closings/approve", OperatedApprovalsView.as_view(), name="operator-api-closings-approve"),
+    path("operator/closings/issue", OperatedIssuesView.as_view(), name="operator-api-closings-issue"),
+    path(f"{_TENANT}/closings/<str:month>", OperatedClosingView.as_view(), name="operator-api-closing"),
+    path(f"{_TENANT}/legal-identity", OperatedLegalIdentityView.as_view(), name="operator-api-legal-identity"),
+    path("operator/invoices", OperatedInvoicesView.as_view(), name="operator-api-invoices"),
+    path("operator/invoices/<uuid:invoice_id>", OperatedInvoiceView.as_view(), name="operator-api-invoice"),
+    path(f"{_INVOICE}/credit-notes", OperatedCreditNotesView.as_view(), name="operator-api-credit-notes"),
+    path(f"{_INVOICE}/payments", OperatedPaymentsView.as_view(), name="operator-api-payments"),
+    path("operator/journal", OperatedJournalView.as_view(), name="operator-api-journal"),
     path("operator/engines", OperatedEnginesView.as_view(), name="operator-api-engines"),
     path("operator/engines/<int:engine_id>", OperatedEngineView.as_view(), name="operator-api-engine"),
     path("operator/group-imports", GroupImportsView.as_view(), name="operator-api-group-imports"),
@@ -81,6 +133,19 @@ urlpatterns: list[URLPattern] = [
     path("operator/tenants", OperatedTenantsView.as_view(), name="operator-api-tenants"),
     path(_TENANT, OperatedTenantView.as_view(), name="operator-api-tenant"),
     path(f"{_TENANT}/contract", OperatedContractView.as_view(), name="operator-api-tenant-contract"),
+    path(f"{_TENANT}/contract/agreement", OperatedAgreementView.as_view(), name="operator-api-tenant-agreement"),
+    path(
+        f"{_TENANT}/contract/agreements/<int:agreement_id>",
+        OperatedAgreementEndView.as_view(),
+        name="operator-api-tenant-agreement-end",
+    ),
+    path(f"{_TENANT}/contract/own-prices", OperatedOwnPricesView.as_view(), name="operator-api-tenant-own-prices"),
+    path(f"{_TENANT}/contract/terms", OperatedTermsView.as_view(), name="operator-api-tenant-terms"),
+    path(
+        f"{_TENANT}/contract/terms/<int:term_id>/end",
+        OperatedTermEndView.as_view(),
+        name="operator-api-tenant-term-end",
+    ),
     path(f"{_TENANT}/model-aliases", OperatedAliasesView.as_view(), name="operator-api-tenant-aliases"),
     path(f"{_TENANT}/model-aliases/<path:alias>", OperatedAliasView.as_view(), name="operator-api-tenant-alias"),
     path(f"{_TENANT}/group-feed", GroupFeedView.as_view(), name="operator-api-tenant-group-feed"),

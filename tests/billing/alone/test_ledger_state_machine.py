@@ -59,6 +59,7 @@ asks = st.fixed_dictionaries(
         "tokens": small,
         "output_tokens": small,
         "idempotency": st.one_of(st.none(), st.none(), st.sampled_from(["a", "b"])),
+        "label": st.sampled_from(["", "", "chat", "nightly"]),
         "terse": st.booleans(),  # without what the ledger knows itself
         "stale": st.sampled_from([None] * 30 + ["key_version", "tenant_version", "price_version_id"]),
         "again": st.sampled_from([False] * 5 + [True]),  # an id that was used
@@ -313,6 +314,7 @@ class LedgerMachine(RuleBasedStateMachine):
         row = self._ask_of(self.world.keys[ask["key"] % 4]) | {
             name: ask[name] for name in ("amount", "tokens", "output_tokens")
         }
+        row["description"]["label"] = ask.get("label", "")
         if ask.get("terse"):
             row["description"] = {name: told for name, told in row["description"].items() if told not in ("", "api")}
         if ask["key"] == 4:

@@ -34,6 +34,7 @@ from identity.scim_tokens import make_token
 from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
 from tests.support import exported
+from tests.support.invoices import filed
 from tests.support.ledger import HeldKey, House, unique
 from tests.support.people import TESTS, make_operator, make_person
 
@@ -197,6 +198,11 @@ def made_export_of(ours: Ours) -> UUID:
     return exported.finish(exported.ask(ours.house)).export.public_id
 
 
+def invoice_of(ours: Ours) -> UUID:
+    """One with its files."""
+    return filed(ours.house.tenant).public_id
+
+
 def export_schedule_of(ours: Ours) -> int:
     system = Caller.system("tests", ours.house.tenant)
     found = schedules_of(system).filter(kind="days").first()
@@ -248,12 +254,18 @@ CASES = {
     ("usage-summary", "GET"): Case(lambda ours: "/api/usage/summary?by=key,project,model", 200, 200, 200),
     ("usage-advice", "GET"): Case(lambda ours: "/api/usage/advice", 403, 200, 200),
     ("usage-refusals", "GET"): Case(lambda ours: "/api/usage/refusals", 200, 200, 200),
+    ("usage-labels", "GET"): Case(lambda ours: "/api/usage/labels", 403, 200, 200),
     ("usage-refusal-counts", "GET"): Case(lambda ours: "/api/usage/refusals/counts", 200, 200, 200),
     ("audit-events", "GET"): Case(lambda ours: "/api/audit", 403, 200, 200),
     ("audit-file", "GET"): Case(lambda ours: "/api/audit/export", 403, 200, 200),
     ("audit-checkpoints", "GET"): Case(lambda ours: "/api/audit/checkpoints", 403, 200, 200),
     ("audit-verification", "GET"): Case(lambda ours: "/api/audit/verification", 403, 200, 200),
     ("audit-verification", "POST"): Case(lambda ours: "/api/audit/verification", 403, 200, 200),
+    ("tenant-invoices", "GET"): Case(lambda ours: "/api/invoices", 403, 200, 200),
+    ("tenant-invoice", "GET"): Case(lambda ours: f"/api/invoices/{invoice_of(ours)}", 403, 200, 404),
+    ("tenant-invoice-pdf", "GET"): Case(lambda ours: f"/api/invoices/{invoice_of(ours)}/pdf", 403, 200, 404),
+    ("tenant-invoice-xml", "GET"): Case(lambda ours: f"/api/invoices/{invoice_of(ours)}/xml", 403, 200, 404),
+    ("tenant-invoice-csv", "GET"): Case(lambda ours: f"/api/invoices/{invoice_of(ours)}/csv", 403, 200, 404),
     ("tenant-exports", "GET"): Case(lambda ours: "/api/exports", 403, 200, 200),
     ("tenant-exports", "POST"): Case(lambda ours: "/api/exports", 403, 201, 404, an_export),
     ("tenant-export", "GET"): Case(lambda ours: f"/api/exports/{export_of(ours)}", 403, 200, 404),
@@ -313,6 +325,7 @@ CASES = {
         lambda ours: "/api/contract/tier", 403, 200, 400, lambda ours: {"tier": tier_to_take(ours).code}
     ),
     ("tenant-tier-choice", "DELETE"): Case(chosen_tier, 403, 204, 404),
+    ("estimates", "GET"): Case(lambda ours: "/api/estimates?input=5", 200, 200, 200),
     ("estimate", "GET"): Case(lambda ours: f"/api/estimate?model={ours.alias}&input=5", 200, 200, 404),
     ("tenant-access-requests", "GET"): Case(lambda ours: "/api/access-requests", 403, 200, 200),
     ("tenant-access-approve", "POST"): Case(

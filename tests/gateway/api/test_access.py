@@ -14,10 +14,14 @@ from identity.key_format import make_key
 from identity.models import Project, Tenant
 from identity.scopes import Scope
 from models_catalog.models import ModelAlias
-from tests.gateway.api.access_cases import CASES, OPEN, Ours
+from tests.gateway.api import access_cases
+from tests.gateway.api.access_cases import OPEN, Ours
 from tests.gateway.api.conftest import Api, problem_of
+from tests.gateway.api.credit_cases import CREDIT_CASES
 from tests.support.ledger import HeldKey, House, LedgerGateway, make_house, unique
 from tests.support.people import TESTS
+
+CASES = access_cases.CASES | CREDIT_CASES
 
 
 def routes() -> Iterator[tuple[str, str]]:

@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from billing.models import Scope as Holder
 from billing.speeds import FEWEST
+from gateway.pools.models import Pool, Replica
 from identity.scopes import Scope
 from tests.gateway.api.conftest import Api, problem_of
-from tests.support.ledger import HeldKey, House, LedgerGateway
+from tests.support.ledger import HeldKey, House, LedgerGateway, make_model, make_price, unique
 
 A_CHAT_NANO_EUR = 45_000  # `A_CHAT` at the prices of a house
 
@@ -78,6 +79,25 @@ def test_an_estimate_is_in_the_arithmetic_that_bills(api: Api, house: House, key
     assert api.get("/api/estimate", key).status_code == 400
     unpriced = api.get(f"/api/estimate?model={house.model.name}&images=1", key)
     assert (unpriced.status_code, problem_of(unpriced)["code"]) == (409, "conflict")
+
+
+def test_estimates_at_all_models_are_those_at_each_the_cheapest_first(api: Api, house: House, key: HeldKey) -> None:
+    cheap, small = make_model(), make_model(context_window=100, default_max_output=50)
+    for model, price in ((cheap, 1), (small, 0)):
+        make_price(house.price_version.rate_card, model, {"input": price, "output": price})
+    for model in (house.model, cheap, small):
+        pool = Pool.objects.create(model=model, name=unique("pool"), served_name="served")
+        place = f"http://127.0.0.1:1/{pool.name}"
+        Replica.objects.create(pool=pool, name="one", url=place, state=Replica.State.READY)
+    asked = "input=100&output=50&requests_a_day=10"
+    told = api.get(f"/api/estimates?{asked}", key).json()["results"]
+    assert [(one["model"], one["fits"]) for one in told] == [
+        (cheap.name, True), (house.model.name, True), (small.name, False),
+    ]  # fmt: skip
+    for one in told:
+        alone = api.get(f"/api/estimate?model={one['model']}&{asked}", key).json()
+        assert alone == {name: value for name, value in one.items() if name not in ("model", "fits")}
+    assert not api.get("/api/estimates?input=1&images=1", key).json()["results"]
 
 
 @pytest.mark.parametrize("requests", [FEWEST - 1, FEWEST])

@@ -177,6 +177,25 @@ def test_a_summary_adds_up_by_group_and_interval(
     assert sum(row["cost_nano_eur"] for row in hours) == 46_750
 
 
+def test_usage_is_added_up_by_label_and_its_records_are_found(
+    api: Api, house: House, key: HeldKey, gateway: LedgerGateway
+) -> None:
+    labelled = gateway.complete(house, key.row, label="invoice run")
+    gateway.complete(house, key.row)
+    strong = house.key(Scope.USAGE_READ_TENANT)
+    assert api.get("/api/usage/labels", strong).json()["results"] == [
+        {
+            "label": "invoice run", "requests": 1, "failed_requests": 0, "prompt_tokens": 100, "completion_tokens": 50,
+            "cost_nano_eur": 45_000,
+        }
+    ]  # fmt: skip
+    assert api.get("/api/usage/labels?model=another", strong).json()["results"] == []
+    assert problem_of(api.get("/api/usage/labels", key))["code"] == "scope_missing"
+    assert api.get("/api/usage/labels?key=1", strong).status_code == 400
+    assert ids(api.get("/api/usage/records?label=invoice+run", key)) == [str(labelled)]
+    assert ids(api.get("/api/usage/records?label=another", key)) == []
+
+
 def test_refusals_are_listed_and_counted(api: Api, house: House, key: HeldKey, gateway: LedgerGateway) -> None:
     refused = [str(gateway.refuse(house, key.row, "rate_limit_exceeded", "7")) for _ in range(5)]
     refused.append(str(gateway.refuse(house, key.row, "insufficient_quota")))

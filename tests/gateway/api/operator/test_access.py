@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.urls import get_resolver
@@ -22,7 +23,7 @@ def operations() -> Iterator[tuple[str, str, type[OperatorApiView]]]:
             continue
         address = "/api/" + str(route.pattern)
         for name, converter in route.pattern.converters.items():
-            written = {"int": "1", "uuid": "0" * 32}.get(type(converter).__name__[:3].lower(), "nobody")
+            written = {"int": "1", "uui": str(UUID(int=0))}.get(type(converter).__name__[:3].lower(), "nobody")
             address = address.replace(f"<{_kind(str(route.pattern), name)}{name}>", written)
         for method in ("get", "post", "put", "patch", "delete"):
             if hasattr(view, method):

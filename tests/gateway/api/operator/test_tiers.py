@@ -132,6 +132,6 @@ def test_an_organisation_reads_what_its_contract_brought_and_not_what_the_tier_s
     start_contract(tenant=house.tenant, tier=tier_by_code(code), actor=TESTS)
     key = house.key(*Scope)
     before = api.get("/api/contract", key).json()
-    assert (before["monthly_cap_nano_eur"], before["limits"]) == (10**11, [LIMIT])
+    assert (before["monthly_cap_nano_eur"], before["limits"]) == (10**11, [LIMIT | {"limit_source": "tier"}])
     api.ask("PUT", f"/api/operator/tiers/{code}", script, {"name": "Team"})
     assert api.get("/api/contract", key).json() == before

@@ -1,0 +1,72 @@
+"""Where something that blocks a closing is mended, and what lines of invoices say, for the pages of closing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from billing.closing_blocks import Block, Where
+from billing.invoice_words import description_of, explanation_of, quantity_of
+from billing.models.closings import LineColumns
+from identity.models import Tenant
+
+_LINKS: dict[Where, Promise] = {
+    Where.SERVICE: _("Settings of the service"),
+    Where.BILLING_SETTINGS: _("Billing settings"),
+    Where.PARTY: _("Its legal identity"),
+    Where.LEDGER: _("The check of the ledger"),
+    Where.MONTH: _("That month"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownBlock:
+    """Why a month is not issued, and the page on which it is mended; "" where time does."""
+
+    text: str
+    address: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLine:
+    """A line in the reader's language; amounts as they are in the row."""
+
+    row: LineColumns
+    description: str
+    explanation: str
+    quantity: str
+    unit: str
+
+
+def shown_blocks(blocks: Iterable[Block], tenant: Tenant) -> list[ShownBlock]:
+    """Each with its way to where it is mended."""
+    return [_shown(block, tenant) for block in blocks]
+
+
+def shown_lines(lines: Iterable[LineColumns], month: date) -> list[ShownLine]:
+    """Each in words."""
+    found = []
+    for line in lines:
+        quantity, unit, _price = quantity_of(line)
+        said = explanation_of(line, invoice_month=month)
+        found.append(ShownLine(line, description_of(line), said, quantity, unit.value))
+    return found
+
+
+def _shown(block: Block, tenant: Tenant) -> ShownBlock:
+    addresses = {
+        Where.SERVICE: lambda: reverse("operator-service"),
+        Where.BILLING_SETTINGS: lambda: reverse("operator-billing-settings"),
+        Where.PARTY: lambda: reverse("operator-legal-party", kwargs={"slug": tenant.slug}),
+        Where.LEDGER: lambda: reverse("operator-billing"),
+        Where.MONTH: lambda: reverse(
+            "operator-closing-one", kwargs={"slug": tenant.slug, "month": f"{block.month:%Y-%m}"}
+        ),
+    }
+    if block.where not in addresses:
+        return ShownBlock(block.text, "", "")
+    return ShownBlock(block.text, addresses[block.where](), str(_LINKS[block.where]))

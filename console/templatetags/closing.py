@@ -1,0 +1,28 @@
+"""Amounts of invoices, for templates: cents as money, and a change with its sign."""
+
+from django import template
+from django.utils.safestring import SafeString
+
+from billing.money import NANO_EUR_PER_CENT, exact_eur
+from console.templatetags.console import money
+
+register = template.Library()
+
+
+@register.filter
+def cents(amount: int | None) -> SafeString:
+    """Cents as money, in the reader's way."""
+    return money((amount or 0) * NANO_EUR_PER_CENT)
+
+
+@register.filter
+def exact(nano_eur: int) -> str:
+    """Euros with all decimals that there are, with a point."""
+    return exact_eur(nano_eur)
+
+
+@register.filter
+def signed(nano_eur: int) -> str:
+    """Money with a plus where it is above zero."""
+    shown = money(nano_eur)
+    return SafeString(f"+{shown}") if nano_eur > 0 else shown

@@ -1,0 +1,38 @@
+"""The files of an invoice as answers."""
+
+from collections.abc import Callable
+
+from django.http import HttpResponse
+
+from billing.invoice_files import PDF, XML, contents_of_invoice, csv_of_lines, file_name, file_of
+from billing.models import Invoice
+
+
+def answer_with(invoice: Invoice, ending: str) -> HttpResponse:
+    """A file of it, to be saved. Its `ETag` is its SHA-256. Raises `NotFound` where it is not made yet, or never is."""
+    return _ANSWERS[ending](invoice)
+
+
+def _made(invoice: Invoice, media_type: str, ending: str) -> HttpResponse:
+    made = file_of(invoice, media_type)
+    headers = _headers(invoice, ending) | {"ETag": f'"{made.sha256}"'}
+    return HttpResponse(bytes(made.content), content_type=media_type, headers=headers)
+
+
+def _csv(invoice: Invoice) -> HttpResponse:
+    text = csv_of_lines(contents_of_invoice(invoice))
+    return HttpResponse(text, content_type="text/csv; charset=utf-8", headers=_headers(invoice, "csv"))
+
+
+def _headers(invoice: Invoice, ending: str) -> dict[str, str]:
+    name = file_name(invoice, ending)
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+
+
+_ANSWERS: dict[str, Callable[[Invoice], HttpResponse]] = {
+    "pdf": lambda invoice: _made(invoice, PDF, "pdf"),
+    "xml": lambda invoice: _made(invoice, XML, "xml"),
+    "csv": _csv,
+}
+
+ENDINGS: tuple[str, ...] = tuple(_ANSWERS)

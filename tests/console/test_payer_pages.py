@@ -1,0 +1,56 @@
+"""A payer in the console: an owner asks, somebody of the payer's accepts, and sees the invoices only."""
+
+import pytest
+
+from identity.models import Person
+from tests.support.console import page, signed_in
+from tests.support.invoices import filed
+from tests.support.payers import GROUP, asked, paying
+from tests.support.people import Cast, make_cast, make_person
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def cast() -> Cast:
+    return make_cast()
+
+
+@pytest.fixture
+def paul() -> Person:
+    return make_person("paul")
+
+
+def test_an_owner_asks_and_ends(cast: Cast, paul: Person) -> None:
+    alice, address = signed_in(cast.alice), f"/t/{cast.tenant.slug}/billing/payer"
+    assert "Ask another legal entity" in page(alice.get(address))
+    assert "is a member" in page(alice.post(address, {"email": cast.bob.email}))
+    assert alice.post(address, {"email": paul.email}).status_code == 302
+    assert "It has not accepted yet" in page(alice.get(address))
+    assert alice.post(f"{address}/end").status_code == 302
+    assert "Ask another legal entity" in page(alice.get(address))
+
+
+def test_who_was_asked_accepts_and_comes_to_the_invoices(cast: Cast, paul: Person) -> None:
+    payer, client = asked(cast.tenant, cast.alice, paul), signed_in(paul)
+    assert client.get("/")["Location"] == "/payer"
+    assert "asks you to pay its invoices" in page(client.get("/payer"))
+    address = f"/payer/{payer.pk}"
+    given = {name: getattr(GROUP, name) for name in GROUP.__dataclass_fields__ if name != "language"}
+    assert client.post(address, given).status_code == 302
+    assert "Groupe Écluse Holding pays for" in page(client.get("/payer"))
+    made = filed(cast.tenant)
+    assert made.number in page(client.get("/payer"))
+    assert "€1.1111103" in page(client.get(f"/payer/invoices/{made.public_id}"))
+    assert client.get(f"/payer/invoices/{made.public_id}/pdf")["Content-Type"] == "application/pdf"
+    assert client.get(f"/payer/invoices/{made.public_id}/exe").status_code == 404
+
+
+def test_I6_a_payers_person_is_a_stranger_to_all_else(cast: Cast, paul: Person) -> None:
+    paying(cast.tenant, cast.alice, paul)
+    theirs, client = filed(cast.strangers), signed_in(paul)
+    for path in ("", "usage", "keys", "billing", "billing/invoices", "members", "audit"):
+        assert client.get(f"/t/{cast.tenant.slug}/{path}").status_code == 404, path
+    assert client.get(f"/payer/invoices/{theirs.public_id}").status_code == 404
+    for other in (cast.alice, cast.charlie):
+        assert signed_in(other).get("/payer").status_code == 404
