@@ -17,7 +17,7 @@ from identity.secret_box import SecretBoxError
 
 SAMPLE_SECONDS = 10.0  # the page is made from memory; an engine that takes longer has other troubles
 PAGE_BYTES_MAX = 4 * 1024 * 1024  # vLLM's has 60 KB a model
-_SERIES = re.compile(r"(?P<name>[a-z_]+(?::[a-z_]+)?)(?:\{(?P<labels>.*)\})? (?P<value>[0-9.e+]+)")
+_SERIES = re.compile(r"(?P<name>[a-z_]+(?::[a-z_]+)?)(?:\{(?P<labels>.*)\})? (?P<value>[0-9.e+-]+)")
 _MODEL = re.compile(r'(?:^|,)model_name="(?P<model>(?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -31,6 +31,7 @@ class Counters:
     """Tokens since the engine's process began (`began_at`), None for what this engine does not tell.
 
     finished_*: of choices that came to their end; extra_choices: choices that requests asked for beyond their first.
+    running, waiting: requests that it works on, and that wait in it, now. kv_cache_usage: 0 to 1, of its fullest rank.
     """
 
     prompt_tokens: int
@@ -39,24 +40,31 @@ class Counters:
     finished_prompt_tokens: int | None = None
     finished_generation_tokens: int | None = None
     extra_choices: int | None = None
+    running: int | None = None
+    waiting: int | None = None
+    kv_cache_usage: float | None = None
 
 
 def parse_counters(page: str, served_name: str) -> Counters:
     """The counters of the model, by the engine's name for it, over all its data-parallel ranks. Raises NoCounters."""
     sums: dict[str, dict[str, int]] = {}
+    fullest: dict[str, float] = {}
     began_at = None
     for series in map(_SERIES.fullmatch, page.splitlines()):
         if series is None:
             continue
         if series["name"] == "process_start_time_seconds":
             began_at = datetime.fromtimestamp(float(series["value"]), UTC)
-        elif series["name"].startswith("vllm:") and (model := _MODEL.search(series["labels"] or "")):
-            of_model = sums.setdefault(_ESCAPED.sub(r"\1", model["model"]), {})
+        elif series["name"].startswith("vllm:") and (match := _MODEL.search(series["labels"] or "")):
+            model, value = _ESCAPED.sub(r"\1", match["model"]), float(series["value"])
+            of_model = sums.setdefault(model, {})
             name = series["name"].removeprefix("vllm:")
-            of_model[name] = of_model.get(name, 0) + int(float(series["value"]))
+            of_model[name] = of_model.get(name, 0) + int(value)
+            if name == "kv_cache_usage_perc":
+                fullest[model] = max(value, fullest.get(model, 0.0))
     found = sums.get(served_name)
     if found is None and len(sums) == 1:  # it goes by its first name there, and serves under another one too
-        [found] = sums.values()
+        [(served_name, found)] = sums.items()
     if found is None or "prompt_tokens_total" not in found or "generation_tokens_total" not in found:
         raise NoCounters(f"It counts no tokens of {served_name} at /metrics.")
     asked, requests = found.get("request_params_n_sum"), found.get("request_params_n_count")
@@ -67,6 +75,9 @@ def parse_counters(page: str, served_name: str) -> Counters:
         finished_prompt_tokens=found.get("request_prompt_tokens_sum"),
         finished_generation_tokens=found.get("request_generation_tokens_sum"),
         extra_choices=None if asked is None or requests is None else asked - requests,
+        running=found.get("num_requests_running"),
+        waiting=found.get("num_requests_waiting"),
+        kv_cache_usage=fullest.get(served_name),
     )
 
 
@@ -85,6 +96,9 @@ def sample_replica(replica: Replica) -> EngineSample:
         finished_prompt_tokens=counters.finished_prompt_tokens,
         finished_generation_tokens=counters.finished_generation_tokens,
         extra_choices=counters.extra_choices,
+        running=counters.running,
+        waiting=counters.waiting,
+        kv_cache_usage=counters.kv_cache_usage,
     )
 
 

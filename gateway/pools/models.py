@@ -68,6 +68,8 @@ class EngineSample(models.Model):
     """An engine's own counters at a time between `asked_at` and `at`, in tokens since its process began (`began_at`).
 
     Pool and replica by name, as usage records have them: samples outlive both. See `gateway/pools/counters.py`.
+    `running` and `waiting` are requests at that time, `kv_cache_usage` is the share of its KV cache in use, 0 to 1;
+    null where the engine does not tell.
     """
 
     pool = models.CharField(max_length=100)
@@ -80,6 +82,9 @@ class EngineSample(models.Model):
     finished_prompt_tokens = models.BigIntegerField(null=True)
     finished_generation_tokens = models.BigIntegerField(null=True)
     extra_choices = models.BigIntegerField(null=True)
+    running = models.PositiveIntegerField(null=True)
+    waiting = models.PositiveIntegerField(null=True)
+    kv_cache_usage = models.FloatField(null=True)
 
     class Meta:
         indexes = [

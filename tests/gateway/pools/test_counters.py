@@ -23,12 +23,15 @@ vllm:request_prompt_tokens_sum{engine="0",model_name="org/model"} 900000.0
 vllm:request_generation_tokens_sum{engine="0",model_name="org/model"} 39.0
 vllm:request_params_n_count{engine="0",model_name="org/model"} 3.0
 vllm:request_params_n_sum{engine="0",model_name="org/model"} 5.0
+vllm:num_requests_running{engine="0",model_name="org/model"} 3.0
+vllm:num_requests_waiting{engine="0",model_name="org/model"} 1.0
+vllm:kv_cache_usage_perc{engine="0",model_name="org/model"} 7.25e-02
 """
 
 
 def test_the_counters_of_a_model_are_read() -> None:
     assert parse_counters(PAGE, "org/model") == Counters(
-        1_000_001, 40, datetime(2026, 11, 21, 7, 26, 1, 220000, tzinfo=UTC), 900_000, 39, 2
+        1_000_001, 40, datetime(2026, 11, 21, 7, 26, 1, 220000, tzinfo=UTC), 900_000, 39, 2, 3, 1, 0.0725
     )
 
 
@@ -39,6 +42,12 @@ def test_an_engine_that_serves_under_another_name_too_is_counted_by_its_first() 
 def test_the_ranks_of_a_data_parallel_engine_are_added_up() -> None:
     ranks = PAGE + PAGE.replace('engine="0"', 'engine="1"')
     assert parse_counters(ranks, "org/model").generation_tokens == 80
+    assert parse_counters(ranks, "org/model").running == 6
+
+
+def test_an_engine_is_as_full_as_its_fullest_rank() -> None:
+    ranks = PAGE + PAGE.replace('engine="0"', 'engine="1"').replace("7.25e-02", "0.5")
+    assert parse_counters(ranks, "its other name").kv_cache_usage == 0.5
 
 
 def test_of_several_models_only_the_one_asked_for_counts() -> None:
@@ -64,6 +73,7 @@ def test_a_sample_is_taken_between_two_times_of_the_databases_clock(add_replica:
     assert sample.began_at is not None
     assert sample.began_at < sample.asked_at < sample.at
     assert (sample.prompt_tokens, sample.generation_tokens, sample.extra_choices) == (0, 0, 0)
+    assert (sample.running, sample.waiting, sample.kv_cache_usage) == (0, 0, 0)
 
 
 def test_why_there_is_no_sample_is_said(database: None, start_engine: StartEngine) -> None:
