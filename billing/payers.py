@@ -11,9 +11,10 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
+from billing.clock import database_now
 from billing.invoice_files import with_files
 from billing.invoices import with_payments
 from billing.legal_parties import PartyWish, clean_party, missing_of
@@ -46,13 +47,14 @@ def paying_parties(tenant_ids: list[int]) -> dict[int, LegalParty]:
 def name_payer(*, by: Caller, email: str) -> Payer:
     """Ask the owner of an address to pay for the tenant. Raises `Forbidden`, `Invalid`, `Conflict`: there is one."""
     by.require(Permission.PAYER_UPDATE)
-    address, now = clean_email(email), timezone.now()
+    address = clean_email(email)
     if Membership.objects.filter(tenant=by.tenant, person__email=address).exists():
         raise Conflict(_("the person is a member: another legal entity is asked by an address of its own"))
     with transaction.atomic():
         Tenant.objects.select_for_update(no_key=True).get(pk=by.tenant.pk)
         if payer_of(by.tenant) is not None:
             raise Conflict(_("there is a payer already: end it first"))
+        now = database_now()
         payer = Payer.objects.create(tenant=by.tenant, named_at=now)
         _ask(payer, address, name_of(by), now)
         target = audit.Target("payer", str(payer.pk), address)
@@ -114,7 +116,7 @@ def accept_to_pay(*, person: Person, payer_id: int, wish: PartyWish) -> Payer:
             return payer
         for name, value in values.items():
             setattr(payer, name, value)
-        payer.accepted_at = payer.accepted_at or timezone.now()
+        payer.accepted_at = payer.accepted_at or database_now()
         payer.save()
         action = "payer.accepted" if is_new else "payer.changed"
         _record(payer, person, action, {name: values[name] for name in before})
@@ -139,7 +141,7 @@ def add_colleague(*, person: Person, payer_id: int, email: str) -> None:
             raise Conflict(_("this address is there already"))
         if people.count() >= PEOPLE_MAX:
             raise Conflict(_("a payer has at most %(count)s people") % {"count": PEOPLE_MAX})
-        _ask(payer, address, str(person), timezone.now())
+        _ask(payer, address, str(person), database_now())
         _record(payer, person, "payer.person_added", {"email": address})
 
 
@@ -147,9 +149,10 @@ def remove_colleague(*, person: Person, payer_id: int, email: str) -> None:
     """Let somebody of the payer's see nothing any more. Raises `NotFound`, `Conflict`: it is oneself."""
     with transaction.atomic():
         payer = _locked(person, payer_id)
-        if email == person.email:
+        found = PayerPerson.objects.filter(payer=payer, email=email, ended_at=None)
+        if found.filter(person=person).exists():
             raise Conflict(_("somebody else of the payer's has to remove you"))
-        if not PayerPerson.objects.filter(payer=payer, email=email, ended_at=None).update(ended_at=timezone.now()):
+        if not found.update(ended_at=database_now()):
             raise NotFound("person")
         _record(payer, person, "payer.person_removed", {"email": email})
 
@@ -160,13 +163,17 @@ def people_of(payer: Payer) -> QuerySet[PayerPerson]:
 
 
 def invoices_of_payer(person: Person) -> QuerySet[Invoice]:
-    """What was made out to the payers whose people the person is one of, newest first; nothing else of any tenant."""
+    """What was made out to the payers whose people the person is one of, newest first; nothing else of any tenant.
+
+    A credit note was made out to whom its invoice was, whoever pays by now.
+    """
     paying = (
         payers_for(person)
-        .filter(tenant=OuterRef("tenant"), accepted_at__lte=OuterRef("issued_at"))
-        .filter(Q(ended_at=None) | Q(ended_at__gt=OuterRef("issued_at")))
+        .filter(tenant=OuterRef("tenant"), accepted_at__lte=OuterRef("made_out_at"))
+        .filter(Q(ended_at=None) | Q(ended_at__gt=OuterRef("made_out_at")))
     )
-    billed = Invoice.objects.filter(Exists(paying.order_by())).exclude(kind=Invoice.Kind.STATEMENT)
+    dated = Invoice.objects.annotate(made_out_at=Coalesce("corrects__issued_at", "issued_at"))
+    billed = dated.filter(Exists(paying.order_by())).exclude(kind=Invoice.Kind.STATEMENT)
     return with_files(with_payments(billed)).select_related("tenant").order_by("-issued_at", "-pk")
 
 
@@ -203,7 +210,7 @@ def _locked(person: Person, payer_id: int) -> Payer:
 
 
 def _end(payer: Payer, actor: audit.Actor) -> None:
-    Payer.objects.filter(pk=payer.pk).update(ended_at=timezone.now())
+    Payer.objects.filter(pk=payer.pk).update(ended_at=database_now())
     name = payer.legal_name or "–"
     target = audit.Target("payer", str(payer.pk), name)
     audit.record(tenant=payer.tenant, actor=actor, action="payer.ended", target=target)

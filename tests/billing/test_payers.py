@@ -27,7 +27,7 @@ from identity.access import caller_for_person
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent, IdentityProvider, Notice, Person, Role, Tenant
 from tests.support.closings import last_month, selling, with_buyer
-from tests.support.invoice_contents import statement
+from tests.support.invoice_contents import credit_note, statement
 from tests.support.invoices import kept
 from tests.support.payers import GROUP, asked, paying
 from tests.support.people import Cast, as_member, make_cast, make_person
@@ -117,6 +117,18 @@ def test_I6_its_people_see_what_was_made_out_to_it_and_nothing_else(cast: Cast, 
             invoice_of_payer(paul, other.public_id)
     for stranger in (cast.alice, cast.charlie):
         assert not invoices_of_payer(stranger).exists()
+
+
+def test_I6_a_credit_note_is_seen_by_who_was_billed_whoever_pays_by_now(cast: Cast, paul: Person) -> None:
+    of_before = kept(cast.tenant)
+    paying(cast.tenant, cast.alice, paul)
+    theirs = kept(cast.tenant)
+    not_theirs = kept(cast.tenant, credit_note(), corrects=of_before)
+    end_payer(by=as_member(cast.alice, cast.tenant))
+    note = kept(cast.tenant, credit_note(), corrects=theirs)
+    assert list(invoices_of_payer(paul)) == [note, theirs]
+    with pytest.raises(NotFound):
+        invoice_of_payer(paul, not_theirs.public_id)
 
 
 def test_who_declines_sees_nothing_and_the_organisation_is_told(cast: Cast, paul: Person) -> None:

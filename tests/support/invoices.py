@@ -4,8 +4,7 @@ import uuid
 from dataclasses import replace
 from datetime import date
 
-from django.utils import timezone
-
+from billing.clock import database_now
 from billing.invoice_document.contents import InvoiceContents
 from billing.invoice_files import PDF, XML
 from billing.invoices import keep
@@ -15,11 +14,11 @@ from tests.support.invoice_contents import invoice
 from tests.support.operators import RUNS
 
 
-def kept(tenant: Tenant, contents: InvoiceContents | None = None, *, month: date = date(2026, 10, 1)) -> Invoice:
+def kept(tenant: Tenant, contents: InvoiceContents | None = None, *, corrects: Invoice | None = None) -> Invoice:
     """These contents, or some, as if they had been issued to the tenant; with a number of its own."""
     number = f"F-{uuid.uuid4().hex[:20]}"
     said = replace(contents or invoice(), number=number)
-    return keep(said, tenant=tenant, by=RUNS, month=month, now=timezone.now())
+    return keep(said, tenant=tenant, by=RUNS, month=date(2026, 10, 1), now=database_now(), corrects=corrects)
 
 
 def filed(tenant: Tenant, contents: InvoiceContents | None = None) -> Invoice:
