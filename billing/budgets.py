@@ -95,6 +95,7 @@ def remove_budget(*, budget: Budget, actor: audit.Actor) -> None:
     _refuse_contracts(budget)
     place = Place.of_row(budget)
     with transaction.atomic():
+        _forget_raise(budget)
         Budget.objects.filter(pk=budget.pk).update(is_active=False, ended_at=Now())
         detail = {"scope": place.scope.value, "period": budget.period}
         audit.record(
@@ -149,11 +150,15 @@ def set_limit_of(budget: Budget, limit_nano_eur: int) -> None:
     """The budget's limit and the current period's cap, in one step that admissions cannot come between. A raise for a
     time is over with it. The caller checks, locks the place and keeps the audit.
     """
-    ended = {"ended_at": Now(), "told_at": Now()}
-    BudgetRaise.objects.filter(budget_id=budget.pk, ended_at=None).update(**ended)
+    _forget_raise(budget)
     with connection.cursor() as cursor:
         cursor.execute("select set_budget_limit_v1(%s, %s)", [budget.pk, limit_nano_eur])
     budget.limit_nano_eur = limit_nano_eur
+
+
+def _forget_raise(budget: Budget) -> None:
+    """What ends with it is told by whatever ends it."""
+    BudgetRaise.objects.filter(budget_id=budget.pk, ended_at=None).update(ended_at=Now(), told_at=Now())
 
 
 def _check(period: str, limit_nano_eur: int) -> None:

@@ -101,6 +101,14 @@ def test_another_raise_keeps_the_base_and_a_change_of_the_limit_ends_it(
     assert not Notice.objects.filter(tenant=house.tenant, kind="budget.raise_ended").exists()
 
 
+def test_a_budget_that_is_removed_takes_its_raise_with_it(gateway: LedgerGateway, house: House, budget: Budget) -> None:
+    raise_budget(budget=budget, limit_nano_eur=5 * EUR, until=soon(), actor=TESTS)
+    remove_budget(budget=budget, actor=TESTS)
+    let_time_pass(budget, gateway)
+    tell_of_ended_raises()
+    assert not Notice.objects.filter(tenant=house.tenant, kind="budget.raise_ended").exists()
+
+
 def test_a_raise_that_makes_no_sense_is_refused(house: House, budget: Budget) -> None:
     for limit, until in ((EUR, soon()), (2 * EUR, timezone.now()), (2 * EUR, timezone.now() + timedelta(days=400))):
         with pytest.raises(Invalid):
