@@ -210,7 +210,7 @@ def _of_parties(tenant: Tenant, facts: Facts) -> Iterable[Block]:
 
 def _of_vat(tenant: Tenant, period: Period, facts: Facts) -> Iterable[Block]:
     party = facts.parties.get(tenant.pk, LegalParty())
-    found = vat_for(facts.house, party, period.ends_at.date())
+    found = vat_for(facts.house, party, period.last_day(tenant.time_zone))
     words: Mapping[Missing, tuple[str, Where]] = {
         Missing.SELLER_VAT_NUMBER: (_("The seller's VAT number is not said."), Where.SERVICE),
         Missing.SELLER_EXEMPTION: (

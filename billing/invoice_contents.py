@@ -94,7 +94,7 @@ def head_of(
         issued_on=issued_on,
         month=closing.month,
         first=period.starts_at.astimezone(zone).date(),
-        last=(period.ends_at - timedelta(seconds=1)).astimezone(zone).date(),
+        last=period.last_day(closing.tenant.time_zone),
         prepaid_cents=_prepaid_cents(house, closing, lines),
     )
 

@@ -1,6 +1,5 @@
 """The contract in force, and what a month comes to."""
 
-from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +17,7 @@ from billing.statement import Line, statement
 from billing.tier_choice import choice_open
 from gateway.api.contract_shapes import SheetSerializer, TermLineSerializer
 from gateway.api.problems import errors_of
-from gateway.api.queries import Query, parameters
+from gateway.api.queries import MonthField, Query, parameters
 from gateway.api.view import ApiView
 from identity.access import Caller
 from identity.errors import NotFound
@@ -61,10 +60,8 @@ class ContractSerializer(SheetSerializer):
 class StatementQuery(Query):
     """Which month."""
 
-    month = serializers.RegexField(
-        r"^20[0-9]{2}-(0[1-9]|1[0-2])$",
-        required=False,
-        help_text="Such as `2026-11`, in the organisation's time zone; left out: this month.",
+    month = MonthField(
+        required=False, help_text="Such as `2026-11`, in the organisation's time zone; left out: this month."
     )
 
 
@@ -137,12 +134,11 @@ class StatementView(ApiView):
         That of a month which runs is as fresh as its last charge.
         """
         tenant, given = _reader(self.caller(request)).tenant, parameters(StatementQuery, request)
-        month = given.get("month") or f"{timezone.localdate(timezone=ZoneInfo(tenant.time_zone)):%Y-%m}"
-        first = date.fromisoformat(f"{month}-01")
+        first = given.get("month") or timezone.localdate(timezone=ZoneInfo(tenant.time_zone)).replace(day=1)
         found = statement(tenant, first)
         lines = lines_at_closing(tenant, first, found.total_nano_eur)
         shown = {
-            "month": month,
+            "month": f"{first:%Y-%m}",
             "starts_at": found.starts_at,
             "ends_at": found.ends_at,
             "lines": found.lines,

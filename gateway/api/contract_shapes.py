@@ -7,19 +7,9 @@ from rest_framework import serializers
 
 from billing.contract_sheet import BroughtLimit, ContractSheet
 from billing.models import Limit
+from gateway.api.queries import MonthField
 
 _SOURCE = {"type": "string"}
-
-
-class MonthField(serializers.RegexField):
-    """A month such as `2027-01`, of a date."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(r"^20[0-9]{2}-(0[1-9]|1[0-2])$", **options)
-
-    def to_representation(self, value: Any) -> Any:
-        """As it is written."""
-        return f"{value:%Y-%m}"
 
 
 class SourcedLimitSerializer(serializers.Serializer[Any]):

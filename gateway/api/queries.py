@@ -6,7 +6,7 @@ A parameter that is not known is refused: a misspelt filter must not answer with
 import base64
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,6 +15,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from billing.closing_period import month_named
 from billing.usage import Filters, Grouping, Interval, Reader
 from identity import access
 from identity.access import Caller
@@ -57,6 +58,22 @@ class TimeField(serializers.DateTimeField):
         if not _EARLIEST <= at <= _LATEST:
             raise serializers.ValidationError(f"Must be between {_EARLIEST:%Y-%m-%d} and {_LATEST:%Y-%m-%d}.")
         return at
+
+
+@extend_schema_field({"type": "string", "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])$"})
+class MonthField(serializers.Field[date, str, str, date]):
+    """A month such as `2027-01`, by its first day."""
+
+    def to_internal_value(self, data: object) -> date:
+        """Raises ValidationError."""
+        found = month_named(data) if isinstance(data, str) else None
+        if found is None:
+            raise serializers.ValidationError("Give a month, such as 2027-01.")
+        return found
+
+    def to_representation(self, value: date) -> str:
+        """As it is written."""
+        return f"{value:%Y-%m}"
 
 
 class StrictSerializer(serializers.Serializer[Any]):

@@ -61,3 +61,9 @@ def test_engines_are_shown_pool_by_pool_and_machine_by_machine() -> None:
         section = shown[shown.index(f">{group}</h2>") :]
         assert "1 of 2 ready" in section[: section.index("</section>")]
         assert section.index(f"{machine}-1") < section.index(f"{machine}-0")
+
+
+@pytest.mark.parametrize("month", ["9999-12", "0001-01", "2026-13", "soon"])
+def test_a_month_that_cannot_be_closed_is_not_there(month: str) -> None:
+    cast, client = make_cast(), signed_in(make_operator())
+    assert client.get(f"/operator/closing/{month}/{cast.tenant.slug}").status_code == 404

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from billing.closing import Blocked, Done, approve, approve_all, issue, issue_all, take_back_approval
 from billing.closing_blocks import Facts, facts_shown, told_of
 from billing.closing_list import closing_page, rows_of
-from billing.closing_period import following, preceding
+from billing.closing_period import following, month_named, preceding
 from billing.closing_previews import ask_previews, billed_tenants
 from billing.invoice_contents import vat_for
 from billing.models import DraftLine, InvoiceLine, LegalParty
@@ -67,7 +67,7 @@ def month_of_one(request: HttpRequest, operator: Person, month: str, slug: str) 
     [row] = rows_of([tenant], first, facts, today=_today())
     page = _page_number(request)
     lines = _lines(row.closing.pk if row.closing else None, row.invoice.pk if row.invoice else None, page)
-    vat = _vat(tenant, first, facts)
+    vat = None if row.is_estimate or row.invoice else _vat(tenant, first, facts)
     shown = {
         "row": row,
         "tenant": tenant,
@@ -184,7 +184,7 @@ def _vat(tenant: Tenant, month: date, facts: Facts) -> Vat | None:
     """What the invoice will have; None where it has none, or nobody can say it yet."""
     if not facts.house.is_seller:
         return None
-    day = facts.period(tenant, month, None).ends_at.date()
+    day = facts.period(tenant, month, None).last_day(tenant.time_zone)
     found = vat_for(facts.house, facts.parties.get(tenant.pk, LegalParty()), day)
     return None if isinstance(found, Missing) else found
 
@@ -214,10 +214,10 @@ def _tenant(slug: str) -> Tenant:
 
 def _month(text: str) -> date:
     """The first day of `2026-11`. Raises `NotFound`."""
-    try:
-        return date.fromisoformat(f"{text}-01")
-    except ValueError:
-        raise NotFound("month") from None
+    found = month_named(text)
+    if found is None:
+        raise NotFound("month")
+    return found
 
 
 def _months() -> list[date]:

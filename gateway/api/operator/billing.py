@@ -1,6 +1,6 @@
 """What all tenants were charged in a month, for those who run the platform."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_field
@@ -12,15 +12,13 @@ from billing.ledger_checks import last_check
 from billing.platform_use import Month, PlatformUse, platform_use
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
-from gateway.api.queries import Query, parameters
+from gateway.api.queries import MonthField, Query, parameters
 
 
 class MonthQuery(Query):
     """Which month."""
 
-    month = serializers.RegexField(
-        r"^20\d\d-(0[1-9]|1[0-2])$", required=False, help_text="As `2026-11`; without it the present one."
-    )
+    month = MonthField(required=False, help_text="As `2026-11`; without it the present one.")
 
 
 class ChargedTenantSerializer(serializers.Serializer[Any]):
@@ -76,6 +74,5 @@ class OperatedBillingView(OperatorApiView):
     def get(self, request: Request) -> Response:
         """What each tenant was charged in a month so far. Needs `billing:read`."""
         today = datetime.now(UTC).date()
-        asked = parameters(MonthQuery, request).get("month")
-        day = date.fromisoformat(f"{asked}-01") if asked else today
+        day = parameters(MonthQuery, request).get("month", today)
         return Response(ChargedMonthSerializer(platform_use(Month.of(day, today=today))).data)

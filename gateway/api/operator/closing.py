@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from billing.closing import Done, approve_all, issue_all, take_back_approval
 from billing.closing_blocks import facts_shown, told_of
 from billing.closing_list import closing_page, rows_of
+from billing.closing_period import month_named
 from billing.closing_previews import ask_previews, billed_tenants
 from billing.invoice_words import description_of, explanation_of
 from billing.legal_parties import party_of
@@ -21,21 +22,20 @@ from billing.tenant_list import tenant_by_external_id
 from gateway.api.legal_identity import LegalIdentitySerializer, put_shown, shown_party
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
-from gateway.api.queries import Query, StrictSerializer, TextField, parameters
+from gateway.api.queries import MonthField, Query, StrictSerializer, TextField, parameters
 from identity.errors import NotFound
 from identity.models import Tenant
 from identity.operators import setting_up
 
 Post = TypeVar("Post", bound=Callable[..., Response])
 LINES_MAX = 1_000
-_MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"
 _PAGES_MAX = 10_000
 
 
 class ClosingsQuery(Query):
     """Which month, and which page of it."""
 
-    month = serializers.RegexField(_MONTH, help_text="As `2026-10`.")
+    month = MonthField(help_text="As `2026-10`.")
     page = serializers.IntegerField(required=False, default=1, min_value=1, max_value=_PAGES_MAX)
 
 
@@ -105,7 +105,7 @@ class ClosingWithLinesSerializer(ClosingSerializer):
 class WhichClosingsSerializer(StrictSerializer):
     """Of which month, and of one organisation only where it is named."""
 
-    month = serializers.RegexField(_MONTH)
+    month = MonthField()
     external_id = TextField(required=False, allow_blank=True, max_length=128, help_text="Left out: all of them.")
 
 
@@ -143,9 +143,7 @@ class OperatedClosingsView(OperatorApiView):
     def get(self, request: Request) -> Response:
         """List states, amounts and what is in the way. Needs `billing:read`."""
         given = parameters(ClosingsQuery, request)
-        return Response(
-            ClosingsSerializer(closing_page(_first(given["month"]), today=_today(), page=given["page"])).data
-        )
+        return Response(ClosingsSerializer(closing_page(given["month"], today=_today(), page=given["page"])).data)
 
 
 class OperatedPreviewsView(OperatorApiView):
@@ -262,7 +260,7 @@ def _which(view: OperatorApiView, request: Request) -> tuple[date, list[Tenant]]
     found = billed_tenants()
     if external_id:
         found = found.filter(pk=_tenant(view, request, external_id).pk)
-    return _first(given["month"]), list(found)
+    return given["month"], list(found)
 
 
 def _tenant(view: OperatorApiView, request: Request, external_id: str) -> Tenant:
@@ -270,14 +268,10 @@ def _tenant(view: OperatorApiView, request: Request, external_id: str) -> Tenant
 
 
 def _month(text: str) -> date:
-    try:
-        return _first(text)
-    except ValueError:
-        raise NotFound("month") from None
-
-
-def _first(month: str) -> date:
-    return date.fromisoformat(f"{month}-01")
+    found = month_named(text)
+    if found is None:
+        raise NotFound("month")
+    return found
 
 
 def _today() -> date:

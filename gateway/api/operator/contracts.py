@@ -1,6 +1,5 @@
 """An organisation's contract, for those who run the platform: tier, agreements, what its bill has beside usage."""
 
-from datetime import date
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -30,10 +29,10 @@ from billing.tenant_changes import move_tenant
 from billing.tenant_list import tenant_by_external_id
 from billing.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish, add_term, end_term
 from billing.tiers import all_tiers
-from gateway.api.contract_shapes import MonthField, SheetSerializer, TermSerializer
+from gateway.api.contract_shapes import SheetSerializer, TermSerializer
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
-from gateway.api.queries import StrictMember, StrictSerializer, TextField, YesNoField
+from gateway.api.queries import MonthField, StrictMember, StrictSerializer, TextField, YesNoField
 from identity.errors import Invalid, NotFound
 from identity.models import Tenant
 
@@ -276,9 +275,7 @@ class OperatedTermsView(_ContractsView):
         tenant = self._tenant(request, external_id)
         asked = WishedTermSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        given = asked.validated_data
-        months = {name: _month(given[name]) for name in ("first_month", "last_month") if given.get(name)}
-        term, is_new = add_term(by=self.operator(request), tenant=tenant, wish=TermWish(**(given | months)))
+        term, is_new = add_term(by=self.operator(request), tenant=tenant, wish=TermWish(**asked.validated_data))
         return Response(TermSerializer(term).data, status=201 if is_new else 200)
 
 
@@ -299,8 +296,7 @@ class OperatedTermEndView(_ContractsView):
         tenant = self._tenant(request, external_id)
         asked = TermEndSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        last = _month(asked.validated_data["last_month"])
-        end_term(by=self.operator(request), tenant=tenant, term_id=term_id, last_month=last)
+        end_term(by=self.operator(request), tenant=tenant, term_id=term_id, **asked.validated_data)
         return Response(_shown(tenant))
 
 
@@ -309,10 +305,6 @@ def _shown(tenant: Tenant) -> Any:
     if sheet is None:
         raise NotFound("contract")
     return OperatedContractSerializer({"sheet": sheet}).data
-
-
-def _month(text: str) -> date:
-    return date.fromisoformat(f"{text}-01")
 
 
 def _card(name: str) -> RateCard | None:
