@@ -20,6 +20,7 @@ from identity.service_fields import country_codes
 from identity.wording import clean_text
 
 PAYMENT_DAYS_MAX = 120
+RISE_NOTICE_DAYS_MAX = 366
 RATE_MAX = 5000  # hundredths of a percent
 _TEXTS = {
     "account_name": 200,
@@ -61,6 +62,7 @@ class SettingsChanges(TypedDict, total=False):
     needs_two_people: bool
     credit_invoiced: str
     accounts: Mapping[str, str]
+    rise_notice_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +175,19 @@ def _cleaned(changes: SettingsChanges) -> dict[str, Any]:
         values["bic"] = str(values["bic"]).strip().upper()
         if values["bic"] and not is_bic(values["bic"]):
             raise Invalid("bic", _("is no BIC: it has 8 or 11 letters and digits"))
-    if not 0 <= int(values.get("payment_days", 0)) <= PAYMENT_DAYS_MAX:
-        raise Invalid("payment_days", _("must be from %(least)d to %(most)d") % {"least": 0, "most": PAYMENT_DAYS_MAX})
+    _check_days(values)
     if values.get("credit_invoiced", "use") not in BillingSettings.CreditInvoiced.values:
         raise Invalid("credit_invoiced", _("must be use or top_up"))
     _check_prefixes(values)
     if "accounts" in values:
         values["accounts"] = _accounts(values["accounts"])
     return values
+
+
+def _check_days(values: dict[str, Any]) -> None:
+    for field, most in (("payment_days", PAYMENT_DAYS_MAX), ("rise_notice_days", RISE_NOTICE_DAYS_MAX)):
+        if not 0 <= int(values.get(field, 0)) <= most:
+            raise Invalid(field, _("must be from %(least)d to %(most)d") % {"least": 0, "most": most})
 
 
 def _check_prefixes(values: dict[str, Any]) -> None:

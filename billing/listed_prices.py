@@ -23,6 +23,7 @@ class ListedVersion:
     id: int
     valid_from: datetime
     prices: Mapping[str, int]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +107,5 @@ def _one(versions: Sequence[PriceVersion], now: datetime) -> ListedPrice:
 
 def _version(version: PriceVersion) -> ListedVersion:
     given = {price.meter: price.nano_eur_per_million for price in version.prices.all()}
-    return ListedVersion(version.pk, version.valid_from, {meter: given[meter] for meter in METERS if meter in given})
+    prices = {meter: given[meter] for meter in METERS if meter in given}
+    return ListedVersion(version.pk, version.valid_from, prices, version.reason)

@@ -12,7 +12,17 @@ from django.utils.translation import gettext as _
 from billing.agreements import put_agreement, wish_of
 from billing.contracts import contract_in_force, turn_contract
 from billing.models import Contract, RateCard, Tier
-from billing.price_changes import Outcome, PricePlan, PriceWish, plan_prices, put_prices
+from billing.price_changes import (
+    Outcome,
+    PricePlan,
+    PriceWish,
+    ShortNotice,
+    checked_reason,
+    plan_prices,
+    put_prices,
+    require_reason,
+    short_notice,
+)
 from billing.price_lists import NAME_LENGTH_MAX, make_price_list
 from identity.errors import Conflict, Invalid
 from identity.models import Tenant
@@ -20,19 +30,28 @@ from identity.operators import Operator
 from identity.permissions import OperatorPermission
 
 
-def plan_own_prices(*, by: Operator, tenant: Tenant, wishes: Sequence[PriceWish]) -> list[PricePlan]:
-    """What would come of each, beside what it costs now. Raises `Forbidden`, `Invalid`, `Conflict`."""
+def plan_own_prices(
+    *, by: Operator, tenant: Tenant, wishes: Sequence[PriceWish]
+) -> tuple[list[PricePlan], ShortNotice | None]:
+    """What would come of each, beside what it costs now, and whether it takes a reason.
+
+    Raises `Forbidden`, `Invalid`, `Conflict`.
+    """
     _require(by, wishes)
-    return plan_prices(by=by, rate_card=_running(tenant).rate_card, wishes=wishes)
+    card = _running(tenant).rate_card
+    plans = plan_prices(by=by, rate_card=card, wishes=wishes)
+    return plans, short_notice(card, plans)
 
 
-def put_own_prices(*, by: Operator, tenant: Tenant, wishes: Sequence[PriceWish]) -> list[PricePlan]:
+def put_own_prices(*, by: Operator, tenant: Tenant, wishes: Sequence[PriceWish], reason: str = "") -> list[PricePlan]:
     """Let the models cost this for the organisation, from now and as long as what is agreed counts; all or none.
 
     A price list that is the organisation's alone gets the prices; else one is made and is part of what is agreed, whose
-    other values stay. It is told. Raises `Forbidden`, `Invalid`, `Conflict` where no contract is in force.
+    other values stay. It is told. Raises `Forbidden`, `Invalid`, also where a price rises without a reason, `Conflict`
+    where no contract is in force.
     """
     _require(by, wishes)
+    reason = checked_reason(reason)
     with transaction.atomic():
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk, is_platform=False)
         turn_contract(tenant.pk)
@@ -42,10 +61,11 @@ def put_own_prices(*, by: Operator, tenant: Tenant, wishes: Sequence[PriceWish])
             return plans
         if any(plan.outcome == Outcome.REFUSED for plan in plans):
             return plans
+        require_reason(short_notice(running.rate_card, plans), reason)
         if _is_own(running):
-            return put_prices(by=by, rate_card=running.rate_card, wishes=wishes)
+            return put_prices(by=by, rate_card=running.rate_card, wishes=wishes, reason=reason)
         card = make_price_list(by=by, name=_free_name(tenant), copy_of=running.rate_card)
-        put_prices(by=by, rate_card=card, wishes=wishes)
+        put_prices(by=by, rate_card=card, wishes=wishes, reason=reason)
         put_agreement(by=by, tenant=tenant, wish=wish_of(running.agreement, tenant, rate_card=card.name))
     return plans
 

@@ -101,15 +101,18 @@ def write_version(
     prices: Mapping[str, int],
     starts: datetime,
     *,
+    reason: str = "",
     actor: audit.Actor,
 ) -> PriceVersion:
     """The version, by who holds the list (`lock_list`) and has looked at it (`check_start`)."""
-    version = PriceVersion.objects.create(rate_card=rate_card, model=model, mode=mode, valid_from=starts)
+    version = PriceVersion.objects.create(rate_card=rate_card, model=model, mode=mode, valid_from=starts, reason=reason)
     MeterPrice.objects.bulk_create(
         MeterPrice(version=version, meter=meter, nano_eur_per_million=price) for meter, price in prices.items()
     )
     detail = {"rate_card": rate_card.name, "model": model.name, "mode": mode, "prices": dict(prices)}
     detail["valid_from"] = starts.isoformat()
+    if reason:
+        detail["reason"] = reason
     audit.record(actor=actor, action="price_version.added", target=version, detail=detail)
     return version
 

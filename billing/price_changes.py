@@ -12,21 +12,24 @@ from enum import StrEnum
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from billing.billing_settings import billing_settings
 from billing.clock import database_now
-from billing.models import PriceVersion, RateCard
+from billing.models import Agreement, Contract, PriceVersion, RateCard
 from billing.models.prices import Mode
 from billing.price_book import check_mode, check_prices, check_start, lock_list, prices_of, write_version
 from billing.price_notices import tell_of_prices, tell_of_withdrawn_prices
 from billing.price_preview import PriceChange
+from billing.pricing import METERS, price_in
 from identity import audit
 from identity.errors import Conflict, IdentityError, Invalid, NotFound
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
+from identity.wording import clean_text
 from models_catalog.models import LanguageModel
 
 WISHES_MAX = 1_000  # a call: some seconds
 FURTHEST = timedelta(days=5 * 366)  # what starts later is a slip of the pen
-USUAL_NOTICE_DAYS = 30  # that contracts mostly ask for before a price rises; less is said, not refused
+REASON_LENGTH_MAX = 300
 # What the requests of a kind report besides and nobody pays: without a price they would be refused.
 FREE_OF_KIND: dict[str, tuple[str, ...]] = {
     LanguageModel.Kind.EMBEDDING: ("output",),
@@ -69,8 +72,17 @@ class PricePlan:
 
     @property
     def rises(self) -> bool:
-        """Whether a meter becomes dearer that had a price."""
-        return self.old is not None and any(price > self.old.get(meter, price) for meter, price in self.new.items())
+        """Whether a meter becomes dearer that had a price, be it its fall-back's."""
+        pairs = [(price_in(self.old or {}, meter), price_in(self.new, meter)) for meter in METERS]
+        return any(old is not None and new is not None and new > old for old, new in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class ShortNotice:
+    """A price rises in `days`, and `asked_days` are to lie before a rise: it needs a reason in writing."""
+
+    days: int
+    asked_days: int
 
 
 def plan_prices(*, by: Operator, rate_card: RateCard, wishes: Sequence[PriceWish]) -> list[PricePlan]:
@@ -81,22 +93,27 @@ def plan_prices(*, by: Operator, rate_card: RateCard, wishes: Sequence[PriceWish
         return _plans(rate_card, wishes)
 
 
-def put_prices(*, by: Operator, rate_card: RateCard, wishes: Sequence[PriceWish]) -> list[PricePlan]:
+def put_prices(*, by: Operator, rate_card: RateCard, wishes: Sequence[PriceWish], reason: str = "") -> list[PricePlan]:
     """Add these prices, all of them or, where one is refused, none. Who pays by the list is told of what changes.
 
-    Raises `Forbidden`, `Invalid` for too many.
+    reason: why, for operators; kept with each version. Raises `Forbidden`, `Invalid` for too many, and for a rise at
+    short notice without a reason.
     """
     by.require(OperatorPermission.PRICE_UPDATE)
     _check_count(wishes)
+    reason = checked_reason(reason)
     with transaction.atomic():
         plans = _plans(rate_card, wishes)
         if any(plan.outcome == Outcome.REFUSED for plan in plans):
             return plans
+        require_reason(short_notice(rate_card, plans), reason)
         changed = []
         for plan in plans:
             if plan.outcome == Outcome.ADDED:
                 assert plan.model is not None
-                version = write_version(rate_card, plan.model, plan.wish.mode, plan.new, plan.starts, actor=by.actor)
+                version = write_version(
+                    rate_card, plan.model, plan.wish.mode, plan.new, plan.starts, reason=reason, actor=by.actor
+                )
                 if plan.old is not None:
                     changed.append(version)
         tell_of_prices(changed)
@@ -123,6 +140,8 @@ def withdraw_price(*, by: Operator, rate_card: RateCard, version_id: int) -> Non
                 raise Conflict(_("These prices have begun, or begin within a minute: let others follow them."))
         detail = {"rate_card": rate_card.name, "model": found.model.name, "mode": found.mode, "prices": prices}
         detail["valid_from"] = found.valid_from.isoformat()
+        if found.reason:
+            detail["reason"] = found.reason
         target = audit.Target("priceversion", str(version_id), found.model.name)
         audit.record(actor=by.actor, action="price_version.withdrawn", target=target, detail=detail)
         if is_change:
@@ -142,11 +161,33 @@ def changes_of(plans: Sequence[PricePlan]) -> list[PriceChange]:
     return list(last.values())
 
 
-def short_notice(plans: Sequence[PricePlan]) -> int | None:
-    """In how many days a price rises, where that is sooner than contracts mostly allow; None: none does."""
+def short_notice(rate_card: RateCard, plans: Sequence[PricePlan]) -> ShortNotice | None:
+    """The first rise that begins before the notice of the billing settings is over; None: none does, or nobody has
+    agreed on the list so far, and so nobody is to be told.
+    """
     now = database_now()
     days = [max((plan.starts - now).days, 0) for plan in plans if plan.outcome == Outcome.ADDED and plan.rises]
-    return min(days) if days and min(days) < USUAL_NOTICE_DAYS else None
+    asked = billing_settings().rise_notice_days
+    if not days or min(days) >= asked or not _is_agreed(rate_card):
+        return None
+    return ShortNotice(min(days), asked)
+
+
+def require_reason(short: ShortNotice | None, reason: str) -> None:
+    """Raises `Invalid` where a rise comes at short notice and nothing is said."""
+    if short is not None and not reason:
+        words = _("A price rises within %(asked)s days: write down why, or let it begin later.")
+        raise Invalid("reason", words % {"asked": short.asked_days})
+
+
+def checked_reason(text: str) -> str:
+    """In one line. Raises `Invalid`."""
+    return clean_text(" ".join(text.split()), "reason", REASON_LENGTH_MAX)
+
+
+def _is_agreed(rate_card: RateCard) -> bool:
+    in_force = Contract.objects.filter(rate_card=rate_card, ends_at=None, tenant__is_platform=False)
+    return in_force.exists() or Agreement.objects.filter(rate_card=rate_card, closed_at=None).exists()
 
 
 def with_free_meters(kind: str, prices: Mapping[str, int]) -> dict[str, int]:

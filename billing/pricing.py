@@ -81,7 +81,7 @@ class Prices:
             raise ValueError(f"unknown meters: {', '.join(sorted(unknown))}")
         if any(price < 0 for price in given.values()):
             raise ValueError("a price is negative")
-        resolved = tuple(given.get(meter, given.get(FALL_BACKS.get(meter, meter))) for meter in METERS)
+        resolved = tuple(price_in(given, meter) for meter in METERS)
         object.__setattr__(self, "_resolved", resolved)
 
     def of(self, meter_index: int) -> int:
@@ -90,6 +90,11 @@ class Prices:
         if price is None:
             raise MissingPrice(METERS[meter_index], self.version_id)
         return price
+
+
+def price_in(given: Mapping[str, int], meter: str) -> int | None:
+    """What the meter costs by prices a meter, its fall-back's where it has none of its own; None: nothing is said."""
+    return given.get(meter, given.get(FALL_BACKS.get(meter, meter)))
 
 
 def price_of(quantities: Quantities, prices: Prices) -> tuple[int, Amounts]:

@@ -19,6 +19,7 @@ class BillingSettings(models.Model):
     invoice_prefix, credit_note_prefix: before the year and the number, each a series of its own
     is_vat_exempt: by the scheme for small enterprises; exemption_text: what the law wants said of it
     accounts: journal and accounts of the export for an ERP, by the names of `billing/journal.py`
+    rise_notice_days: from the day on which a price's rise is told to that on which it begins; less asks for a reason
     """
 
     class CreditInvoiced(models.TextChoices):
@@ -41,6 +42,7 @@ class BillingSettings(models.Model):
     needs_two_people = models.BooleanField(default=False)
     credit_invoiced = models.CharField(max_length=8, choices=CreditInvoiced.choices, default=CreditInvoiced.AT_USE)
     accounts = models.JSONField(default=dict)
+    rise_notice_days = models.PositiveSmallIntegerField(default=30, db_default=30)
 
     class Meta:
         constraints = [

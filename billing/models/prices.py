@@ -46,13 +46,15 @@ class RateCard(models.Model):
 class PriceVersion(models.Model):
     """The prices of a model in a mode on a rate card from `valid_from` until the next version's.
 
-    Never changed, only followed; one that has not begun may be withdrawn (`billing/price_changes.py`).
+    Never changed, only followed; one that has not begun may be withdrawn (`billing/price_changes.py`). `reason`: why it
+    was changed, in words for operators; a rise at short notice has one.
     """
 
     rate_card = models.ForeignKey(RateCard, on_delete=models.PROTECT, related_name="versions")
     model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="price_versions")
     mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.STANDARD)
     valid_from = models.DateTimeField()
+    reason = models.CharField(max_length=300, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

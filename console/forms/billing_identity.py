@@ -6,7 +6,7 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from billing.billing_settings import ACCOUNTS, PAYMENT_DAYS_MAX, accounts_of
+from billing.billing_settings import ACCOUNTS, PAYMENT_DAYS_MAX, RISE_NOTICE_DAYS_MAX, accounts_of
 from billing.legal_parties import PartyWish
 from billing.models import BillingSettings, LegalParty
 from console.account_forms import LANGUAGE_NAMES
@@ -131,6 +131,18 @@ class NumbersForm(forms.Form):
     )
 
 
+class PricesForm(forms.Form):
+    """How prices change."""
+
+    rise_notice_days = forms.IntegerField(
+        label=_("Days between the notice of a rise and its beginning"),
+        min_value=0,
+        max_value=RISE_NOTICE_DAYS_MAX,
+        widget=forms.NumberInput(attrs={"class": "form-control", "inputmode": "numeric"}),
+        help_text=_("As your contracts say. A rise that begins sooner needs a reason in writing; 0: none does."),
+    )
+
+
 class AccountsForm(forms.Form):
     """Journals and accounts of the journal's export."""
 
@@ -147,6 +159,7 @@ FORMS: dict[str, type[forms.Form]] = {
     "bank": BankForm,
     "mentions": MentionsForm,
     "numbers": NumbersForm,
+    "prices": PricesForm,
     "accounts": AccountsForm,
 }
 

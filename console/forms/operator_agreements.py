@@ -16,6 +16,7 @@ from billing.limits import HIGHEST_AMOUNT
 from billing.models import ContractTerm, RateCard, Tier
 from billing.shares import NotAShare, exact_percent, parse_percent
 from billing.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish
+from console.forms.operator_models import reason_field
 from console.forms.operator_tiers import AT_ONCE, limit_grid, limit_kinds
 from console.limit_words import words_of_what
 from console.project_forms import AmountField
@@ -300,3 +301,4 @@ class OwnPricesForm(forms.Form):
         widget=forms.Textarea(attrs={"class": "form-control font-monospace", "rows": 6, "spellcheck": "false"}),
         help_text=_("A heading, then a model a line, with all its prices. They count from now, with what is agreed."),
     )
+    reason = reason_field()

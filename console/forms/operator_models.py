@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.money import NotAnAmount, parse_typed_eur
 from billing.price_book import HIGHEST_PRICE
+from billing.price_changes import REASON_LENGTH_MAX
 from billing.tiers import all_tiers
 from billing.visibility import AUDIENCE_MAX, Audience, audience_of
 from console.catalog_words import meter_word, short_unit_of
@@ -99,6 +100,17 @@ class EntryForm(forms.Form):
         ]
 
 
+def reason_field() -> forms.CharField:
+    """Why prices change."""
+    return forms.CharField(
+        label=_("Reason"),
+        required=False,
+        max_length=REASON_LENGTH_MAX,
+        widget=_text(),
+        help_text=_("Where a price rises sooner than the billing settings allow. Kept with the price, for operators."),
+    )
+
+
 class PriceForm(forms.Form):
     """Prices in euros per million units, by meter."""
 
@@ -119,6 +131,8 @@ class PriceForm(forms.Form):
                 if meter == "reasoning"
                 else "",
             )
+        if known:
+            self.fields["reason"] = reason_field()
 
     def clean(self) -> dict[str, Any]:
         """Each price an amount."""
@@ -142,6 +156,11 @@ class PriceForm(forms.Form):
     def prices(self) -> dict[str, int]:
         """Nano-EUR per million units by meter."""
         return {meter: self.cleaned_data[meter] for meter in self.meters if self.cleaned_data[meter] not in ("", None)}
+
+    @property
+    def reason(self) -> str:
+        """What was typed, if anything was asked."""
+        return str(self.cleaned_data.get("reason", ""))
 
 
 class VisibilityForm(forms.Form):

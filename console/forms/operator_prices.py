@@ -13,7 +13,7 @@ from billing.models.prices import Mode
 from billing.money import NotAnAmount
 from billing.price_changes import PriceWish
 from billing.price_lists import NAME_LENGTH_MAX, ONCE, parse_factor
-from console.forms.operator_models import PriceForm
+from console.forms.operator_models import PriceForm, reason_field
 from console.forms.operator_tenants import LinesForm
 from console.time_zones import time_zone_choices
 from models_catalog.models import LanguageModel
@@ -81,6 +81,7 @@ class PriceFileForm(LinesForm):
     """Prices as a table."""
 
     time_zone = _zone()
+    reason = reason_field()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -101,6 +102,8 @@ class PriceChangeForm(PriceForm):
             help_text=_("Empty: from now on."),
         )
         self.fields["time_zone"] = _zone()
+        if known:
+            self.order_fields([*self.meters, "starts_on", "time_zone", "reason"])
 
     @property
     def wish(self) -> PriceWish:

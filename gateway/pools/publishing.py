@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing.models import RateCard
-from billing.price_book import add_price_version, add_rate_card, price_in_force, prices_of, reference_rate_card
-from billing.price_changes import with_free_meters
+from billing.price_book import add_rate_card, price_in_force, reference_rate_card
+from billing.price_changes import Outcome, PriceWish, put_prices
 from billing.visibility import NOBODY, Audience, set_visibility, tenants_that_see
 from gateway.pools.engine_look import Served
 from gateway.pools.models import Pool, Replica
@@ -154,24 +154,22 @@ def show_to(model: LanguageModel, *, audience: Audience, by: Operator) -> bool:
     return set_visibility(model=model, audience=audience, actor=by.actor)
 
 
-def set_reference_price(model: LanguageModel, *, prices: Mapping[str, int], by: Operator) -> bool:
+def set_reference_price(model: LanguageModel, *, prices: Mapping[str, int], reason: str = "", by: Operator) -> bool:
     """The model's prices by meter (nano-EUR per million units) on the reference list, from now; other models stay.
 
     What its requests report besides and nobody pays gets the price 0: without any they would be refused. False where
-    these are in force already. Raises `Forbidden`, `Invalid`, `Conflict`.
+    these are in force already. Raises `Forbidden`, `Invalid`, also where a price rises without a reason, `Conflict`.
     """
     by.require(OperatorPermission.PRICE_UPDATE)
-    prices = with_free_meters(model.kind, prices)
     with transaction.atomic():
         try:
             card = reference_rate_card()
         except RateCard.DoesNotExist:
             card = add_rate_card(name=REFERENCE, is_reference=True, actor=by.actor)
-        known = price_in_force(rate_card=card, model=model)
-        if known is not None and dict(prices_of(known).nano_eur_per_million) == prices:
-            return False
-        add_price_version(rate_card=card, model=model, prices=prices, actor=by.actor)
-    return True
+        [plan] = put_prices(by=by, rate_card=card, wishes=[PriceWish(model.name, prices)], reason=reason)
+        if plan.error is not None:
+            raise plan.error
+    return plan.outcome == Outcome.ADDED
 
 
 def earliest_end(today: date | None = None) -> date:

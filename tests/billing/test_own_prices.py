@@ -7,7 +7,7 @@ from billing.contracts import contract_in_force
 from billing.models import Contract, RateCard, Tier
 from billing.own_prices import plan_own_prices, put_own_prices
 from billing.price_book import price_in_force, prices_of
-from billing.price_changes import Outcome, PriceWish
+from billing.price_changes import Outcome, PriceWish, ShortNotice
 from identity.errors import Forbidden, Invalid
 from identity.models import Tenant
 from identity.operators import Operator
@@ -49,7 +49,8 @@ def put(house: House, prices: dict[str, int] = CHEAP) -> list[Outcome]:
 def test_a_model_gets_its_own_price_the_others_cost_what_they_did(house: House, gateway_database_url: str) -> None:
     before, other = running(house.tenant).rate_card, make_model()
     make_price(before, other)
-    assert plan_own_prices(by=RUNS, tenant=house.tenant, wishes=[PriceWish(house.model.name, CHEAP)])[0].old == PRICES
+    plans, short = plan_own_prices(by=RUNS, tenant=house.tenant, wishes=[PriceWish(house.model.name, CHEAP)])
+    assert (plans[0].old, short) == (PRICES, None)
     assert put(house) == [Outcome.ADDED]
     assert (costs(house.tenant, house.model), costs(house.tenant, other)) == (CHEAP, PRICES)
     neighbour = price_in_force(rate_card=before, model=house.model)
@@ -83,6 +84,20 @@ def test_a_price_that_makes_no_sense_leaves_no_list_behind(house: House) -> None
     assert agreements_of(house.tenant) == []
     assert running(house.tenant).rate_card == house.price_version.rate_card
     assert RateCard.objects.filter(name__contains=house.tenant.slug).count() == 0
+
+
+def test_own_prices_that_rise_take_a_reason_and_without_one_leave_nothing_behind(house: House) -> None:
+    dear = [PriceWish(house.model.name, {"input": 10**9, "output": 10**9})]
+    assert plan_own_prices(by=RUNS, tenant=house.tenant, wishes=dear)[1] == ShortNotice(0, 30)
+    for attempt in ("before it has a list", "on its own list"):
+        with pytest.raises(Invalid, match="write down why"):
+            put_own_prices(by=RUNS, tenant=house.tenant, wishes=dear)
+        assert (RateCard.objects.filter(name__contains=house.tenant.slug).count() > 0) == (attempt == "on its own list")
+        put(house)
+    put_own_prices(by=RUNS, tenant=house.tenant, wishes=dear, reason="more support")
+    version = price_in_force(rate_card=running(house.tenant).rate_card, model=house.model)
+    assert version is not None
+    assert version.reason == "more support"
 
 
 def test_it_takes_both_permissions(house: House) -> None:

@@ -11,11 +11,14 @@ import psycopg
 import pytest
 from django.utils import timezone
 
+from billing.agreements import AgreementWish, put_agreement
+from billing.billing_settings import change_billing_settings
 from billing.models import Contract, PriceVersion, RateCard, WithdrawnPrice
 from billing.price_book import add_rate_card, price_in_force, prices_of
 from billing.price_changes import (
     Outcome,
     PriceWish,
+    ShortNotice,
     changes_of,
     plan_prices,
     put_prices,
@@ -23,7 +26,7 @@ from billing.price_changes import (
     withdraw_price,
 )
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
-from identity.models import AuditEvent, Notice, OperatorRole, Tenant
+from identity.models import AuditEvent, AuditName, Notice, OperatorRole, Tenant
 from identity.operators import operator_for_person
 from tests.support.ledger import (
     PRICES,
@@ -89,13 +92,14 @@ def test_a_scheduled_price_counts_from_its_day_and_is_told_once(house: House) ->
     assert put(house, wish) == [Outcome.SAME]
     assert put(house, replace(wish, valid_from=in_days(41))) == [Outcome.SAME]
     assert len(told(house.tenant, "price.changed")) == 1
-    assert short_notice(plan_prices(by=RUNS, rate_card=card_of(house), wishes=[wish])) is None
+    assert short_notice(card_of(house), plan_prices(by=RUNS, rate_card=card_of(house), wishes=[wish])) is None
 
 
 def test_the_ledger_bills_by_the_old_price_until_the_new_one_begins(house: House, gateway: LedgerGateway) -> None:
     key = house.key().row
     starts = timezone.now() + timedelta(seconds=2)
-    assert put(house, PriceWish(house.model.name, DEAR, valid_from=starts)) == [Outcome.ADDED]
+    wish = PriceWish(house.model.name, DEAR, valid_from=starts)
+    put_prices(by=RUNS, rate_card=card_of(house), wishes=[wish], reason="dearer at once")
     assert gateway.admit(house, key).verdict == "admitted"
     time.sleep(max((starts - timezone.now()).total_seconds(), 0) + 0.1)
     assert gateway.admit(house, key).verdict == "stale"
@@ -179,11 +183,68 @@ def test_only_a_list_that_no_contract_ever_had_is_given_a_past(house: House) -> 
 def test_a_rise_within_a_month_is_short_notice_and_a_fall_is_none(house: House) -> None:
     def notice(prices: dict[str, int], days: int) -> int | None:
         wish = PriceWish(house.model.name, prices, valid_from=in_days(days) + timedelta(hours=1))
-        return short_notice(plan_prices(by=RUNS, rate_card=card_of(house), wishes=[wish]))
+        short = short_notice(card_of(house), plan_prices(by=RUNS, rate_card=card_of(house), wishes=[wish]))
+        return short.days if short else None
 
     assert notice(DEAR, 10) == 10
     assert notice(DEAR, 30) is None
     assert notice({"input": 1, "cached": 1, "output": 1}, 10) is None
+
+
+def test_a_cached_price_that_falls_away_is_a_rise_where_input_is_dearer(house: House) -> None:
+    cached = {meter: price for meter, price in PRICES.items() if meter != "cached"} | {"cached": 1}
+    assert put(house, PriceWish(house.model.name, cached)) == [Outcome.ADDED]
+    without = {meter: price for meter, price in PRICES.items() if meter != "cached"}
+    with pytest.raises(Invalid):
+        put(house, PriceWish(house.model.name, without))
+
+
+def test_a_rise_at_short_notice_needs_a_reason_that_is_kept_and_audited(house: House) -> None:
+    starts = in_days(10)
+    wish = PriceWish(house.model.name, DEAR, valid_from=starts)
+    with pytest.raises(Invalid) as refused:
+        put(house, wish)
+    assert refused.value.field == "reason"
+    assert PriceVersion.objects.filter(rate_card=card_of(house)).count() == 1
+    put_prices(by=RUNS, rate_card=card_of(house), wishes=[wish], reason=" the grid \n costs more ")
+    version = PriceVersion.objects.get(rate_card=card_of(house), valid_from=starts)
+    assert version.reason == "the grid costs more"
+    assert said_in_the_audit("price_version.added", version) == "the grid costs more"
+    withdraw_price(by=RUNS, rate_card=card_of(house), version_id=version.pk)
+    assert said_in_the_audit("price_version.withdrawn", version) == "the grid costs more"
+
+
+def said_in_the_audit(action: str, version: PriceVersion) -> str:
+    link = AuditEvent.objects.get(action=action, target=str(version.pk))
+    return str(AuditName.objects.get(event=link, part="detail").content["reason"])
+
+
+def test_how_long_a_notice_is_the_operator_says(house: House) -> None:
+    def rises_within(days: int) -> ShortNotice | None:
+        plans = plan_prices(by=RUNS, rate_card=card_of(house), wishes=[PriceWish(house.model.name, DEAR)])
+        change_billing_settings(by=RUNS, rise_notice_days=days)
+        return short_notice(card_of(house), plans)
+
+    try:
+        assert rises_within(90) == ShortNotice(0, 90)
+        assert rises_within(0) is None
+        assert put(house, PriceWish(house.model.name, DEAR)) == [Outcome.ADDED]
+        for days in (-1, 367):
+            with pytest.raises(Invalid):
+                change_billing_settings(by=RUNS, rise_notice_days=days)
+    finally:
+        change_billing_settings(by=RUNS, rise_notice_days=30)
+
+
+def test_on_a_list_that_nobody_agreed_on_prices_rise_without_a_word(house: House) -> None:
+    card = add_rate_card(name=unique("card"), actor=TESTS)
+    make_price(card, house.model, PRICES)
+    wishes = [PriceWish(house.model.name, DEAR, valid_from=in_days(3))]
+    assert short_notice(card, plan_prices(by=RUNS, rate_card=card, wishes=wishes)) is None
+    last_day = timezone.localdate() + timedelta(days=90)
+    wish = AgreementWish(first_day=timezone.localdate() + timedelta(days=2), last_day=last_day, rate_card=card.name)
+    put_agreement(by=RUNS, tenant=house.tenant, wish=wish)
+    assert short_notice(card, plan_prices(by=RUNS, rate_card=card, wishes=wishes)) is not None
 
 
 def test_what_requests_report_besides_is_free(house: House) -> None:

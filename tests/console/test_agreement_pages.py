@@ -149,12 +149,17 @@ def test_own_prices_are_looked_at_then_agreed(cast: Cast) -> None:
     contract, model = contract_in_force(cast.tenant), make_model()
     assert contract is not None
     make_price(contract.rate_card, model)
-    table, browser = {"text": f"model;input;output\n{model.name};0,10;0,50"}, signed_in(person)
+    table, browser = {"text": f"model;input;cached;output\n{model.name};0,10;0,05;0,50"}, signed_in(person)
     looked = page(browser.post(at(cast, "own-prices"), table))
     assert "Let it count now" in looked
     assert agreements_of(cast.tenant) == []
     assert browser.post(at(cast, "own-prices"), table | {"agree": "1"}).status_code == 302
     assert agreements_of(cast.tenant)[0].rate_card is not None
+    dear = {"text": table["text"].replace("0,50", "0,51"), "agree": "1"}
+    refused = page(browser.post(at(cast, "own-prices"), dear))
+    assert "write down why" in refused
+    assert "€0.50 → €0.51" in refused
+    assert browser.post(at(cast, "own-prices"), dear | {"reason": "more support"}).status_code == 302
     wrong = page(browser.post(at(cast, "own-prices"), {"text": "modl\nx"}))
     assert "The table" in wrong
     assert "There is no model" in page(browser.post(at(cast, "own-prices"), {"text": "model;input\nnone;1"}))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
+from billing.models import Contract
 from billing.price_book import price_in_force, prices_of, reference_rate_card
 from console.probe_strip import strip_of
 from gateway.pools.availability import day_since
@@ -188,6 +189,23 @@ def test_prices_are_amounts_and_what_nobody_pays_is_free(olga: Client) -> None:
     price = price_in_force(rate_card=reference_rate_card(), model=model)
     assert price is not None
     assert prices_of(price).nano_eur_per_million == {"input": 20_000_000, "output": 0}
+
+
+def test_a_reference_price_rises_at_once_only_with_a_reason(olga: Client) -> None:
+    model = make_model(kind="embedding")
+    olga.post(address(model, "/price"), {"input": "0.02"})
+    pays_by_the_reference_list()
+    assert "write down why" in page(olga.post(address(model, "/price"), {"input": "0.03"}))
+    said = page(olga.post(address(model, "/price"), {"input": "0.03", "reason": "the grid"}, follow=True))
+    assert "The price is in force from now on." in said
+    price = price_in_force(rate_card=reference_rate_card(), model=model)
+    assert price is not None
+    assert price.reason == "the grid"
+
+
+def pays_by_the_reference_list() -> None:
+    house = make_house()
+    Contract.objects.filter(tenant=house.tenant).update(rate_card=reference_rate_card())
 
 
 def test_an_engine_is_drained_ejected_put_back_and_removed(olga: Client, start_engine: StartEngine) -> None:

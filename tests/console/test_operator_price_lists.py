@@ -62,11 +62,18 @@ def test_a_change_is_looked_at_then_scheduled_then_withdrawn(
     assert 'value="0.9"' in page(bill.get(f"{address}/change"))
     soon = f"{timezone.now() + timedelta(days=9):%Y-%m-%d}"
     typed = {"input": "1,90", "output": "8", "starts_on": soon, "time_zone": "Europe/Paris"}
+    pays_by(card)
     looked = page(bill.post(f"{address}/change", typed))
     assert "A price rises in" in looked
+    assert "30 days are to lie between" in looked
     assert "Nobody who pays by this list used it then." in looked
     assert PriceVersion.objects.filter(rate_card=card).count() == 1
-    assert bill.post(f"{address}/change", typed | {"save": "1"})["Location"] == address
+    refused = page(bill.post(f"{address}/change", typed | {"save": "1"}))
+    assert "write down why" in refused
+    assert "Nobody who pays by this list used it then." in refused
+    assert PriceVersion.objects.filter(rate_card=card).count() == 1
+    assert bill.post(f"{address}/change", typed | {"save": "1", "reason": "the grid"})["Location"] == address
+    assert "the grid" in page(bill.get(address))
     version = PriceVersion.objects.get(rate_card=card, valid_from__gt=timezone.now())
     assert "scheduled" in page(bill.get(address))
     bill.post(f"/operator/price-lists/{card.pk}/withdraw/{version.pk}", {"model": str(model.pk)})
@@ -95,12 +102,27 @@ def test_a_change_that_makes_no_sense_is_said(bill: Client, card: RateCard, mode
     known = {"input": "0.90", "output": "0.166666667", "time_zone": "UTC"}
     assert "It costs the same then already." in page(bill.post(address, known))
     assert "Within five years" in page(bill.post(address, known | {"input": "1", "starts_on": "2099-01-01"}))
-    Contract.objects.create(tenant=make_tenant(), tier=make_tier(), rate_card=card, starts_at=timezone.now())
+    pays_by(card)
     assert "do not change" in page(bill.post(address, known | {"input": "1", "starts_on": "2020-01-01"}))
 
 
-def make_tier() -> Tier:
-    return Tier.objects.create(code=unique("t")[:32], name="Test")
+def pays_by(card: RateCard) -> None:
+    tier = Tier.objects.create(code=unique("t")[:32], name="Test")
+    Contract.objects.create(tenant=make_tenant(), tier=tier, rate_card=card, starts_at=timezone.now())
+
+
+def test_a_table_with_a_rise_is_kept_on_the_page_until_it_says_why(
+    bill: Client, card: RateCard, model: LanguageModel
+) -> None:
+    pays_by(card)
+    address = f"/operator/price-lists/{card.pk}/import"
+    given = {"text": f"model,input,output\n{model.name},1.90,8\n", "time_zone": "UTC", "make": "1"}
+    refused = page(bill.post(address, given))
+    assert "write down why" in refused
+    assert "Add this price" in refused
+    assert "A price rises within a day." in refused
+    assert PriceVersion.objects.filter(rate_card=card).count() == 1
+    assert "Done. Added: 1." in page(bill.post(address, given | {"reason": "the grid"}))
 
 
 def test_what_makes_no_sense_is_said_at_the_field(bill: Client, card: RateCard) -> None:

@@ -92,15 +92,17 @@ def tenant_own_prices(request: HttpRequest, operator: Person, slug: str) -> Http
     if request.method == "POST" and form.is_valid():
         try:
             wishes = read_price_wishes(form.cleaned_data["text"], zone=ZoneInfo(found.time_zone))
-            is_asked = "agree" in request.POST
-            plans = (put_own_prices if is_asked else plan_own_prices)(by=by, tenant=found, wishes=wishes)
-            if is_asked and all(plan.outcome != Outcome.REFUSED for plan in plans):
+            plans, short = plan_own_prices(by=by, tenant=found, wishes=wishes)
+            may_agree = all(plan.outcome != Outcome.REFUSED for plan in plans)
+            shown |= {"lines": [line_of(plan, is_done=False) for plan in plans], "may_agree": may_agree}
+            shown["short_notice"] = short
+            if "agree" in request.POST and may_agree:
+                put_own_prices(by=by, tenant=found, wishes=wishes, reason=form.cleaned_data["reason"])
                 messages.success(request, _("These prices count from now on. The organisation is told."))
                 return redirect("operator-tenant-terms", slug=slug)
-            shown["lines"] = [line_of(plan, is_done=False) for plan in plans]
-            shown["may_agree"] = all(plan.outcome != Outcome.REFUSED for plan in plans)
         except (Invalid, Conflict) as error:
-            form.add_error("text", _said(error))
+            at = "reason" if isinstance(error, Invalid) and error.field == "reason" else "text"
+            form.add_error(at, _said(error))
     return render(request, "console/operator/agreements/own_prices.html", shown)
 
 

@@ -93,7 +93,7 @@ def price(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
 
     def change() -> str:
         by = operator_for_person(operator)
-        if set_reference_price(found, prices=form.prices, by=by):
+        if set_reference_price(found, prices=form.prices, reason=form.reason, by=by):
             return _("The price is in force from now on.")
         return _("The price was so before.")
 

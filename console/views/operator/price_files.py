@@ -14,7 +14,7 @@ from billing.pricing import METERS
 from console.csv_files import csv_file
 from console.forms.operator_prices import PriceFileForm
 from console.pages import operator_page
-from console.refusals import sentence_of
+from console.refusals import sentence_of, show_at_form
 from console.views.operator.prices import previewed
 from identity.errors import Invalid
 from identity.models import Person
@@ -43,7 +43,7 @@ def price_list_import(request: HttpRequest, operator: Person, list_id: int) -> H
     form = PriceFileForm(request.POST or None, request.FILES or None)
     shown: dict[str, object] = {}
     if "correct" in request.POST:
-        form = PriceFileForm(initial={name: request.POST.get(name, "") for name in ("text", "time_zone")})
+        form = PriceFileForm(initial={name: request.POST.get(name, "") for name in ("text", "time_zone", "reason")})
     elif request.method == "POST" and form.is_valid():
         try:
             shown = _looked_at(card, form, operator_for_person(operator), is_asked="make" in request.POST)
@@ -64,7 +64,15 @@ def _looked_at(card: RateCard, form: PriceFileForm, by: Operator, *, is_asked: b
     wishes = read_price_wishes(form.cleaned_data["text"], zone=form.zone)
     if not wishes:
         raise Invalid("file", _("has no line besides its first"))
-    plans = (put_prices if is_asked else plan_prices)(by=by, rate_card=card, wishes=wishes)
+    plans = None
+    if is_asked:
+        try:
+            plans = put_prices(by=by, rate_card=card, wishes=wishes, reason=form.cleaned_data["reason"])
+        except Invalid as error:
+            show_at_form(form, error)
+    is_asked = plans is not None
+    if plans is None:
+        plans = plan_prices(by=by, rate_card=card, wishes=wishes)
     counts = {outcome.value: sum(plan.outcome == outcome for plan in plans) for outcome in Outcome}
     is_clean = not counts[Outcome.REFUSED]
     is_done = is_asked and is_clean

@@ -27,7 +27,7 @@ from console.refusals import show_at_form
 from console.views.operator.models import model_or_404
 from identity.errors import Conflict, Invalid
 from identity.models import Person
-from identity.operators import operator_for_person
+from identity.operators import Operator, operator_for_person
 from identity.permissions import OperatorPermission
 from models_catalog.models import LanguageModel
 
@@ -69,8 +69,7 @@ def price_change(request: HttpRequest, operator: Person, list_id: int, model_id:
     form = PriceChangeForm(request.POST or None, model=model, mode=mode, known=_proposed(listed, mode))
     shown = {"card": card, "model": model, "mode": mode, "form": form, "is_first": mode not in listed}
     if request.method == "POST" and form.is_valid():
-        verb = put_prices if "save" in request.POST else plan_prices
-        [plan] = verb(by=operator_for_person(operator), rate_card=card, wishes=[form.wish])
+        plan = _planned_or_put(request, card, form, operator_for_person(operator))
         if plan.outcome == Outcome.REFUSED:
             assert isinstance(plan.error, Invalid | Conflict)
             error = plan.error
@@ -79,7 +78,7 @@ def price_change(request: HttpRequest, operator: Person, list_id: int, model_id:
             )
         elif plan.outcome == Outcome.SAME:
             form.add_error(None, _("It costs the same then already."))
-        elif "save" in request.POST:
+        elif "save" in request.POST and not form.errors:
             messages.success(request, _told(plan, is_now=form.wish.valid_from is None))
             return redirect("operator-price-history", list_id=list_id, model_id=model_id)
         else:
@@ -100,6 +99,19 @@ def price_withdraw(request: HttpRequest, operator: Person, list_id: int, version
     return redirect("operator-price-list", list_id=list_id)
 
 
+def _planned_or_put(request: HttpRequest, card: RateCard, form: PriceChangeForm, by: Operator) -> PricePlan:
+    """What became of the wish; only what would, where nobody said save or a reason is missing, which the form shows."""
+    if "save" in request.POST:
+        try:
+            [plan] = put_prices(by=by, rate_card=card, wishes=[form.wish], reason=form.reason)
+        except Invalid as error:
+            show_at_form(form, error)
+        else:
+            return plan
+    [plan] = plan_prices(by=by, rate_card=card, wishes=[form.wish])
+    return plan
+
+
 def previewed(card: RateCard, plans: list[PricePlan]) -> dict[str, object]:
     """What a template shows of the plans: last month at both prices, and whether the notice is short."""
     preview = preview_prices(card, changes_of(plans))
@@ -107,7 +119,7 @@ def previewed(card: RateCard, plans: list[PricePlan]) -> dict[str, object]:
         "preview": preview,
         "preview_tenants": preview.tenants[:TENANTS_SHOWN],
         "preview_rest": max(len(preview.tenants) - TENANTS_SHOWN, 0),
-        "short_notice": short_notice(plans),
+        "short_notice": short_notice(card, plans),
         "plans": plans,
     }
 

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from billing.billing_settings import (
     PAYMENT_DAYS_MAX,
     RATE_MAX,
+    RISE_NOTICE_DAYS_MAX,
     KnownRate,
     accounts_of,
     billing_settings,
@@ -49,6 +50,12 @@ class BillingSettingsSerializer(StrictSerializer):
     credit_invoiced = serializers.ChoiceField(choices=BillingSettings.CreditInvoiced.values, required=False)
     accounts = serializers.DictField(
         child=TextField(max_length=20, allow_blank=True), required=False, help_text="Of the journal, by name."
+    )
+    rise_notice_days = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=RISE_NOTICE_DAYS_MAX,
+        help_text="A price that rises sooner than so many days after it was told needs a reason in writing.",
     )
 
 

@@ -24,7 +24,7 @@ from billing.models.agreements import WHOLE
 from billing.models.prices import Mode
 from billing.own_prices import put_own_prices
 from billing.price_book import HIGHEST_PRICE
-from billing.price_changes import WISHES_MAX, PriceWish
+from billing.price_changes import REASON_LENGTH_MAX, WISHES_MAX, PriceWish
 from billing.tenant_changes import move_tenant
 from billing.tenant_list import tenant_by_external_id
 from billing.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish, add_term, end_term
@@ -141,6 +141,12 @@ class OwnPricesSerializer(StrictSerializer):
     """What models are to cost for the organisation alone."""
 
     prices = serializers.ListField(child=OwnPriceSerializer(), min_length=1, max_length=WISHES_MAX)
+    reason = TextField(
+        required=False,
+        allow_blank=True,
+        max_length=REASON_LENGTH_MAX,
+        help_text="Why, for operators. A rise needs one where the billing settings ask for notice.",
+    )
 
 
 class TermEndSerializer(StrictSerializer):
@@ -251,7 +257,8 @@ class OperatedOwnPricesView(_ContractsView):
             PriceWish(one["model"], one["nano_eur_per_million"], mode=one["mode"])
             for one in asked.validated_data["prices"]
         ]
-        plans = put_own_prices(by=self.operator(request), tenant=tenant, wishes=wishes)
+        reason = asked.validated_data.get("reason", "")
+        plans = put_own_prices(by=self.operator(request), tenant=tenant, wishes=wishes, reason=reason)
         for plan in plans:
             if plan.error is not None:
                 raise plan.error

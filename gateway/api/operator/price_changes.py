@@ -12,6 +12,7 @@ from billing.models import WithdrawnPrice
 from billing.models.prices import Mode
 from billing.price_book import HIGHEST_PRICE
 from billing.price_changes import (
+    REASON_LENGTH_MAX,
     Outcome,
     PricePlan,
     PriceWish,
@@ -56,6 +57,12 @@ class PriceChangesSerializer(StrictSerializer):
     """Prices to be added to a list."""
 
     prices = WishedVersionSerializer(many=True, allow_empty=False)
+    reason = TextField(
+        required=False,
+        allow_blank=True,
+        max_length=REASON_LENGTH_MAX,
+        help_text="Why, for operators; kept with each of them. A rise at short notice needs one.",
+    )
     dry_run = YesNoField(default=True, help_text="Only look; what would happen is told. True unless it is said.")
 
 
@@ -113,7 +120,9 @@ class PriceChangesResultSerializer(serializers.Serializer[Any]):
     is_done = serializers.BooleanField(help_text="Whether they were added: all of them, or none.")
     lines = PriceChangeLineSerializer(many=True)
     rises_in_days = serializers.IntegerField(
-        allow_null=True, help_text="In how many days a price rises, where that is sooner than the usual 30; or null."
+        allow_null=True,
+        help_text="In how many days a price rises, where that is sooner than `rise_notice_days` of the billing "
+        "settings, so that it needs a reason; or null.",
     )
     preview = PricePreviewSerializer()
 
@@ -168,7 +177,8 @@ class OperatedVersionsView(OperatorApiView):
     def post(self, request: Request, list_id: int) -> Response:
         """Add these prices, from now or from a day to come: all of them or, where one is refused, none. Without
         `"dry_run": false`, only look at what becomes of them and what they would have made of last month. Those who pay
-        by the list are told of what changes. The same once more changes nothing. Needs `prices:write`.
+        by the list are told of what changes. A rise at short notice without a `reason` is answered 400. The same once
+        more changes nothing. Needs `prices:write`.
         """
         card = price_list(list_id).card
         asked = PriceChangesSerializer(data=request.data)
@@ -178,12 +188,16 @@ class OperatedVersionsView(OperatorApiView):
             PriceWish(one["model"], one["nano_eur_per_million"], mode=one["mode"], valid_from=one.get("valid_from"))
             for one in given["prices"]
         ]
-        verb = plan_prices if given["dry_run"] else put_prices
-        plans = verb(by=self.operator(request), rate_card=card, wishes=wishes)
+        by = self.operator(request)
+        if given["dry_run"]:
+            plans = plan_prices(by=by, rate_card=card, wishes=wishes)
+        else:
+            plans = put_prices(by=by, rate_card=card, wishes=wishes, reason=given.get("reason", ""))
+        short = short_notice(card, plans)
         result = {
             "is_done": not given["dry_run"] and all(plan.outcome != Outcome.REFUSED for plan in plans),
             "lines": plans,
-            "rises_in_days": short_notice(plans),
+            "rises_in_days": short.days if short else None,
             "preview": preview_prices(card, changes_of(plans)),
         }
         return Response(PriceChangesResultSerializer(result).data)

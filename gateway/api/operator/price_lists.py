@@ -74,6 +74,7 @@ class OperatedVersionSerializer(serializers.Serializer[Any]):
     valid_from = serializers.DateTimeField()
     valid_until = serializers.DateTimeField(allow_null=True, help_text="When others follow; null: none do so far.")
     nano_eur_per_million = serializers.SerializerMethodField(help_text=f"By meter: {METER_NAMES}.")
+    reason = serializers.CharField(help_text="Why they were changed; mostly empty.")
 
     def get_nano_eur_per_million(self, version: PriceVersion) -> dict[str, int]:
         """By meter."""

@@ -9,11 +9,12 @@ from rest_framework.response import Response
 
 from billing.models import PriceVersion
 from billing.price_book import HIGHEST_PRICE, reference_prices_in_force
+from billing.price_changes import REASON_LENGTH_MAX
 from billing.pricing import METERS
 from gateway.api.operator.models import MODEL_ID, model_of
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
-from gateway.api.queries import PageQuery, StrictSerializer
+from gateway.api.queries import PageQuery, StrictSerializer, TextField
 from gateway.pools.publishing import set_reference_price
 from identity.errors import NotFound
 
@@ -48,6 +49,12 @@ class WishedPriceSerializer(StrictSerializer):
         allow_empty=False,
         help_text=f"By meter: {_METERS}. All of them: a meter that is left out has no price, but for what an embedding "
         "or a ranking reports besides, which is free. A cached token then costs as input, a reasoning token as output.",
+    )
+    reason = TextField(
+        required=False,
+        allow_blank=True,
+        max_length=REASON_LENGTH_MAX,
+        help_text="Why, for operators. A rise needs one where the billing settings ask for notice.",
     )
 
 
@@ -100,7 +107,13 @@ class OperatedPriceView(OperatorApiView):
         model = model_of(model_id)
         asked = WishedPriceSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        set_reference_price(model, prices=asked.validated_data["nano_eur_per_million"], by=self.operator(request))
+        given = asked.validated_data
+        set_reference_price(
+            model,
+            prices=given["nano_eur_per_million"],
+            reason=given.get("reason", ""),
+            by=self.operator(request),
+        )
         return Response(_price_of(model_id))
 
 

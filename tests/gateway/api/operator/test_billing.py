@@ -40,3 +40,13 @@ def test_a_month_without_usage_is_empty_and_one_that_makes_no_sense_is_refused(
     for nonsense in ("2020-13", "2020", "", "2020-02-01"):
         response = api.get(f"{ADDRESS}?month={nonsense}", script)
         assert (response.status_code, problem_of(response)["code"]) == (400, "invalid")
+
+
+def test_how_long_a_notice_of_a_rise_is_to_be_is_a_setting(api: Api) -> None:
+    script, address = held_operator_key(OperatorScope.BILLING_WRITE), "/api/operator/billing-settings"
+    try:
+        assert api.ask("PATCH", address, script, {"rise_notice_days": 60}).json()["rise_notice_days"] == 60
+        assert api.get(address, script).json()["rise_notice_days"] == 60
+        assert api.ask("PATCH", address, script, {"rise_notice_days": 400}).status_code == 400
+    finally:
+        assert api.ask("PATCH", address, script, {"rise_notice_days": 30}).status_code == 200

@@ -6,10 +6,10 @@ from billing.models import RateCard
 from billing.price_book import add_price_version, add_rate_card
 from identity.scopes import OperatorScope
 from models_catalog.models import LanguageModel
-from tests.gateway.api.conftest import Api
-from tests.support.ledger import make_model, unique
+from tests.gateway.api.conftest import Api, problem_of
+from tests.support.ledger import house_of, make_model, unique
 from tests.support.operators import HeldOperatorKey, held_operator_key
-from tests.support.people import TESTS
+from tests.support.people import TESTS, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
 LISTS = "/api/operator/price-lists"
@@ -89,6 +89,18 @@ def test_prices_are_looked_at_scheduled_and_withdrawn(
     assert (withdrawn["model"], withdrawn["nano_eur_per_million"]) == (model.name, {"input": 5})
     begun = api.get(address, script).json()["results"][0]["id"]
     assert api.ask("DELETE", f"{address}/{begun}", script).status_code == 409
+
+
+def test_a_rise_without_a_reason_is_seen_and_not_made(api: Api, model: LanguageModel) -> None:
+    script = held_operator_key(OperatorScope.PRICES_WRITE)
+    house = house_of(make_tenant(), model)
+    address = f"{LISTS}/{house.price_version.rate_card.pk}/prices"
+    body = {"prices": [{"model": model.name, "nano_eur_per_million": {"input": 10**9, "output": 10**9}}]}
+    assert api.ask("POST", address, script, body).json()["rises_in_days"] == 0
+    refused = problem_of(api.ask("POST", address, script, body | {"dry_run": False}))
+    assert [one["field"] for one in refused["errors"]] == ["reason"]
+    assert api.ask("POST", address, script, body | {"dry_run": False, "reason": "power"}).json()["is_done"] is True
+    assert [one["reason"] for one in api.get(address, script).json()["results"]] == ["", "power"]
 
 
 def test_one_refused_price_keeps_the_others_out(
