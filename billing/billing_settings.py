@@ -9,11 +9,12 @@ from typing import Any, TypedDict, Unpack
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from billing.credit import credit_between_bills
 from billing.legal_numbers import iban, is_bic, is_iban
 from billing.models import BillingSettings, VatRate
 from billing.vat_rates import SHIPPED, Rate, percent
 from identity import audit
-from identity.errors import Invalid
+from identity.errors import Conflict, Invalid
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
 from identity.service_fields import country_codes
@@ -89,7 +90,9 @@ def accounts_of(known: BillingSettings) -> dict[str, str]:
 
 
 def change_billing_settings(*, by: Operator, **changes: Unpack[SettingsChanges]) -> bool:
-    """Bill differently from now on. False where it was so before. Raises `Forbidden`, `Invalid`."""
+    """Bill differently from now on. False where it was so before. Raises `Forbidden`, `Invalid`, `Conflict`: prepaid
+    credit that is billed in part would have its VAT twice, or never.
+    """
     by.require(OperatorPermission.CONTRACT_UPDATE)
     values = _cleaned(changes)
     with transaction.atomic():
@@ -98,6 +101,9 @@ def change_billing_settings(*, by: Operator, **changes: Unpack[SettingsChanges])
         before = {field: getattr(row, field) for field, value in values.items() if getattr(row, field) != value}
         if not before:
             return False
+        if "credit_invoiced" in before and (names := credit_between_bills()):
+            text = _("%(name)s has credit that is billed in part: first it has to be used, and that month be closed.")
+            raise Conflict(text % {"name": names[0]})
         after = {field: values[field] for field in before}
         BillingSettings.objects.filter(pk=row.pk).update(**after)
         row.refresh_from_db()

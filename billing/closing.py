@@ -17,7 +17,7 @@ from billing.clock import database_now
 from billing.closing_blocks import APPROVALS, Block, Code, Facts, Where, blocks_of, facts_of
 from billing.closing_period import Period
 from billing.closing_previews import standing_of
-from billing.invoice_contents import contents_of, head_of
+from billing.invoice_contents import contents_of, head_of, is_below_zero
 from billing.invoice_document.faults import missing_of
 from billing.invoices import enter, keep, keep_lines, next_number, statement_number
 from billing.models import Closing, DraftLine, Invoice
@@ -101,7 +101,8 @@ def take_back_approval(*, by: Operator, tenant: Tenant, month: date) -> bool:
 def issue(*, by: Operator, tenant: Tenant, month: date) -> Invoice | None:
     """Issue the month's invoice, or statement; the one that there is where it was issued before.
 
-    None: there was nothing to bill, and the month is closed without one. Raises `Forbidden`, `NotFound`, `Blocked`.
+    None: the month is closed without one, as there was nothing to bill, or as a seller's comes to less than zero and
+    goes on to the next month (`is_carried_over`). Raises `Forbidden`, `NotFound`, `Blocked`.
     """
     by.require(OperatorPermission.INVOICE_ISSUE)
     with transaction.atomic():
@@ -120,8 +121,9 @@ def issue(*, by: Operator, tenant: Tenant, month: date) -> Invoice | None:
         Closing.objects.filter(pk=closing.pk).update(
             state=State.ISSUED, issued_at=now, starts_at=period.starts_at, ends_at=period.ends_at
         )
-        number = invoice.number if invoice else ""
-        _record(by, tenant, "invoice.issued", month, {"number": number, "exact_nano_eur": closing.exact_nano_eur})
+        action = "invoice.issued" if invoice or not lines else "closing.carried_over"
+        detail = {"number": invoice.number} if invoice else {}
+        _record(by, tenant, action, month, detail | {"exact_nano_eur": closing.exact_nano_eur})
     return invoice
 
 
@@ -184,11 +186,14 @@ def _enter_terms(by: Operator, tenant: Tenant, lines: list[DraftLine]) -> None:
 
 def _issued(
     by: Operator, closing: Closing, period: Period, facts: Facts, lines: list[DraftLine], now: datetime
-) -> Invoice:
+) -> Invoice | None:
     tenant, month, house = closing.tenant, closing.month, facts.house
     head = head_of(house, closing, period, lines, now.astimezone(UTC).date())
+    contents = contents_of(house, tenant, head, lines)
+    if is_below_zero(contents):
+        return None
     number = next_number(head.series) if head.series else statement_number(tenant, month)
-    contents = contents_of(house, tenant, replace(head, number=number), lines)
+    contents = replace(contents, number=number)
     if missing := missing_of(contents):
         raise Blocked([Block(Code.DOCUMENT, text, Where.CLOSING) for text in missing])
     invoice = keep(contents, tenant=tenant, by=by, month=month, now=now, closing=closing)

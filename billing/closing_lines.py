@@ -10,7 +10,7 @@ what invoices billed of it, group by group: it goes to the next month that is cl
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 from django.db.models import Q, Sum
@@ -123,22 +123,27 @@ def late_lines(tenant: Tenant, late: Iterable[Late]) -> list[DraftLine]:
     return lines
 
 
-def entry_lines(tenant: Tenant, month: date, period: Period, known: BillingSettings) -> list[DraftLine]:
+def entry_lines(
+    tenant: Tenant, month: date, period: Period, known: BillingSettings, carried: Sequence[Closing] = ()
+) -> list[DraftLine]:
     """Entries of the ledger until the period's end that no invoice has, from the first period on that was closed.
 
-    What moves prepaid credit is no bill's, but for what came in, where that is invoiced at top-up.
+    What moves prepaid credit is no bill's, but for what came in, where that is invoiced at top-up: in the period and
+    in those that were `carried` over to it, as what came in before was billed as was said then.
     """
     first = Closing.objects.filter(tenant=tenant, state=Closing.State.ISSUED).order_by("month").first()
     since = first.starts_at if first and first.starts_at else period.starts_at
     credit = RawSQL(_CREDIT_ENTRIES, [tenant.pk])  # noqa: S611  # a constant of ours
     billed = Q(kind__in=_ENTRIES) & ~Q(pk__in=credit)
     if known.credit_invoiced == BillingSettings.CreditInvoiced.AT_TOP_UP:
-        billed |= Q(kind=LedgerEntry.Kind.TOP_UP)
+        came_in = min([period.starts_at, *(one.starts_at for one in carried if one.starts_at)])
+        billed |= Q(kind=LedgerEntry.Kind.TOP_UP, created_at__gte=came_in)
     found = LedgerEntry.objects.filter(
         billed, tenant_id=tenant.pk, created_at__gte=since, created_at__lt=period.ends_at
     )
     invoiced = InvoiceLine.objects.filter(tenant=tenant, entry_id__isnull=False).values("entry_id")
-    return [_entry_line(entry, month) for entry in found.exclude(pk__in=invoiced).order_by("created_at", "id")]
+    left = found.exclude(pk__in=invoiced).order_by("created_at", "id")
+    return [_entry_line(entry, _month_in(carried, entry.created_at, month)) for entry in left]
 
 
 def credit_lines(month: date, used_nano_eur: int) -> list[DraftLine]:
@@ -226,6 +231,12 @@ def _entry_line(entry: LedgerEntry, month: date) -> DraftLine:
         entry_id=entry.id,
         entry_kind=entry.kind,
     )
+
+
+def _month_in(carried: Sequence[Closing], at: datetime, month: date) -> date:
+    """The month that was carried over in which it is, else this one."""
+    mine = (one.month for one in carried if one.starts_at and one.ends_at and one.starts_at <= at < one.ends_at)
+    return next(mine, month)
 
 
 def _prices(versions: set[int]) -> dict[tuple[int, str], int]:

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Q, Sum
 
+from billing.carried_over import is_carried_over
 from billing.closing_blocks import Block, Facts, blocks_of, facts_shown, told_of
 from billing.closing_period import following, preceding
 from billing.closing_previews import billed_tenants
@@ -103,10 +104,12 @@ def progress_of(month: date) -> Progress:
     """Of all organisations. One query."""
     found = Closing.objects.filter(month=month).order_by().values("state")
     asked = Count("pk", filter=Q(asked_at__isnull=False))
-    counted = list(found.annotate(count=Count("pk"), waiting=asked, cents=Sum("net_cents")))
-    issued = sum(row["cents"] for row in counted if row["state"] == Closing.State.ISSUED)
+    issued = Sum("net_cents", filter=Q(invoice__isnull=False), default=0)
+    counted = list(found.annotate(count=Count("pk"), waiting=asked, cents=issued))
     return Progress(
-        {row["state"]: row["count"] for row in counted}, sum(row["waiting"] for row in counted), int(issued)
+        {row["state"]: row["count"] for row in counted},
+        sum(row["waiting"] for row in counted),
+        sum(int(row["cents"]) for row in counted),
     )
 
 
@@ -136,11 +139,15 @@ def _row(
 
 
 def shown_state(closing: Closing | None, invoice: Invoice | None, today: date) -> str:
-    """One word: of the closing, and once it is issued what became of the invoice; `closed` where nobody pays it."""
+    """One word: of the closing, and once it is issued what became of the invoice; `closed` where nobody pays it,
+    `carried_over` where it came to less than zero and goes on to the next month.
+    """
     if closing is None:
         return Closing.State.OPEN.value
     if closing.state != Closing.State.ISSUED:
         return closing.state
+    if is_carried_over(closing, invoice):
+        return "carried_over"
     return state_of(invoice, today).value if invoice and invoice.kind == Invoice.Kind.INVOICE else "closed"
 
 

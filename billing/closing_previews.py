@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
+from billing.carried_over import carried_months, credit_left_over
 from billing.clock import database_now
 from billing.closing_blocks import Facts, facts_of
 from billing.closing_lines import (
@@ -32,7 +33,7 @@ from billing.closing_lines import (
 from billing.closing_period import Period
 from billing.closing_sums import summed
 from billing.credit import credit_used
-from billing.invoice_contents import VatUnknown, contents_of, head_of
+from billing.invoice_contents import VatUnknown, contents_of, head_of, is_below_zero
 from billing.invoice_document.contents import InvoiceContents
 from billing.invoice_document.faults import faults_of, missing_of
 from billing.invoice_document.schematron import CheckFailed
@@ -52,6 +53,7 @@ class Drafted:
 
     lines: list[DraftLine]
     used_nano_eur: int
+    credit_nano_eur: int
     standing: str
 
 
@@ -106,7 +108,7 @@ def drafted_lines(closing: Closing, period: Period, facts: Facts) -> Drafted:
     beside = _beside(tenant, month, period, facts)
     own = usage_lines(tenant, month, period)
     lines = placed([*own, *late_lines(tenant, beside.late), *beside.entries, *beside.terms, *beside.credit], closing)
-    return Drafted(lines, beside.used_nano_eur, beside.standing(period))
+    return Drafted(lines, beside.used_nano_eur, beside.credit_nano_eur, beside.standing(period))
 
 
 def standing_of(closing: Closing, period: Period, facts: Facts) -> str:
@@ -116,7 +118,10 @@ def standing_of(closing: Closing, period: Period, facts: Facts) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """What a closing is made of, in sums: the month's usage, late usage, entries, terms of the contract."""
+    """What a closing is made of, in sums: the month's usage, late usage, entries, terms of the contract.
+
+    credit_nano_eur: what the month used of prepaid credit; credit_billed_nano_eur: what its bill counts of it
+    """
 
     used_nano_eur: int
     late: list[Late]
@@ -124,6 +129,7 @@ class _Beside:
     terms: list[DraftLine]
     credit: list[DraftLine]
     credit_nano_eur: int
+    credit_billed_nano_eur: int
 
     def standing(self, period: Period) -> str:
         """A hash of it."""
@@ -132,22 +138,33 @@ class _Beside:
             "used": self.used_nano_eur,
             "late": [[one.closing.month.isoformat(), one.missing_nano_eur] for one in self.late],
             "entries": sorted([str(line.entry_id), line.exact_nano_eur] for line in self.entries),
-            "credit": self.credit_nano_eur,
+            "credit": self.credit_billed_nano_eur,
             "terms": sorted([line.term_key, line.exact_nano_eur] for line in self.terms),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _beside(tenant: Tenant, month: date, period: Period, facts: Facts) -> _Beside:
-    used, late = summed(tenant.pk, period), late_months(tenant, month)
-    entries = entry_lines(tenant, month, period, facts.house.settings)
-    # Discounts are on what is paid: what was given back is not.
-    refunds = sum(line.exact_nano_eur for line in entries if line.entry_kind == LedgerEntry.Kind.REFUND)
-    paid = used + sum(one.missing_nano_eur for one in late) + refunds
-    terms, credit_nano_eur = term_lines(tenant, month, paid, _language(facts, tenant)), credit_used(tenant, month)
+    used, late, carried = summed(tenant.pk, period), late_months(tenant, month), carried_months(tenant, month)
+    entries = entry_lines(tenant, month, period, facts.house.settings, carried)
+    paid = _paid(used, late, entries, {one.month for one in carried}, month)
+    terms = term_lines(tenant, month, paid, _language(facts, tenant))
+    credit = credit_used(tenant, period.starts_at, period.ends_at)
+    billed = credit + credit_left_over(tenant, month)
     at_top_up = facts.house.settings.credit_invoiced == BillingSettings.CreditInvoiced.AT_TOP_UP
-    credit = credit_lines(month, credit_nano_eur) if at_top_up else []
-    return _Beside(used, late, entries, terms, credit, credit_nano_eur)
+    return _Beside(used, late, entries, terms, credit_lines(month, billed) if at_top_up else [], credit, billed)
+
+
+def _paid(used: int, late: list[Late], entries: list[DraftLine], carried: set[date], month: date) -> int:
+    """What discounts are on: what was given back is not paid. A month that was carried over had its own discounts, so
+    of it counts only what it had below zero.
+    """
+    refunds = [line for line in entries if line.entry_kind == LedgerEntry.Kind.REFUND]
+    own = used + sum(one.missing_nano_eur for one in late if one.closing.month not in carried)
+    own += sum(line.exact_nano_eur for line in refunds if line.covers_month == month)
+    before = sum(one.missing_nano_eur for one in late if one.closing.month in carried)
+    before += sum(line.exact_nano_eur for line in refunds if line.covers_month != month)
+    return own + min(before, 0)
 
 
 def _language(facts: Facts, tenant: Tenant) -> str:
@@ -177,6 +194,8 @@ def _faults(
         contents = contents_of(facts.house, closing.tenant, head, drafted.lines)
     except VatUnknown:
         return []
+    if is_below_zero(contents):
+        return []
     try:
         return faults(contents)
     except CheckFailed as error:
@@ -198,6 +217,7 @@ def _write(closing: Closing, period: Period, drafted: Drafted | None, fault: str
         row.standing = standing
         lines = drafted.lines if drafted else []
         row.used_nano_eur = drafted.used_nano_eur if drafted else 0
+        row.credit_nano_eur = drafted.credit_nano_eur if drafted else None
         row.exact_nano_eur, row.net_cents = total_of(lines)
         row.lines = len(lines)
         row.save()

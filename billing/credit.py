@@ -72,6 +72,28 @@ _USED = f"""
     ), 0)
 """  # noqa: S608  # constants of ours
 
+# Credit that is older than the last closed month, and is left, or moved since: a part of it is billed by what was said.
+_BETWEEN_BILLS = """
+    select t.name from identity_tenant t cross join lateral (
+        select max(c.ends_at) as until from billing_closing c where c.tenant_id = t.id and c.state = 'issued'
+    ) closed
+    where t.closed_at is null and exists (
+        select from billing_credit_entry c join billing_ledger_entry e on e.id = c.entry_id
+        where c.tenant_id = t.id and e.created_at < closed.until
+    ) and (
+        billing_credited_v1(t.id) <> (
+            select coalesce(sum(p.spent_nano_eur), 0) from billing_budget b
+            join billing_budget_period p on p.budget_id = b.id where b.tenant_id = t.id and b.source = 'credit'
+        )
+        or exists (select from billing_usage_hour u where u.tenant_id = t.id and u.hour >= closed.until)
+        or exists (
+            select from billing_credit_entry c join billing_ledger_entry e on e.id = c.entry_id
+            where c.tenant_id = t.id and e.created_at >= closed.until
+        )
+    )
+    order by 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -153,19 +175,15 @@ class TopUp:
     purchase_order: str
 
 
-def credit_used(tenant: Tenant, month: date) -> int:
-    """What of the month's charges was paid out of prepaid credit, less what was given back of it in the month.
-
-    month: any day of it, in the tenant's time zone
-    """
-    since, until = month_of(tenant, month)
+def credit_used(tenant: Tenant, since: datetime, until: datetime) -> int:
+    """What of the charges of that time was paid out of prepaid credit, less what was given back of it then."""
     with connection.cursor() as cursor:
         cursor.execute(_USED, {"tenant": tenant.pk, "since": since, "until": until})
         return int(cursor.fetchone()[0])
 
 
 def top_ups_paid(tenant: Tenant, month: date) -> list[TopUp]:
-    """The payments that were recorded in the month, the oldest first. `month` as in `credit_used`."""
+    """The payments that were recorded in the month, given by any day of it (the tenant's), the oldest first."""
     since, until = month_of(tenant, month)
     found = CreditPayment.objects.filter(tenant=tenant, recorded_at__gte=since, recorded_at__lt=until)
     return [
@@ -179,6 +197,13 @@ def top_ups_paid(tenant: Tenant, month: date) -> list[TopUp]:
         )
         for one in found.select_related("order").order_by("recorded_at", "entry_id")
     ]
+
+
+def credit_between_bills() -> list[str]:
+    """Names of organisations whose credit is billed in part: for them it is too late to invoice it at another time."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BETWEEN_BILLS)
+        return [name for (name,) in cursor.fetchall()]
 
 
 def account_of(tenant: Tenant) -> Account | None:

@@ -32,7 +32,8 @@ REASON_LENGTH_MAX = 300
 def credit_invoice(*, by: Operator, invoice: Invoice, reason: str, positions: Collection[int] | None = None) -> Invoice:
     """Take an invoice back, or the lines at these positions, and say why. Lines that were credited before are left out.
 
-    Raises `Forbidden`, `Invalid` (reason, a position that there is not), `Conflict` (nothing is left to be credited).
+    Raises `Forbidden`, `Invalid` (reason, a position that there is not), `Conflict` (nothing is left to be credited;
+    more than the invoice would be, or less than nothing, as lines below zero stay or go alone).
     """
     by.require(OperatorPermission.INVOICE_ISSUE)
     reason = clean_name(reason, "reason", REASON_LENGTH_MAX)
@@ -70,7 +71,20 @@ def _lines_left(invoice: Invoice, positions: Collection[int] | None) -> list[Inv
         left = [line for line in left if line.position in positions]
     if not left:
         raise Conflict(_("Nothing of it is left to be credited."))
+    if invoice.kind == Invoice.Kind.INVOICE:
+        _require_within(invoice, left)
     return left
+
+
+def _require_within(invoice: Invoice, lines: list[InvoiceLine]) -> None:
+    """What was discounted goes with its discount: else more than was invoiced would be given back, or a credit note
+    would ask for money.
+    """
+    taken = sum(line.net_cents for line in lines)
+    if taken < 0:
+        raise Conflict(_("Lines below zero are credited with the lines that they reduce."))
+    if sum(line.net_cents for line in lines_left(invoice)) < taken:
+        raise Conflict(_("That is more than is left of the invoice: credit its lines below zero with them."))
 
 
 def _contents(invoice: Invoice, lines: list[InvoiceLine], day: date) -> InvoiceContents:
@@ -109,13 +123,13 @@ def _contents(invoice: Invoice, lines: list[InvoiceLine], day: date) -> InvoiceC
 
 
 def _tax_back(invoice: Invoice, whole: InvoiceContents, net_cents: int, *, is_rest: bool) -> int:
-    """The tax of the lines; of the last ones what is left of the invoice's, so that all of it comes back."""
+    """The tax of the lines, never more than is left; of the last ones what is left, so that all of it comes back."""
+    left = invoice.tax_cents - int(invoice.credit_notes.aggregate(total=Sum("tax_cents"))["total"] or 0)
     if is_rest:
-        given = invoice.credit_notes.aggregate(total=Sum("tax_cents"))["total"] or 0
-        return invoice.tax_cents - int(given)
+        return left
     [one] = whole.vat
     percent, _point, rest = one.rate_percent.partition(".")
-    return Vat(Category(one.category), int(percent) * 100 + int(rest.ljust(2, "0"))).tax_cents(net_cents)
+    return min(Vat(Category(one.category), int(percent) * 100 + int(rest.ljust(2, "0"))).tax_cents(net_cents), left)
 
 
 def _line(number: int, line: Line, sign: int) -> Line:

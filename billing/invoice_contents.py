@@ -13,6 +13,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from billing.billing_settings import own_rates, series_code
+from billing.carried_over import credit_left_over
 from billing.closing_period import Period
 from billing.credit import credit_used
 from billing.invoice_document.contents import (
@@ -56,7 +57,7 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What stands above the lines."""
+    """What stands above the lines. prepaid_cents: of prepaid credit that is invoiced at its use."""
 
     number: str
     series: str
@@ -95,7 +96,7 @@ def head_of(
         month=closing.month,
         first=period.starts_at.astimezone(zone).date(),
         last=period.last_day(closing.tenant.time_zone),
-        prepaid_cents=_prepaid_cents(house, closing, lines),
+        prepaid_cents=_prepaid_cents(house, closing, period),
     )
 
 
@@ -108,7 +109,7 @@ def contents_of(house: House, tenant: Tenant, head: Head, lines: Sequence[LineCo
         vat = _vat(house, party, head.last, language) if house.is_seller else None
         net = sum(line.net_cents for line in lines)
         tax = vat.tax_cents(net) if vat else 0
-        prepaid = max(min(head.prepaid_cents, net + tax), 0)
+        prepaid = max(min(head.prepaid_cents + _came_in(lines, net, vat), net + tax), 0)
         return InvoiceContents(
             kind=_kind(house, head),
             number=head.number,
@@ -184,11 +185,25 @@ def vat_for(house: House, party: LegalParty, day: date, language: str = "en") ->
     return vat_of(seller, party.country, party.vat_number, day=day, rates=house.rates, language=language)
 
 
-def _prepaid_cents(house: House, closing: Closing, lines: Sequence[LineColumns]) -> int:
-    """What was paid before: the credit that the month used, or what came in as credit where that is on the invoice."""
+def is_below_zero(contents: InvoiceContents) -> bool:
+    """Whether it gives back more than it asks for: no invoice does. A statement may, as nobody pays it."""
+    return contents.kind == Kind.INVOICE and contents.gross_cents < 0
+
+
+def _prepaid_cents(house: House, closing: Closing, period: Period) -> int:
+    """The credit that counts as paid before; 0 where it was invoiced when it came in, as lines say that then."""
     if house.settings.credit_invoiced == BillingSettings.CreditInvoiced.AT_TOP_UP:
-        return sum(line.net_cents for line in lines if line.kind == LineColumns.Kind.TOP_UP)
-    return cents(credit_used(closing.tenant, closing.month))
+        return 0
+    used = credit_used(closing.tenant, period.starts_at, period.ends_at)
+    return cents(used + credit_left_over(closing.tenant, closing.month))
+
+
+def _came_in(lines: Sequence[LineColumns], net: int, vat: Vat | None) -> int:
+    """What was paid with the top-ups that the invoice has, their VAT included: so what is left to pay is the rest and
+    the VAT of the rest.
+    """
+    came_in = sum(line.net_cents for line in lines if line.kind == LineColumns.Kind.TOP_UP)
+    return came_in + (vat.tax_cents(net) - vat.tax_cents(net - came_in) if vat else 0)
 
 
 def _vat(house: House, party: LegalParty, day: date, language: str) -> Vat:

@@ -3,7 +3,8 @@
 Of each issued document: its lines are as many as it says, their exact amounts, their cents and the contents that were
 hashed agree; each line of an entry has that entry's amount. Of each closed month: what was billed of it is no more than
 the ledger's sums of its period, and each entry of it is on an invoice. Numbers of a series have no gap. What the ledger
-has beyond what was billed is late usage: it is told where the month after is closed as well and still lacks it.
+has beyond what was billed is late usage: it is told where the month after is closed as well and still lacks it. A month
+that was closed below zero is carried over: it is on the bill of a later one, and only then looked for.
 """
 
 from collections.abc import Callable, Iterator
@@ -64,7 +65,8 @@ _MONTHS = """
                 where l.tenant_id = c.tenant_id and l.covers_month = c.month and l.kind in ('usage', 'uncharged')
                     and l.credits_id is null), 0) as billed,
             exists (select from billing_closing n where n.tenant_id = c.tenant_id and n.state = 'issued'
-                and n.month > c.month) as has_later
+                and n.month > c.month
+                and (n.lines = 0 or exists (select from billing_invoice i where i.closing_id = n.id))) as has_later
         from closed c
     )
     select tenant_id, month, used, billed from found
@@ -76,6 +78,9 @@ _UNBILLED = """
         and not exists (select from billing_credit_entry c where c.entry_id = e.id) and exists (
         select from billing_closing c where c.tenant_id = e.tenant_id and c.state = 'issued'
             and e.created_at >= c.starts_at and e.created_at < c.ends_at and e.created_at < c.issued_at
+            and exists (select from billing_closing n where n.tenant_id = c.tenant_id and n.state = 'issued'
+                and n.month >= c.month
+                and (n.lines = 0 or exists (select from billing_invoice i where i.closing_id = n.id)))
     ) and not exists (select from billing_invoiceline l where l.entry_id = e.id)
     order by e.created_at limit 1000
 """

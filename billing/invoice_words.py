@@ -57,7 +57,9 @@ def explanation_of(line: LineColumns, *, invoice_month: object = None) -> str:
     parts = []
     if line.kind in (Kind.USAGE, Kind.UNCHARGED):
         if invoice_month is not None and line.covers_month != invoice_month:
-            parts.append(_("Late usage of %(month)s.") % {"month": date_format(line.covers_month, "F Y")})
+            parts.append(
+                _("Usage of %(month)s that no invoice had.") % {"month": date_format(line.covers_month, "F Y")}
+            )
         if line.mode == Mode.BATCH:
             parts.append(_("Batch."))
         parts.append(_how(line))

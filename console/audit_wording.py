@@ -98,6 +98,7 @@ WORDING: dict[str, Promise] = {
     "billing_settings.rate_taken_away": _("%(who)s took a rate of VAT of %(what)s away"),
     "closing.approval_taken_back": _("%(who)s took the approval of %(what)s back"),
     "closing.approved": _("%(who)s approved the closing of %(what)s"),
+    "closing.carried_over": _("%(who)s closed %(what)s, which goes on to the next month"),
     "closing.previews_asked": _("%(who)s asked for previews of %(what)s"),
     "contract.renewed": _("%(who)s renewed the contract"),
     "contract.change_scheduled": _("%(who)s chose another tier from the next month"),

@@ -9,6 +9,7 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "previewed": ("blue", _("previewed")),
     "approved": ("blue", _("approved")),
     "closed": ("green", _("closed")),
+    "carried_over": ("green", _("carried over")),
     "unmatched": ("yellow", _("no invoice found")),
     "known": ("secondary", _("recorded before")),
     "new": ("green", _("new")),

@@ -97,6 +97,7 @@ class Closing(models.Model):
     `[starts_at, ends_at)`: which requests it has, by the whole hour (UTC) in which they were admitted
     asked_at: a preview is to be made; lease_until: a worker is at it
     used_nano_eur: what the ledger's sums said of the period when the lines were made
+    credit_nano_eur: what of that was paid out of prepaid credit; None: closed before this was kept
     exact_nano_eur, net_cents: of all lines, before VAT; lines: how many
     standing: a hash of what the lines were made of, so that a change since is seen
     fault: why no lines could be made; faults: what the document would lack, in sentences
@@ -118,6 +119,7 @@ class Closing(models.Model):
     lease_until = models.DateTimeField(null=True)
     previewed_at = models.DateTimeField(null=True)
     used_nano_eur = models.BigIntegerField(default=0)
+    credit_nano_eur = models.BigIntegerField(null=True)
     exact_nano_eur = models.BigIntegerField(default=0)
     net_cents = models.BigIntegerField(default=0)
     lines = models.PositiveIntegerField(default=0)

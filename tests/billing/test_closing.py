@@ -241,7 +241,7 @@ def test_usage_that_comes_to_light_later_is_billed_with_the_next_month(house: Ho
         invoice = issued(house.tenant, MONTH)
     lines = {(line.covers_month, line.exact_nano_eur) for line in invoice.lines.all() if line.exact_nano_eur}
     assert lines == {(before, 23), (MONTH, 1_000)}
-    assert "Late usage of" in " ".join(line.explanation for line in from_json(invoice.contents).lines)
+    assert "that no invoice had" in " ".join(line.explanation for line in from_json(invoice.contents).lines)
 
 
 def test_entries_of_the_ledger_are_invoiced_once(house: House, history: History, owner_database_url: str) -> None:

@@ -16,6 +16,7 @@ from billing.credit import Account, account_of, credit_used, lots_of, movements_
 from billing.credit_budget import credit_budgets
 from billing.credit_moves import Payment, correct_credit, end_of_lot, expire_lots, record_payment
 from billing.models import CreditRule, LedgerEntry
+from billing.statement import month_of
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.models import AuditEvent, Notice, OperatorRole, Tenant
 from identity.operators import operator_for_person
@@ -228,14 +229,15 @@ def test_credit_rests_while_the_contract_is_billed_afterwards(gateway: LedgerGat
     told = account(house.tenant)
     assert (told.is_in_use, told.spent_nano_eur, told.credited_nano_eur) == (True, 3 * A_CHAT_COSTS, 2 * EUR)
     assert_adds_up(house.tenant)
-    assert credit_used(house.tenant, timezone.localdate()) == 3 * A_CHAT_COSTS
+    assert credit_used(house.tenant, *month_of(house.tenant, timezone.localdate())) == 3 * A_CHAT_COSTS
 
 
 def test_what_a_month_used_and_took_in_is_said(gateway: LedgerGateway, house: House) -> None:
     gateway.complete(house, house.key().row)
     this_month = timezone.now().astimezone(ZoneInfo(house.tenant.time_zone)).date()
     before = this_month.replace(day=1) - timedelta(days=1)
-    assert (credit_used(house.tenant, this_month), credit_used(house.tenant, before)) == (A_CHAT_COSTS, 0)
+    used = [credit_used(house.tenant, *month_of(house.tenant, day)) for day in (this_month, before)]
+    assert used == [A_CHAT_COSTS, 0]
     [top_up] = top_ups_paid(house.tenant, this_month)
     assert (top_up.amount_nano_eur, top_up.received_on, top_ups_paid(house.tenant, before)) == (EUR, TODAY, [])
     assert isinstance(top_up.paid_at, datetime)

@@ -1,13 +1,17 @@
 """Another legal entity pays: asked, accepted, named on invoices, ended; its people see these and nothing else."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from xml.etree import ElementTree as ET
 
 import pytest
 from django.utils import timezone
 
 from billing.closing_blocks import facts_of
+from billing.credit_notes import credit_invoice
 from billing.invoice_contents import Head, contents_of
-from billing.invoice_document.contents import InvoiceContents
+from billing.invoice_document.cii import xml_of
+from billing.invoice_document.contents import InvoiceContents, from_json
 from billing.legal_parties import PartyWish
 from billing.models import DraftLine, Payer, PayerPerson
 from billing.payers import (
@@ -26,12 +30,16 @@ from billing.payers import (
 from identity.access import caller_for_person
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent, IdentityProvider, Notice, Person, Role, Tenant
-from tests.support.closings import last_month, selling, with_buyer
+from tests.support.closings import issued, last_month, selling, with_buyer
+from tests.support.history import history_of
 from tests.support.invoice_contents import credit_note, statement
 from tests.support.invoices import kept
+from tests.support.ledger import house_of
+from tests.support.operators import RUNS
 from tests.support.payers import GROUP, asked, paying
 from tests.support.people import Cast, as_member, make_cast, make_person
 
+RAM = "{urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100}"
 pytestmark = pytest.mark.usefixtures("database")
 
 
@@ -129,6 +137,29 @@ def test_I6_a_credit_note_is_seen_by_who_was_billed_whoever_pays_by_now(cast: Ca
     assert list(invoices_of_payer(paul)) == [note, theirs]
     with pytest.raises(NotFound):
         invoice_of_payer(paul, not_theirs.public_id)
+
+
+def test_a_month_that_is_closed_is_made_out_to_who_pays(paul: Person, owner_database_url: str) -> None:
+    """From the ledger to the XML; and what is corrected later stays with whom it was made out to."""
+    cast = make_cast()
+    house = house_of(cast.tenant)
+    with_buyer(cast.tenant)
+    month = last_month()
+    with history_of(house, owner_database_url) as history:
+        history.record(house.key().row, datetime(month.year, month.month, 15, tzinfo=UTC), cost=10**10)
+    paying(cast.tenant, cast.alice, paul)
+    with selling():
+        invoice = issued(cast.tenant, month)
+        end_payer(by=as_member(cast.alice, cast.tenant))
+        petra = make_person("petra")
+        paying(cast.tenant, cast.alice, petra)
+        note = credit_invoice(by=RUNS, invoice=invoice, reason="A wrong price")
+    xml = ET.fromstring(xml_of(from_json(invoice.contents)))
+    names = [xml.findtext(f".//{RAM}{party}/{RAM}Name") for party in ("BuyerTradeParty", "ShipToTradeParty")]
+    assert names == ["Groupe Écluse Holding", "Atelier du Nord SARL"]
+    assert from_json(note.contents).billed_to.name == "Groupe Écluse Holding"
+    assert list(invoices_of_payer(paul)) == [note, invoice]
+    assert not invoices_of_payer(petra).exists()
 
 
 def test_who_declines_sees_nothing_and_the_organisation_is_told(cast: Cast, paul: Person) -> None:

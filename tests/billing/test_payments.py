@@ -13,7 +13,7 @@ from billing.journal import journal
 from billing.models import Invoice
 from billing.payments import Match, import_payments, read_bank_file, record_payment
 from identity.errors import Conflict, Invalid
-from tests.support.closings import charging_back, issued, last_month, selling, with_buyer
+from tests.support.closings import charging_back, entered, issued, last_month, selling, with_buyer
 from tests.support.history import history_of
 from tests.support.ledger import House, make_house
 from tests.support.operators import RUNS
@@ -124,3 +124,33 @@ def test_a_statement_is_not_paid_and_is_corrected_by_a_statement(house: House) -
         taken = credit_invoice(by=RUNS, invoice=statement, reason="Another department's")
     assert (taken.kind, taken.net_cents, taken.number) == ("statement", -statement.net_cents, f"{statement.number}/1")
     assert not [one for one in journal(taken.issued_on, taken.issued_on) if one.piece == taken.number]
+
+
+def test_a_credit_note_never_gives_back_more_than_was_invoiced_nor_asks_for_money(house: House) -> None:
+    entered(house.tenant, "correction", -(10**10), MIDDLE)
+    with selling():
+        invoice = issued(house.tenant, MONTH)
+    below = invoice.lines.get(net_cents__lt=0)
+    used = [line.position for line in invoice.lines.filter(net_cents__gt=0)]
+    with pytest.raises(Conflict, match="lines that they reduce"):
+        credit_invoice(by=RUNS, invoice=invoice, reason="The discount", positions=[below.position])
+    with pytest.raises(Conflict, match="more than is left"):
+        credit_invoice(by=RUNS, invoice=invoice, reason="The usage", positions=used)
+    note = credit_invoice(by=RUNS, invoice=invoice, reason="Both", positions=[below.position, *used])
+    assert note.gross_cents == invoice.gross_cents
+
+
+def test_the_vat_of_many_small_credit_notes_is_that_of_the_invoice(database: None, owner_database_url: str) -> None:
+    house = make_house()
+    with_buyer(house.tenant)
+    with history_of(house, owner_database_url) as history:
+        for number in range(10):
+            key = house.key(project=house.project_called(f"P{number}")).row
+            history.record(key, MIDDLE, cost=3 * 10**7)
+    with selling():
+        invoice = issued(house.tenant, MONTH)
+        assert (invoice.net_cents, invoice.tax_cents) == (30, 6)
+        lines = [line.position for line in invoice.lines.filter(net_cents__gt=0)]
+        notes = [credit_invoice(by=RUNS, invoice=invoice, reason="One", positions=[one]) for one in lines]
+    assert sum(note.tax_cents for note in notes) == 6
+    assert all(note.tax_cents >= 0 for note in notes)

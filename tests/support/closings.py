@@ -1,11 +1,15 @@
 """Months that can be closed: somebody who sells, a buyer, a ledger that was checked, requests of last month."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Unpack
 from unittest.mock import patch
+from uuid import UUID, uuid4
 
+import psycopg
+from django.db import transaction
 from django.utils import timezone
 
 from billing import ledger_checks
@@ -13,11 +17,14 @@ from billing.billing_settings import SettingsChanges, change_billing_settings
 from billing.closing import approve, issue
 from billing.closing_period import preceding
 from billing.closing_previews import ask_previews, make_preview
+from billing.invoices import enter
 from billing.legal_parties import PartyWish, put_party
-from billing.models import BillingSettings, Closing, Invoice, LedgerCheck
+from billing.models import BillingSettings, Budget, Closing, Invoice, LedgerCheck
 from identity.access import Caller
 from identity.models import Tenant
 from identity.service_fields import ServiceChanges
+from tests.support.credit import make_prepaid, pay
+from tests.support.ledger import House
 from tests.support.operators import RUNS
 from tests.support.service import service_said
 
@@ -58,11 +65,15 @@ def last_month() -> date:
 
 @contextmanager
 def billing_said(**changes: Unpack[SettingsChanges]) -> Iterator[None]:
-    """Billing settings for the time of a test: there is one row."""
+    """Billing settings for the time of a test: there is one row. When credit is invoiced is said past the verb, which
+    looks at the credit of all tests.
+    """
     before = BillingSettings.objects.filter(is_the_one=True).values().first()
     try:
         BillingSettings.objects.filter(is_the_one=True).delete()
         change_billing_settings(by=RUNS, **SETTINGS)
+        if invoiced := changes.pop("credit_invoiced", None):
+            BillingSettings.objects.filter(is_the_one=True).update(credit_invoiced=invoiced)
         change_billing_settings(by=RUNS, **changes)
         yield
     finally:
@@ -106,10 +117,41 @@ def previewed(tenant: Tenant, month: date) -> Closing:
     return Closing.objects.select_related("tenant").get(tenant=tenant, month=month)
 
 
-def issued(tenant: Tenant, month: date) -> Invoice:
-    """The month's invoice, all the way."""
+def entered(tenant: Tenant, kind: str, amount_nano_eur: int, at: datetime) -> UUID:
+    """An entry of the ledger, as if it had been made then."""
+    with transaction.atomic():
+        key = str(uuid4())
+        entry = enter(
+            tenant=tenant, kind=kind, amount_nano_eur=amount_nano_eur, reason="Tests", by=RUNS, idempotency_key=key
+        )
+    made_at(at, "billing_ledger_entry", "id", entry)
+    return entry
+
+
+def credited(house: House, amount_nano_eur: int, at: datetime) -> None:
+    """Prepaid credit of the house, from which its requests are paid since then."""
+    make_prepaid(house)
+    made_at(at, "billing_ledger_entry", "id", pay(house.tenant, amount_nano_eur))
+    Budget.objects.filter(tenant_id=house.tenant.pk, source="credit").update(created_at=at)
+
+
+def made_at(at: datetime, table: str, column: str, value: object) -> None:
+    """Let a row of a table that only grows have been made then: only the owner of the tables can."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
+        owner.execute(f"alter table {table} disable trigger refuse_change")
+        owner.execute(f"update {table} set created_at = %s where {column} = %s", [at, value])
+        owner.execute(f"alter table {table} enable trigger refuse_change")
+
+
+def closed(tenant: Tenant, month: date) -> Invoice | None:
+    """The month closed, all the way, whether something is issued or not."""
     previewed(tenant, month)
     approve(by=RUNS, tenant=tenant, month=month)
-    invoice = issue(by=RUNS, tenant=tenant, month=month)
+    return issue(by=RUNS, tenant=tenant, month=month)
+
+
+def issued(tenant: Tenant, month: date) -> Invoice:
+    """The month's invoice, all the way."""
+    invoice = closed(tenant, month)
     assert invoice is not None
     return invoice

@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from billing.closing import Blocked, Done, approve, approve_all, issue, issue_all, take_back_approval
+from billing.carried_over import is_carried_over
+from billing.closing import Blocked, Done, approve, approve_all, closing_of, issue, issue_all, take_back_approval
 from billing.closing_blocks import Facts, facts_shown, told_of
 from billing.closing_list import closing_page, rows_of
 from billing.closing_period import following, month_named, preceding
@@ -164,7 +165,11 @@ def issue_one(request: HttpRequest, operator: Person, month: str, slug: str) -> 
         messages.error(request, sentence_of(error))
         return _to_one(first, tenant)
     if issued is None:
-        messages.success(request, _("The month is closed: there was nothing to bill."))
+        is_carried = is_carried_over(closing_of(tenant, first), None)
+        told = _("The month is closed: there was nothing to bill.")
+        if is_carried:
+            told = _("The month is closed: it comes to less than zero and goes on to the next month.")
+        messages.success(request, told)
         return _to_one(first, tenant)
     messages.success(request, _("%(number)s is issued.") % {"number": issued.number})
     return redirect("operator-invoice", invoice_id=issued.public_id)

@@ -51,7 +51,12 @@ class ClosingSerializer(serializers.Serializer[Any]):
 
     tenant = serializers.CharField(source="tenant.slug")
     external_id = serializers.CharField(source="tenant.external_id", allow_null=True)
-    state = serializers.CharField(help_text="`open`, `previewed`, `approved`; then that of the invoice, or `closed`.")
+    state = serializers.CharField(
+        help_text=(
+            "`open`, `previewed`, `approved`; then that of the invoice, `closed`, or `carried_over`: it came to less "
+            "than zero and goes on to the next month."
+        )
+    )
     amount_nano_eur = serializers.IntegerField()
     before_nano_eur = serializers.IntegerField(help_text="Of the month before.")
     is_estimate = serializers.BooleanField(help_text="There is no preview: the amount is of sums of days.")

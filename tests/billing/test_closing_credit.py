@@ -1,0 +1,136 @@
+"""Prepaid credit on bills: whichever way it is invoiced, its VAT is charged once, and none of it is lost."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from billing.billing_settings import change_billing_settings
+from billing.closing_period import preceding
+from billing.credit import credit_between_bills
+from billing.invoice_document.contents import from_json
+from billing.invoice_document.faults import faults_of
+from billing.journal import journal
+from billing.models import BillingSettings, Budget, ContractTerm, Invoice
+from identity.errors import Conflict
+from tests.support.closings import credited, issued, last_month, selling, with_buyer
+from tests.support.history import History, history_of
+from tests.support.ledger import House, make_house, unique
+from tests.support.operators import RUNS
+
+EUR = 10**9
+MONTH = last_month()
+BEFORE = preceding(MONTH)
+MIDDLE, EARLIER = (datetime(month.year, month.month, 15, 12, 30, tzinfo=UTC) for month in (MONTH, BEFORE))
+
+
+@pytest.fixture
+def house(database: None) -> House:
+    house = make_house()
+    with_buyer(house.tenant)
+    return house
+
+
+@pytest.fixture
+def history(house: House, owner_database_url: str) -> Iterator[History]:
+    with history_of(house, owner_database_url) as history:
+        yield history
+
+
+def amounts(invoice: Invoice) -> tuple[int, int, int, int]:
+    return invoice.net_cents, invoice.tax_cents, invoice.prepaid_cents, invoice.due_cents
+
+
+def end_of_credit(house: House, at: datetime) -> None:
+    """From then on the house is billed afterwards."""
+    Budget.objects.filter(tenant_id=house.tenant.pk, source="credit").update(is_active=False, ended_at=at)
+
+
+def use(history: History, *, before: int = 0, last: int = 0) -> None:
+    """Requests of the two months, in euros."""
+    key = history.house.key().row
+    for at, euros in ((EARLIER, before), (MIDDLE, last)):
+        if euros:
+            history.record(key, at, cost=euros * EUR)
+
+
+def test_credit_that_is_invoiced_at_use_has_its_vat_when_it_is_used(house: House, history: History) -> None:
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    use(history, before=60, last=40)
+    with selling():
+        first, second = issued(house.tenant, BEFORE), issued(house.tenant, MONTH)
+    assert amounts(first) == (6_000, 1_200, 6_000, 1_200)
+    assert amounts(second) == (4_000, 800, 4_000, 800)
+    assert not first.lines.filter(kind__in=["top_up", "credit"]).exists()
+
+
+def test_credit_that_is_invoiced_at_top_up_has_its_vat_then_and_not_again(house: House, history: History) -> None:
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    use(history, before=60, last=40)
+    with selling(credit_invoiced="top_up"):
+        first, second = issued(house.tenant, BEFORE), issued(house.tenant, MONTH)
+        assert [faults_of(from_json(one.contents)) for one in (first, second)] == [[], []]
+    assert amounts(first) == (10_000, 2_000, 12_000, 0)
+    assert amounts(second) == (0, 0, 0, 0)
+    assert sorted(line.net_cents for line in second.lines.all() if line.net_cents) == [-4_000, 4_000]
+
+
+def test_what_credit_does_not_pay_is_still_to_be_paid(house: House, history: History) -> None:
+    """The tenant left its prepaid tier in the middle of the month, and has used more since."""
+    credited(house, 100 * EUR, MIDDLE - timedelta(hours=1))
+    use(history, last=60)
+    end_of_credit(house, MIDDLE + timedelta(hours=1))
+    history.record(house.key().row, MIDDLE + timedelta(hours=2), cost=30 * EUR)
+    with selling(credit_invoiced="top_up"):
+        assert amounts(issued(house.tenant, MONTH)) == (13_000, 2_600, 12_000, 3_600)
+
+
+def test_credit_that_a_discount_left_over_pays_the_next_invoice(house: House, history: History) -> None:
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    ContractTerm.objects.create(
+        tenant=house.tenant, kind="percent", first_month=BEFORE, last_month=BEFORE, share_millionths=300_000
+    )
+    use(history, before=100)
+    end_of_credit(house, MIDDLE - timedelta(days=5))
+    use(history, last=50)
+    with selling():
+        assert amounts(issued(house.tenant, BEFORE)) == (7_000, 1_400, 8_400, 0)
+        assert amounts(issued(house.tenant, MONTH)) == (5_000, 1_000, 1_600, 4_400)
+
+
+@pytest.mark.parametrize("invoiced", ["use", "top_up"])
+def test_the_journal_takes_from_advances_what_was_paid_before(house: House, history: History, invoiced: str) -> None:
+    credited(house, 100 * EUR, MIDDLE - timedelta(days=1))
+    use(history, last=60)
+    with selling(credit_invoiced=invoiced):
+        invoice = issued(house.tenant, MONTH)
+        entries = [one for one in journal(invoice.issued_on, invoice.issued_on) if one.piece == invoice.number]
+    assert sum(one.debit_cents - one.credit_cents for one in entries) == 0
+    advances = sum(one.debit_cents for one in entries if one.account == "419100")
+    assert advances == {"use": 6_000, "top_up": 12_000}[invoiced]
+
+
+def test_when_credit_is_invoiced_cannot_change_while_some_is_billed_in_part(house: House, history: History) -> None:
+    """Else its VAT would be charged at top-up and at use, or never."""
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    use(history, before=60)
+    name = house.tenant.name = unique("Atelier")
+    house.tenant.save()
+    with selling():
+        assert name not in credit_between_bills()  # nothing of it is billed: both ways are still open
+        issued(house.tenant, BEFORE)
+        assert name in credit_between_bills()
+        with pytest.raises(Conflict, match="billed in part"):
+            change_billing_settings(by=RUNS, credit_invoiced="top_up")
+        assert BillingSettings.objects.get().credit_invoiced == "use"
+        change_billing_settings(by=RUNS, credit_invoiced="use", payment_days=31)
+
+
+def test_what_came_in_before_is_not_invoiced_at_top_up_after_a_change(house: House, history: History) -> None:
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    use(history, before=100, last=5)
+    end_of_credit(house, MIDDLE - timedelta(days=5))
+    with selling():
+        issued(house.tenant, BEFORE)
+    with selling(credit_invoiced="top_up"):
+        assert amounts(issued(house.tenant, MONTH)) == (500, 100, 0, 600)
