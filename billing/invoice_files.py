@@ -23,6 +23,7 @@ from billing.invoice_document.pdf import SECONDS, LibrariesMissing, Picture, ren
 from billing.invoices import invoices_of
 from billing.models import Invoice, InvoiceDrawing, InvoiceFile
 from billing.money import NANO_EUR_PER_CENT, exact_eur
+from billing.payer_notices import tell_payer
 from identity.access import Caller
 from identity.errors import NotFound
 from identity.notices import notify
@@ -185,3 +186,5 @@ def _tell_of(invoice: Invoice) -> None:
         "invoice": str(invoice.public_id),
     }
     notify(invoice.tenant, f"{invoice.kind}.issued", context=told, once_key=f"invoice.issued:{invoice.pk}")
+    if invoice.kind != Invoice.Kind.STATEMENT:
+        tell_payer(invoice, "payer.invoiced", context=told, once_key=f"invoice.issued:{invoice.pk}")

@@ -11,6 +11,7 @@ START_TIERS_EVERY_SECONDS = 20  # a month begins at midnight, not some time afte
 EXPIRE_CREDIT_EVERY_SECONDS = 20  # a lot ends at midnight, not some time after it
 TURN_CONTRACTS_EVERY_SECONDS = 20  # requests turn them at the instant itself; this is for whoever sends none
 REMIND_OF_AGREEMENTS_EVERY_SECONDS = 3600
+REMIND_OF_INVOICES_EVERY_SECONDS = 3600
 PREVIEW_EVERY_SECONDS = 5  # who asked waits for it
 INVOICE_FILES_EVERY_SECONDS = 10
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -63,6 +64,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "billing.remind_of_agreements",
         "schedule": REMIND_OF_AGREEMENTS_EVERY_SECONDS,
         "options": {"expires": REMIND_OF_AGREEMENTS_EVERY_SECONDS},
+    },
+    "remind of invoices that are overdue": {
+        "task": "billing.remind_of_invoices",
+        "schedule": REMIND_OF_INVOICES_EVERY_SECONDS,
+        "options": {"expires": REMIND_OF_INVOICES_EVERY_SECONDS},
     },
     "ask for the month's exports": {
         "task": "billing.ask_monthly_exports",

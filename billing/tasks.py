@@ -12,6 +12,7 @@ from billing import (
     export_run,
     export_schedules,
     invoice_files,
+    invoice_reminders,
     ledger_checks,
     tier_choice,
     turning,
@@ -88,6 +89,12 @@ def turn_contracts() -> None:
     """Begin and end the agreements that are due where no request came to do it, and tell of those that did."""
     turning.turn_due_contracts()
     turning.tell_of_turns()
+
+
+@shared_task(name="billing.remind_of_invoices", ignore_result=True)  # type: ignore[untyped-decorator]
+def remind_of_invoices() -> None:
+    """Tell of invoices that are overdue."""
+    invoice_reminders.remind_of_invoices()
 
 
 @shared_task(name="billing.remind_of_agreements", ignore_result=True)  # type: ignore[untyped-decorator]

@@ -35,6 +35,7 @@ TITLES: dict[str, Promise] = {
     "billing.ask_monthly_exports": _("Ask for the month's exports"),
     "billing.turn_contracts": _("Begin and end agreements"),
     "billing.remind_of_agreements": _("Remind of agreements that end"),
+    "billing.remind_of_invoices": _("Remind of invoices that are overdue"),
     "billing.start_chosen_tiers": _("Start tiers that organisations chose for this month"),
     "billing.tell_reached_budgets": _("Tell of budgets that are reached"),
     "billing.expire_credit": _("End prepaid credit whose time is over"),

@@ -77,14 +77,21 @@ def notify(
 
 
 def notify_outsider(
-    tenant: Tenant, kind: str, *, email: str, language: str, context: Mapping[str, Any] | None = None
+    tenant: Tenant,
+    kind: str,
+    *,
+    email: str,
+    language: str,
+    context: Mapping[str, Any] | None = None,
+    once_key: str = "",
 ) -> Notice:
-    """Write one e-mail to somebody who is nobody here yet, such as who was invited. Raises as `notify`."""
+    """Write one e-mail to somebody who is nobody here yet, such as who was invited. The rest is as of `notify`."""
     known = _known(kind, context or {})
     values = {"kind": kind, "level": known.level, "context": dict(context or {})}
     with transaction.atomic():
-        notice = Notice.objects.create(tenant=tenant, **values)
-        address_outsider(notice, email=email, language=language)
+        notice, is_new = _made_once(tenant, once_key, values)
+        if is_new:
+            address_outsider(notice, email=email, language=language)
     return notice
 
 

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from identity.notice_kinds.kind import OWNERS, PAYERS, Level, NoticeKind, Topic
 
 _INVOICE = "/t/{tenant}/billing/invoices/{invoice}"
+_PAYERS_INVOICE = "/payer/invoices/{invoice}"
 
 INVOICE_KINDS = (
     NoticeKind(
@@ -13,6 +14,17 @@ INVOICE_KINDS = (
         _("New invoices"),
         _("Invoice %(number)s of %(total_nano_eur)s"),
         _("It is for the month that began on %(month_on)s, and due on %(due_on)s. Its PDF and XML can be downloaded."),
+        roles=PAYERS,
+        link=_INVOICE,
+        mailed=PAYERS,
+    ),
+    NoticeKind(
+        "invoice.overdue",
+        Topic.MONEY,
+        _("Invoices that are overdue"),
+        _("Invoice %(number)s is overdue: %(left_nano_eur)s are left to pay"),
+        _("It was due on %(due_on)s, %(days)s days ago. If you paid it since, the payment is not recorded yet."),
+        level=Level.WARNING,
         roles=PAYERS,
         link=_INVOICE,
         mailed=PAYERS,
@@ -53,6 +65,29 @@ PAYER_KINDS = (
         ),
         roles=OWNERS,
         link="/payer",
+    ),
+    NoticeKind(
+        "payer.invoiced",
+        Topic.MONEY,
+        _("Invoices and credit notes to a payer"),
+        _("%(number)s of %(total_nano_eur)s is made out to you"),
+        _("It is for %(organisation)s and the month that began on %(month_on)s. Its PDF and XML can be downloaded."),
+        roles=OWNERS,
+        link=_PAYERS_INVOICE,
+    ),
+    NoticeKind(
+        "payer.overdue",
+        Topic.MONEY,
+        _("Overdue invoices of a payer"),
+        _("Invoice %(number)s is overdue: %(left_nano_eur)s are left to pay"),
+        _(
+            "It is for %(organisation)s and was due on %(due_on)s. If you paid it since, the payment is not recorded "
+            "yet."
+        ),
+        level=Level.WARNING,
+        roles=OWNERS,
+        link=_PAYERS_INVOICE,
+        fields=frozenset({"days"}),
     ),
     NoticeKind(
         "payer.accepted",
