@@ -15,8 +15,10 @@ from billing.clock import database_now
 from billing.models import Budget, BudgetRaise, Scope
 from billing.places import Place, Source
 from identity import audit
+from identity.budget_duties import people_answering
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Tenant
+from identity.notice_kinds import KINDS
 from identity.notices import notify
 
 LONGEST = timedelta(days=366)
@@ -46,8 +48,9 @@ def raise_budget(*, budget: Budget, limit_nano_eur: int, until: datetime, actor:
             raise Invalid("until", _("After now, and within a year."))
         set_limit_of(fresh, limit_nano_eur)
         made = BudgetRaise.objects.create(
-            budget_id=fresh.pk, base_nano_eur=base, raised_nano_eur=limit_nano_eur, raised_until=until
-        )
+            budget_id=fresh.pk, base_nano_eur=base, raised_nano_eur=limit_nano_eur, raised_until=until,
+            actor_kind=actor.kind.value, actor=actor.name,
+        )  # fmt: skip
         detail = {"scope": place.scope.value, "period": fresh.period, "until": until.isoformat()}
         before = {"limit_nano_eur": running.raised_nano_eur if running else base}
         after = {"limit_nano_eur": limit_nano_eur}
@@ -106,7 +109,8 @@ def _tell(raise_id: int) -> bool:
         budget = Budget.objects.get(pk=ended.budget_id)
         tenant = Place.of_row(budget).tenant
         context = {"base_nano_eur": ended.base_nano_eur, "raised_nano_eur": ended.raised_nano_eur}
-        notify(tenant, "budget.raise_ended", context=context, once_key=f"raise:{raise_id}")
+        kind, people = "budget.raise_ended", people_answering([budget.pk]).values()
+        notify(tenant, kind, context=context, roles=KINDS[kind].roles, people=people, once_key=f"raise:{raise_id}")
         audit.record(
             actor=audit.Actor.system("billing"), action="budget.raise_ended", target=budget, tenant=tenant,
             detail={"scope": budget.scope, "period": budget.period},

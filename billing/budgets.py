@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from billing.models import Budget, BudgetRaise
 from billing.places import Holder, Place, Source, place_of
 from identity import audit
+from identity.budget_duties import put_duty
 from identity.errors import Invalid, NotFound
 
 HIGHEST_LIMIT = 10**18  # nano-EUR: a thousand million euros
@@ -97,6 +98,7 @@ def remove_budget(*, budget: Budget, actor: audit.Actor) -> None:
     with transaction.atomic():
         _forget_raise(budget)
         Budget.objects.filter(pk=budget.pk).update(is_active=False, ended_at=Now())
+        put_duty(place.tenant, budget.pk, None, None)
         detail = {"scope": place.scope.value, "period": budget.period}
         audit.record(
             actor=actor,

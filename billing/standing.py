@@ -27,10 +27,15 @@ _BUDGETS = """
         coalesce(p.spent_nano_eur, 0) as spent_nano_eur, coalesce(p.held_nano_eur, 0) as held_nano_eur,
         x.is_hard, x.may_lower_output, x.alert_percents,
         case when x.period <> 'once' then coalesce(p.starts_at, bounds.starts_at) end as starts_at,
-        case when x.period <> 'once' then coalesce(p.ends_at, bounds.ends_at) end as resets_at
+        case when x.period <> 'once' then coalesce(p.ends_at, bounds.ends_at) end as resets_at,
+        q.base_nano_eur, q.raised_until, q.actor, coalesce(nullif(by_person.name, ''), by_person.email, by_key.name)
     from billing_budget x
     join identity_tenant t on t.id = x.tenant_id
     left join billing_budget_period p on p.budget_id = x.id and p.ends_at > now()
+    left join billing_budgetraise q on q.budget_id = x.id and q.ended_at is null
+    left join identity_person by_person
+        on by_person.pseudonym = case when q.actor_kind in ('person', 'operator') then q.actor::uuid end
+    left join identity_apikey by_key on q.actor_kind = 'key' and by_key.lookup = q.actor
     left join lateral billing_period_bounds_v1(nullif(x.period, 'once'), t.time_zone, now()) bounds on true
     where x.tenant_id = %(tenant)s and x.is_active and {which}
     order by x.id limit %(size)s
@@ -57,11 +62,23 @@ _LIMITS = """
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """A raise that runs: the limit is `base_nano_eur` again from `until` on. `by`: a pseudonym or a key's id, and what
+    that is called now; empty where it is not known.
+    """
+
+    base_nano_eur: int
+    until: datetime
+    by: str
+    by_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetStanding:
     """A budget in its current period; amounts in nano-EUR. `cap_nano_eur` None: it alerts and never refuses.
 
     `starts_at` and `resets_at` are None for a budget that is given once. `alert_percents`: of the limit, spent, at
-    which people are told; of a key's budget nobody is.
+    which people are told (`billing/alerts.py`).
     """
 
     id: int
@@ -78,6 +95,7 @@ class BudgetStanding:
     alert_percents: Sequence[int]
     starts_at: datetime | None
     resets_at: datetime | None
+    raised: Raised | None
 
     @property
     def used_nano_eur(self) -> int:
@@ -138,7 +156,7 @@ def fullest_budgets(tenant_id: int, project_ids: Sequence[int] | None, *, size: 
     the one of which most is used first.
     """
     parameters = {"tenant": tenant_id, "projects": project_ids, "size": _MOST_ON_PROJECTS, "most": size}
-    return [BudgetStanding(*row) for row in _rows(_FULLEST.format(which=_ABOVE_KEYS), parameters)]
+    return [_standing(row) for row in _rows(_FULLEST.format(which=_ABOVE_KEYS), parameters)]
 
 
 def budgets_of_projects(tenant_id: int, project_ids: Sequence[int]) -> list[BudgetStanding]:
@@ -171,7 +189,13 @@ def _path(tenant_id: int, project_id: int, key_id: int) -> dict[str, int]:
 
 
 def _budgets(which: str, parameters: Mapping[str, Any]) -> list[BudgetStanding]:
-    return [BudgetStanding(*row) for row in _rows(_BUDGETS.format(which=which), parameters)]
+    return [_standing(row) for row in _rows(_BUDGETS.format(which=which), parameters)]
+
+
+def _standing(row: tuple[Any, ...]) -> BudgetStanding:
+    *plain, base, until, by, name = row
+    raised = None if until is None else Raised(base, until, by, name or "")
+    return BudgetStanding(*(*plain, raised))
 
 
 def _limits(which: str, parameters: Mapping[str, Any]) -> list[LimitStanding]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.models import Limit, Scope
-from billing.standing import BudgetStanding, LimitStanding, budgets_on_path, limits_on_path
+from billing.standing import BudgetStanding, LimitStanding, Raised, budgets_on_path, limits_on_path
 from identity.models import ApiKey
 
 # The nearer a bound is to the request, the earlier it is named.
@@ -21,6 +21,7 @@ class Bound:
     per: the period of a budget or the window of a limit
     source: "tier" came with the contract, "set" somebody set
     used: spent and held, or what is taken of the window
+    raised: the raise of a budget that runs
     binds: of those about the same thing it has least left, so it refuses first
     """
 
@@ -34,6 +35,7 @@ class Bound:
     whole: int
     resets_at: datetime | None
     is_hard: bool
+    raised: Raised | None = None
     binds: bool = False
 
     @property
@@ -79,6 +81,7 @@ def _of_budget(row: BudgetStanding) -> Bound:
         whole=row.limit_nano_eur,
         resets_at=row.resets_at,
         is_hard=row.is_hard,
+        raised=row.raised,
     )
 
 

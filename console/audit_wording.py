@@ -83,6 +83,8 @@ WORDING: dict[str, Promise] = {
     "break_glass.refused": _("%(who)s was refused the emergency sign-in"),
     "break_glass.throttled": _("%(who)s tried the emergency sign-in too often"),
     "break_glass.used": _("%(who)s used the emergency sign-in"),
+    "budget.given": _("%(who)s chose who answers for a budget"),
+    "budget.handed_over": _("%(who)s handed over a budget of somebody who left"),
     "budget.lowered": _("%(who)s lowered a budget"),
     "budget.raised": _("%(who)s raised a budget"),
     "budget.raise_ended": _("A budget that was raised for a time is as it was before"),

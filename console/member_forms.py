@@ -93,7 +93,10 @@ class HeirForm(forms.Form):
     """Who takes over what somebody answered for."""
 
     heir = forms.ChoiceField(
-        label=_("Who takes over"), required=False, widget=forms.Select(attrs={"class": "form-select"})
+        label=_("Who takes over"),
+        required=False,
+        help_text=_("Answers from now on for the projects, keys and budgets that this person answered for."),
+        widget=forms.Select(attrs={"class": "form-select"}),
     )
 
     def __init__(self, *args: Any, people: Iterable[Person], **options: Any) -> None:

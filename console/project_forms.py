@@ -27,7 +27,28 @@ def _choice() -> forms.Select:
     return forms.Select(attrs={"class": "form-select"})
 
 
-class ProjectForm(forms.Form):
+class ResponsibleForm(forms.Form):
+    """Who answers for a budget, of those given."""
+
+    said = _("Gets what the budget tells, whatever their role.")
+    responsible = forms.ChoiceField(label=_("Responsible person"), required=False, widget=_choice())
+
+    def __init__(self, *args: Any, people: list[Person], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._people = {str(person.pseudonym): person for person in people}
+        choices = [(pseudonym, str(person)) for pseudonym, person in self._people.items()]
+        responsible = self.fields["responsible"]
+        assert isinstance(responsible, forms.ChoiceField)
+        responsible.choices = [("", _("Nobody")), *choices]
+        responsible.help_text = str(self.said)
+
+    @property
+    def chosen(self) -> Person | None:
+        """Who was chosen."""
+        return self._people.get(self.cleaned_data["responsible"])
+
+
+class ProjectForm(ResponsibleForm):
     """A project's name, cost centre, purchase order and responsible person, of those given."""
 
     name = forms.CharField(label=_("Name"), max_length=NAME_LENGTH_MAX, widget=_control())
@@ -45,25 +66,8 @@ class ProjectForm(forms.Form):
         widget=_control(),
         help_text=_("The number of your order. The project's lines of an invoice name it."),
     )
-    responsible = forms.ChoiceField(
-        label=_("Responsible person"),
-        required=False,
-        widget=_choice(),
-        help_text=_("Who answers for what the project spends."),
-    )
-
-    def __init__(self, *args: Any, people: list[Person], **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._people = {str(person.pseudonym): person for person in people}
-        choices = [(pseudonym, str(person)) for pseudonym, person in self._people.items()]
-        responsible = self.fields["responsible"]
-        assert isinstance(responsible, forms.ChoiceField)
-        responsible.choices = [("", _("Nobody")), *choices]
-
-    @property
-    def chosen(self) -> Person | None:
-        """Who was chosen."""
-        return self._people.get(self.cleaned_data["responsible"])
+    field_order = ("name", "cost_centre", "purchase_order", "responsible")
+    said = _("Who answers for what the project spends.")
 
 
 class ProjectModelsForm(forms.Form):

@@ -15,6 +15,7 @@ from identity import audit
 from identity.access import Caller, scopes_of
 from identity.access_news import tell_access_changed
 from identity.api_keys import revoke_api_key, revoke_keys_of_person
+from identity.budget_duties import hand_over_budgets
 from identity.errors import Conflict, Forbidden, NotFound
 from identity.key_handover import hand_over_keys, tell_of_keys_left
 from identity.models import ApiKey, Invitation, Membership, Person, Project, Role, Tenant
@@ -84,8 +85,8 @@ def change_member(*, by: Caller, person: Person, role: Role, projects: Sequence[
 def remove_member(*, by: Caller, person: Person, heir: Person | None = None) -> None:
     """End the membership, revoke the person's keys in the tenant, and take back what they had invited.
 
-    heir: a member who answers from now on for the projects' keys that the person answered for; None: nobody yet, and
-    the keys are listed as needing somebody (`key_handover.py`)
+    heir: a member who answers from now on for the projects, projects' keys and budgets that the person answered for;
+    None: nobody yet, and the keys are listed as needing somebody (`key_handover.py`)
     Raises `Forbidden`, `NotFound`, `Invalid` (an heir who cannot answer for them), `Conflict` (the last owner,
     somebody from a group or from SCIM).
     """
@@ -97,6 +98,7 @@ def remove_member(*, by: Caller, person: Person, heir: Person | None = None) -> 
         handed_over = hand_over_keys(tenant=by.tenant, leaving=person, heir=heir, actor=by.actor) if heir else 0
         revoked = revoke_keys_of_person(person, tenant=by.tenant, actor=by.actor)
         forget_responsible(by.tenant, person, heir)
+        budgets = hand_over_budgets(tenant=by.tenant, leaving=person, heir=heir, actor=by.actor)
         withdrawn = _withdraw_invitations(by.tenant, person)
         left = tell_of_keys_left(person, by.tenant)
         _tell(by, "member.removed", {"name": str(person), "by": name_of(by)})
@@ -107,6 +109,8 @@ def remove_member(*, by: Caller, person: Person, heir: Person | None = None) -> 
             "heir": str(heir.pseudonym) if heir else None,
             "invitations_withdrawn": withdrawn,
             "keys_left": left,
+            "budgets_handed_over": budgets if heir else 0,
+            "budgets_left": 0 if heir else budgets,
         }
         audit.record(tenant=by.tenant, actor=by.actor, action="member.removed", target=person, detail=detail)
 

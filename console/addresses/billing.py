@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from console.views.billing import billing, statement_csv
+from console.views.budget_duties import budget_responsible
 from console.views.budget_raises import end_budget_raise, raise_budget
 from console.views.budgets import budget, end_budget, end_limit, limit
 from console.views.credit import credit, credit_alerts, credit_order, credit_withdraw
@@ -22,6 +23,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_HERE}/credit/alerts", credit_alerts, name="billing-credit-alerts"),
     path(f"{_HERE}/budgets/<int:budget_id>/raise", raise_budget, name="budget-raise"),
     path(f"{_HERE}/budgets/<int:budget_id>/raise/end", end_budget_raise, name="budget-raise-end"),
+    path(f"{_HERE}/budgets/<int:budget_id>/responsible", budget_responsible, name="budget-responsible"),
     path(f"{_HERE}/tiers", tiers, name="billing-tiers"),
     path(f"{_HERE}/tiers/<slug:code>", tier_choose, name="billing-tier-choose"),
     path(f"{_HERE}/next-tier/withdraw", tier_withdraw, name="billing-tier-withdraw"),

@@ -9,11 +9,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 
-from billing.models import BudgetRaise
 from billing.places import Source
 from billing.standing import BudgetStanding, LimitStanding
 from console import catalog_words
 from console.limit_words import words_of_what
+from identity.models import Person
 
 register = template.Library()
 register.filter("catalog_word", catalog_words.word_of)
@@ -32,9 +32,9 @@ def budget_words(budget: BudgetStanding) -> str:
 
 
 @register.filter
-def raise_of(raises: Mapping[int, BudgetRaise] | None, budget: BudgetStanding) -> BudgetRaise | None:
-    """The raise of the budget that runs, where the page knows of any."""
-    return (raises or {}).get(budget.id)
+def of_budget(answering: Mapping[int, Person], budget_id: int) -> Person | None:
+    """Who answers for the budget."""
+    return answering.get(budget_id)
 
 
 @register.filter

@@ -8,7 +8,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from billing.agreements import last_day_of
-from billing.budget_raises import running_raises
 from billing.closing_terms import counting_in, lines_of
 from billing.money import exact_eur
 from billing.places import Source
@@ -19,6 +18,7 @@ from billing.tier_choice import contract_and_next
 from billing.usage import TooManyRows
 from console.pages import tenant_page
 from identity.access import Caller
+from identity.budget_duties import people_answering
 from identity.models import Tenant
 from identity.permissions import Permission
 
@@ -54,7 +54,7 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
         "lines": dearest,
         "rest": len(shown.lines) - len(dearest) if shown else 0,
         "budgets": budgets,
-        "raises": running_raises(one.id for one in budgets),
+        "answering": people_answering(one.id for one in budgets),
         "credit": next((one for one in budgets if one.source == Source.CREDIT), None),
         # What the contract brought; its tier may say something else since.
         "cap": next((one.limit_nano_eur for one in budgets if (one.source, one.period) == ("tier", "month")), None),

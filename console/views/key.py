@@ -25,6 +25,7 @@ from console.views.key_making import put_on_form, scopes_to_give
 from identity.access import Caller, key_for
 from identity.api_keys import revoke_api_key
 from identity.audit_trail import events_about
+from identity.budget_duties import people_answering
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.keep import Keep
 from identity.key_handover import people_who_may_answer
@@ -54,6 +55,7 @@ def key(request: HttpRequest, caller: Caller, lookup: str) -> HttpResponse:
         shown["audit_events"] = audit_lines(caller, events_about(caller, found))
     else:
         shown["bounds"], shown["model_lists"] = what_applies(found), model_lists_of(found)
+        shown["answering"] = people_answering(bound.id for bound in shown["bounds"] if bound.is_money)
         today = timezone.localdate(now)
         days = Days(today - timedelta(days=_USAGE_DAYS - 1), today, caller.tenant.time_zone)
         shown["usage"] = usage_by_model(Reader(caller.tenant.pk, key_id=found.pk), days)

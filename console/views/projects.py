@@ -8,7 +8,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.budget_raises import running_raises
 from billing.project_figures import figures_of_projects
 from billing.standing import limits_on
 from console.model_choices import model_names
@@ -16,6 +15,7 @@ from console.pages import tenant_page
 from console.project_forms import ProjectForm, ProjectModelsForm, show_refusal
 from identity import access
 from identity.access import Caller
+from identity.budget_duties import people_answering
 from identity.errors import Conflict, Invalid
 from identity.models import Membership, Person, Project
 from identity.name_order import by_name
@@ -51,7 +51,7 @@ def project(request: HttpRequest, caller: Caller, project_id: int) -> HttpRespon
     context = {
         "project": shown,
         "figures": figures,
-        "raises": running_raises(budget.id for budget in figures.budgets),
+        "answering": people_answering(budget.id for budget in figures.budgets),
         "limits": limits_on(caller.tenant.pk, "project", shown.pk),
         "models": _models_of(shown),
         "people": _people_of(shown) if caller.may(Permission.MEMBER_READ) else None,

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.budget_duties import budget_to_answer_for, choose_responsible
 from billing.budget_raises import end_raise, raise_budget
 from billing.budgets import ALERTS_MAX, HIGHEST_LIMIT, budget_on, remove_budget, set_budget
 from billing.limits import HIGHEST_AMOUNT, limit_on, remove_limit, set_limit
@@ -21,6 +22,7 @@ from gateway.api.view import ApiView
 from identity import access
 from identity.access import Caller
 from identity.errors import Invalid, NotFound
+from identity.key_handover import member_to_answer
 from identity.models import ApiKey, Project
 from identity.permissions import Permission
 
@@ -81,8 +83,7 @@ class BudgetListView(BudgetsView):
             alert_percents=asked.get("alert_percents"),
             actor=caller.actor,
         )
-        [shown] = [one for one in budgets_on(caller.tenant.pk, budget.scope, budget.scope_id) if one.id == budget.pk]
-        return Response(BudgetSerializer(shown, context=lookups_for(caller, [shown])).data)
+        return _shown(caller, budget)
 
 
 class LimitListView(LimitsView):
@@ -173,6 +174,34 @@ class BudgetRaiseView(ApiView):
         return Response(status=204)
 
 
+class BudgetDutySerializer(StrictSerializer):
+    """Who is to answer for a budget."""
+
+    responsible = serializers.UUIDField(allow_null=True, help_text="The pseudonym of a member; null: nobody.")
+
+
+class BudgetDutyView(ApiView):
+    """`/api/budgets/{budget_id}/responsible`."""
+
+    @extend_schema(
+        operation_id="budgets_choose_responsible",
+        summary="Choose who answers for a budget",
+        tags=["Budgets and limits"],
+        request=BudgetDutySerializer,
+        responses={200: BudgetSerializer, **errors_of(400, 401, 403, 404, 409, 413, 415)},
+    )
+    def put(self, request: Request, budget_id: int) -> Response:
+        """Have a member who sees what the budget is on, the contract's included, get its notices, whatever their role.
+        When they leave, who takes over answers for it, else nobody. Needs `budgets:manage`.
+        """
+        caller = _manager(self.caller(request))
+        asked, budget = _asked(BudgetDutySerializer, request), budget_to_answer_for(caller, budget_id)
+        pseudonym = asked["responsible"]
+        person = member_to_answer(caller, pseudonym) if pseudonym else None
+        choose_responsible(budget=budget, person=person, actor=caller.actor)
+        return _shown(caller, budget)
+
+
 class LimitView(ApiView):
     """`/api/limits/{limit_id}`."""
 
@@ -189,6 +218,11 @@ class LimitView(ApiView):
         holder = _holder_of_row(caller, found, "limit")
         remove_limit(limit=limit_on(holder, limit_id), actor=caller.actor)
         return Response(status=204)
+
+
+def _shown(caller: Caller, budget: Budget) -> Response:
+    [shown] = [one for one in budgets_on(caller.tenant.pk, budget.scope, budget.scope_id) if one.id == budget.pk]
+    return Response(BudgetSerializer(shown, context=lookups_for(caller, [shown])).data)
 
 
 def _manager(caller: Caller) -> Caller:

@@ -22,13 +22,25 @@ from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, next_address, parameters
 from gateway.api.view import ApiView
 from identity.access import Caller
+from identity.api_keys import pseudonym_of
+from identity.budget_duties import people_answering
 from identity.permissions import Permission
 
 _Standing = TypeVar("_Standing", BudgetStanding, LimitStanding)
 
 
+class RunningRaiseSerializer(serializers.Serializer[Any]):
+    """A raise for a time that runs."""
+
+    base_nano_eur = serializers.IntegerField(help_text="The limit before it, and after.")
+    until = serializers.DateTimeField()
+    by = serializers.CharField(
+        help_text="Who raised it: a person's pseudonym or a key's id; empty where it is not known any more."
+    )
+
+
 class PlaceSerializer(serializers.Serializer[Any]):
-    """Where a budget or a limit sits. Needs `lookups` in its context: the public ids of keys."""
+    """Where a budget or a limit sits. Needs what `lookups_for` gives in its context."""
 
     id = serializers.IntegerField()
     scope = serializers.ChoiceField(
@@ -71,10 +83,21 @@ class BudgetSerializer(PlaceSerializer):
     alert_percents = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=100),
         help_text="Of the limit, spent, at which people are told by notices `budget.reached` and `budget.exhausted`, "
-        "each once a period. A key's budget tells nobody.",
+        "each once a period. A key's budget tells only who answers for it.",
+    )
+    responsible = serializers.SerializerMethodField(
+        help_text="The pseudonym of the member who answers for it and gets its notices; null: nobody."
+    )
+    raised = RunningRaiseSerializer(
+        allow_null=True, help_text="The raise that `limit_nano_eur` comes from; null: none runs."
     )
     starts_at = serializers.DateTimeField(allow_null=True, help_text="Null: given once.")
     resets_at = serializers.DateTimeField(allow_null=True, help_text="When the next period begins. Null: given once.")
+
+    @extend_schema_field({"type": "string", "format": "uuid", "nullable": True})
+    def get_responsible(self, row: BudgetStanding) -> str | None:
+        """A pseudonym: it stays when the person is erased."""
+        return pseudonym_of(self.context["answering"].get(row.id))
 
 
 class LimitSerializer(PlaceSerializer):
@@ -145,10 +168,11 @@ def path_of(caller: Caller) -> tuple[int, int, int]:
 
 
 def lookups_for(caller: Caller, page: Sequence[BudgetStanding | LimitStanding]) -> dict[str, Any]:
-    """What the serializers need to name the keys of a page by their public ids."""
+    """What the serializers need to name the keys of a page, and who answers for its budgets."""
     key_ids = {row.scope_id for row in page if row.scope == Scope.KEY}
     names = key_names(caller.tenant.pk, key_ids)
-    return {"lookups": {key_id: name.lookup for key_id, name in names.items()}}
+    answering = people_answering(row.id for row in page if isinstance(row, BudgetStanding))
+    return {"lookups": {key_id: name.lookup for key_id, name in names.items()}, "answering": answering}
 
 
 def _page(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,11 +12,14 @@ from billing.budgets import HIGHEST_LIMIT
 from billing.key_bounds import KeyBounds
 from billing.limits import HIGHEST_AMOUNT
 from billing.models import Budget, Limit, Scope
-from billing.what_applies import what_applies
+from billing.what_applies import Bound, what_applies
+from gateway.api.budgets import RunningRaiseSerializer
 from gateway.api.problems import errors_of
 from gateway.api.queries import StrictMember
 from gateway.api.view import ApiView
 from identity import access
+from identity.api_keys import pseudonym_of
+from identity.budget_duties import people_answering
 
 LIMITS_MAX = 20  # kinds times windows, and some to spare
 
@@ -54,7 +57,16 @@ class BoundSerializer(serializers.Serializer[Any]):
     left = serializers.IntegerField()
     resets_at = serializers.DateTimeField(allow_null=True)
     is_hard = serializers.BooleanField(help_text="False: it only alerts.")
+    responsible = serializers.SerializerMethodField(
+        help_text="Of a budget, the pseudonym of the member who answers for it; null: nobody."
+    )
+    raised = RunningRaiseSerializer(allow_null=True, help_text="The raise of a budget that runs; null: none.")
     binds = serializers.BooleanField(help_text="Of those about the same thing it has least left, so it refuses first.")
+
+    @extend_schema_field({"type": "string", "format": "uuid", "nullable": True})
+    def get_responsible(self, bound: Bound) -> str | None:
+        """A limit has the id of a budget too, which it has nothing to do with."""
+        return pseudonym_of(self.context["answering"].get(bound.id)) if bound.is_money else None
 
 
 class BoundListSerializer(serializers.Serializer[Any]):
@@ -77,7 +89,8 @@ class KeyBoundsView(ApiView):
         but for itself.
         """
         bounds = what_applies(access.key_for(self.caller(request), key_id))
-        return Response({"results": BoundSerializer(bounds, many=True).data})
+        answering = people_answering(bound.id for bound in bounds if bound.is_money)
+        return Response({"results": BoundSerializer(bounds, many=True, context={"answering": answering}).data})
 
 
 def bounds_asked(asked: Mapping[str, Any]) -> KeyBounds:

@@ -167,7 +167,8 @@ class HeirQuery(Query):
     """Who takes over."""
 
     heir = serializers.UUIDField(
-        required=False, help_text="Who answers from now on for the keys and projects of the person; else nobody does."
+        required=False,
+        help_text="Who answers from now on for the keys, projects and budgets of the person; else nobody does.",
     )
 
 

@@ -6,7 +6,14 @@ from gateway.api.access_requests import AccessRequestsView, ApproveAccessView, R
 from gateway.api.advice import AdviceView
 from gateway.api.audit import AuditCheckpointsView, AuditExportView, AuditVerificationView, AuditView
 from gateway.api.billing import ContractView, StatementView
-from gateway.api.budget_changes import BudgetListView, BudgetRaiseView, BudgetView, LimitListView, LimitView
+from gateway.api.budget_changes import (
+    BudgetDutyView,
+    BudgetListView,
+    BudgetRaiseView,
+    BudgetView,
+    LimitListView,
+    LimitView,
+)
 from gateway.api.credit import (
     CreditAlertsView,
     CreditEntriesView,
@@ -123,6 +130,7 @@ urlpatterns = [
     path("budgets", BudgetListView.as_view(), name="budgets"),
     path("budgets/<int:budget_id>", BudgetView.as_view(), name="budget"),
     path("budgets/<int:budget_id>/raise", BudgetRaiseView.as_view(), name="budget-raise"),
+    path("budgets/<int:budget_id>/responsible", BudgetDutyView.as_view(), name="budget-responsible"),
     path("limits", LimitListView.as_view(), name="limits"),
     path("limits/<int:limit_id>", LimitView.as_view(), name="limit"),
     path("audit", AuditView.as_view(), name="audit-events"),

@@ -10,6 +10,7 @@ from identity.models.audit import (
     AuditVerification,
 )
 from identity.models.backups import Backup
+from identity.models.budget_duties import BudgetDuty
 from identity.models.certificates import Certificate
 from identity.models.invitations import Invitation
 from identity.models.jobs import JobRun
@@ -54,6 +55,7 @@ __all__ = [
     "AuditVerification",
     "Backup",
     "BreakGlassTry",
+    "BudgetDuty",
     "Certificate",
     "Channel",
     "EmailDomain",

@@ -91,6 +91,7 @@ UNTOLD: dict[str, str] = {
     "identity/audit_signing.py: checkpoint": "it signs the chain",
     "identity/audit_signing.py: checkpoint_chains": "it signs the chain",
     "identity/audit_trail.py: verify_and_keep": "what was found, for display",
+    "identity/budget_duties.py: put_duty": "its callers keep the audit",
     "identity/certificates.py: look_at": "a measurement",
     "identity/jobs.py: note_run": "how a job of the clock went",
     "identity/notice_choices.py: choose": "what somebody wants to be told is theirs",

@@ -123,9 +123,32 @@ def test_a_budget_is_raised_for_a_time_and_the_raise_ended(cast: Cast) -> None:
     assert "More than the budget is without it." in page(alice.post(address, wish | {"limit_nano_eur": "9"}))
     assert "within a year" in page(alice.post(address, wish | {"until": "2020-01-01T00:00"}))
     assert alice.post(address, wish)["Location"] == project
-    assert "raised until" in page(alice.get(project))
+    assert f"raised by {cast.alice} until" in page(alice.get(project))
     assert f"{until:%H:%M}" in page(alice.get(address))
     assert alice.post(f"{address}/end")["Location"] == project
-    assert "raised until" not in page(alice.get(project))
+    assert "raised by" not in page(alice.get(project))
     assert alice.get(f"{here}/budgets/0/raise").status_code == 404
     assert signed_in(cast.bob).get(address).status_code == 403
+
+
+def test_somebody_is_chosen_to_answer_for_a_budget(cast: Cast, house: House) -> None:
+    alice, here = signed_in(cast.alice), f"/t/{cast.tenant.slug}"
+    key = house.key().row
+    for holder, shown_on in (
+        (cast.tenant, f"{here}/billing"),
+        (cast.project, f"{here}/projects/{cast.project.pk}"),
+        (key, f"{here}/keys/{key.lookup}"),
+    ):
+        budget = set_budget(on=holder, period="month", limit_nano_eur=10 * EUR, actor=TESTS)
+        address = f"{here}/billing/budgets/{budget.pk}/responsible"
+        assert "nobody answers for it" in page(alice.get(shown_on))
+        assert str(cast.charlie.pseudonym) not in page(alice.get(address))
+        wrong = alice.post(address, {"responsible": str(cast.charlie.pseudonym)})
+        assert wrong.status_code == 200
+        assert alice.post(address, {"responsible": str(cast.bob.pseudonym)})["Location"] == shown_on
+        assert f"{cast.bob} answers for it" in page(alice.get(shown_on))
+        assert signed_in(cast.bob).get(address).status_code == 403
+        assert signed_in(cast.charlie).get(address).status_code == 404
+        alice.post(address, {"responsible": ""})
+        assert f"{cast.bob} answers for it" not in page(alice.get(shown_on))
+    assert alice.get(f"{here}/billing/budgets/0/responsible").status_code == 404

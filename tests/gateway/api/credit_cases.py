@@ -37,7 +37,13 @@ def a_raise(ours: Ours) -> dict[str, object]:
     return {"limit_nano_eur": 3 * EUR, "until": (timezone.now() + timedelta(days=2)).isoformat()}
 
 
+def answered_for(ours: Ours) -> str:
+    budget = set_budget(on=ours.house.tenant, period="year", limit_nano_eur=EUR, actor=TESTS)
+    return f"/api/budgets/{budget.pk}/responsible"
+
+
 CREDIT_CASES = {
+    ("budget-responsible", "PUT"): Case(answered_for, 403, 200, 404, lambda ours: {"responsible": None}),
     ("budget-raise", "PUT"): Case(raised, 403, 200, 404, a_raise),
     ("budget-raise", "DELETE"): Case(raised, 403, 204, 404),
     ("tenant-legal-identity", "GET"): Case(lambda ours: "/api/legal-identity", 403, 200, 200),

@@ -131,6 +131,7 @@ PAGES: dict[str, Told] = {
     "billing-budget": ("budgets_set",),
     "budget-raise": ("budgets_raise",),
     "budget-raise-end": ("budgets_end_raise",),
+    "budget-responsible": ("budgets_choose_responsible",),
     "billing-budget-end": ("budgets_end",),
     "billing-limit": ("limits_set",),
     "billing-limit-end": ("limits_end",),

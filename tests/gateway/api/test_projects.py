@@ -1,9 +1,11 @@
 """Projects, budgets and limits through the API: the same verbs as the pages call."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from billing.models import Scope as Holder
 from identity.models import Project, Role
@@ -87,6 +89,29 @@ def test_a_budget_is_set_raised_and_ended_anywhere_in_the_organisation(
         assert listed["alert_percents"] == [50]
         ask(api, "DELETE", f"/api/budgets/{shown['id']}", manager, status=204)
         assert api.ask("DELETE", f"/api/budgets/{shown['id']}", manager).status_code == 404
+
+
+def test_a_member_answers_for_a_budget_and_a_raise_is_told_with_it(api: Api, house: House, manager: HeldKey) -> None:
+    alice, key = make_person("alice", house.tenant, Role.OWNER), house.key()
+    asked = {"scope": "key", "key_id": key.row.lookup, "period": "month", "limit_nano_eur": EUR}
+    shown = ask(api, "POST", "/api/budgets", manager, asked)
+    assert shown["responsible"] is shown["raised"] is None
+    address = f"/api/budgets/{shown['id']}/responsible"
+    given = ask(api, "PUT", address, manager, {"responsible": str(alice.pseudonym)})
+    assert given["responsible"] == str(alice.pseudonym)
+    stranger = api.ask("PUT", address, manager, {"responsible": str(uuid4())})
+    assert problem_of(stranger)["errors"][0]["field"] == "responsible"
+    until = (timezone.now() + timedelta(days=1)).isoformat()
+    ask(api, "PUT", f"/api/budgets/{shown['id']}/raise", manager, {"limit_nano_eur": 2 * EUR, "until": until})
+    [listed] = ask(api, "GET", "/api/budgets", key)["results"]
+    assert (listed["limit_nano_eur"], listed["responsible"]) == (2 * EUR, str(alice.pseudonym))
+    assert (listed["raised"]["base_nano_eur"], listed["raised"]["by"]) == (EUR, manager.row.lookup)
+    assert datetime.fromisoformat(listed["raised"]["until"]) == datetime.fromisoformat(until)
+    house.limit(Holder.KEY, key.row.pk, "requests", "day", 7)
+    money, requests = ask(api, "GET", f"/api/keys/{key.row.lookup}/bounds", key)["results"]
+    assert (money["raised"], money["responsible"]) == (listed["raised"], listed["responsible"])
+    assert requests["raised"] is requests["responsible"] is None
+    assert ask(api, "PUT", address, manager, {"responsible": None})["responsible"] is None
 
 
 def test_a_limit_is_set_and_ended(api: Api, house: House, manager: HeldKey) -> None:
