@@ -21,6 +21,7 @@ from gateway.api.view import ApiView
 from identity import access
 from identity.access import Caller
 from identity.api_keys import revoke_api_key
+from identity.budget_duties import people_answering
 from identity.errors import Invalid
 from identity.keep import Keep
 from identity.key_changes import change_api_key
@@ -254,12 +255,14 @@ class OwnKeyView(ApiView):
     def get(self, request: Request) -> Response:
         """Read what this key is: its project, the models it can call, what is left of each budget and limit."""
         key = self.key(request)
-        path, own = path_of(self.caller(request)), {"lookups": {key.pk: key.lookup}}
+        path = path_of(self.caller(request))
+        budgets = budgets_on_path(*path)
+        own = {"lookups": {key.pk: key.lookup}, "answering": people_answering(one.id for one in budgets)}
         shown = KeySerializer(key).data | {
             "tenant": TenantSerializer(key.tenant).data,
             "project": ProjectSerializer(key.project).data,
             "models": callable_model_names(key),
-            "budgets": BudgetSerializer(budgets_on_path(*path), many=True, context=own).data,
+            "budgets": BudgetSerializer(budgets, many=True, context=own).data,
             "limits": LimitSerializer(limits_on_path(*path), many=True, context=own).data,
         }
         return Response(shown)

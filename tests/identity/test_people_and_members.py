@@ -185,6 +185,8 @@ def test_I6_a_removed_members_keys_are_revoked_and_the_projects_are_not() -> Non
             "heir": None,
             "invitations_withdrawn": 0,
             "keys_left": 1,
+            "budgets_handed_over": 0,
+            "budgets_left": 0,
         },
     )
 
