@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0029_notice_of_rises")]
+    dependencies = [("billing", "0030_credit_of_closings")]
     operations = [
         migrations.AddField("BudgetRaise", "actor_kind", models.CharField(db_default="", default="", max_length=16)),
         migrations.AddField("BudgetRaise", "actor", models.CharField(db_default="", default="", max_length=64)),
