@@ -1,7 +1,9 @@
 """What our middleware adds to Django's."""
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
@@ -10,6 +12,8 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 from whitenoise.middleware import WhiteNoiseFileResponse, WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
+from console.operator_site import bound_host
+from gateway.metrics.view import metrics
 from identity.service import service
 
 # No page of ours asks for any of these: whatever got into one could not either.
@@ -33,6 +37,23 @@ class OfferedLanguagesMiddleware(LocaleMiddleware):
         translation.activate(next(offered, known.default_language))
         request.LANGUAGE_CODE = translation.get_language() or known.default_language
         return None
+
+
+class MetricsMiddleware:
+    """`/metrics`, before hosts are checked: Prometheus asks each machine by its own address. Where the operator's
+    console has a host of its own, it is not at the one where clients are.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """The figures; for any other address what comes next."""
+        if request.path != "/metrics":
+            return self._get_response(request)
+        if bound_host() and request.headers.get("Host", "").lower() == urlsplit(settings.PUBLIC_URL).netloc.lower():
+            return HttpResponse(status=404)
+        return metrics(request)
 
 
 class PermissionsPolicyMiddleware(MiddlewareMixin):

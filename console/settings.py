@@ -66,6 +66,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "console.middleware.MetricsMiddleware",
     "console.operator_site.OperatorSite",
     "console.middleware.StaticFilesMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -223,6 +224,8 @@ WEBHOOKS_MAY_BE_PRIVATE = env.switch("BEFFROI_PRIVATE_WEBHOOKS", default=False)
 # machine's spool, from which the worker sends lines to the operator's collectors.
 PROCESS = env.text("BEFFROI_PROCESS", "command")
 LOG_SPOOL = env.text("BEFFROI_LOG_SPOOL", "")
+# Where this machine's gateway processes leave their counts; Django adds them up at /metrics.
+METRICS_FOLDER = Path(_folder) if (_folder := env.text("BEFFROI_METRICS_FOLDER", "")) else None
 _log_format = env.choice("BEFFROI_LOG_FORMAT", "text", among=("text", "json"))
 LOGGING = {
     "version": 1,

@@ -250,6 +250,7 @@ OPERATOR_SCOPE_PERMISSIONS: dict[OperatorScope, frozenset[OperatorPermission]] =
             OperatorPermission.LEDGER_CORRECT,
             OperatorPermission.INVOICE_ISSUE,
         ),
+        OperatorScope.METRICS_READ: (),
     }.items()
 }
 

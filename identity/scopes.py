@@ -51,6 +51,7 @@ class OperatorScope(StrEnum):
     MODELS   the catalogue, who sees which model
     POOLS    engines, pools and replicas
     BILLING  contracts, corrections of the ledger, invoices
+    METRICS  figures of the whole platform at `/metrics`, for its monitoring; there is nothing to write
     """
 
     TENANTS_READ = "tenants:read"
@@ -65,3 +66,4 @@ class OperatorScope(StrEnum):
     POOLS_WRITE = "pools:write"
     BILLING_READ = "billing:read"
     BILLING_WRITE = "billing:write"
+    METRICS_READ = "metrics:read"

@@ -103,6 +103,7 @@ def _made(home: Home, secrets: Secrets, port: str) -> dict[str, str]:
         "BEFFROI_AUDIT_KEYS": secrets.audit_keys,
         "BEFFROI_DJANGO_SOCKET": str(home.sockets / "django.sock"),
         "BEFFROI_LOG_SPOOL": str(home.folder / "log-spool"),
+        "BEFFROI_METRICS_FOLDER": str(home.folder / "metrics"),
         "BEFFROI_PORT": port,
         "BEFFROI_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "DJANGO_SETTINGS_MODULE": "console.settings",

@@ -175,6 +175,7 @@ async def admit(gateway: "Gateway", plan: Plan) -> None:
     """Make the hold durable, tightening the request where it does not fit. Raises Refusal; then nothing is held."""
     if len(gateway.ledger.admissions) >= gateway.limits.waiting_admissions:
         raise errors.overloaded()
+    began = gateway.monotonic()
     try:
         await _leave_room(gateway, plan)
         plan.wanted = plan.output
@@ -184,6 +185,7 @@ async def admit(gateway: "Gateway", plan: Plan) -> None:
             verdict = await gateway.ledger.admit(_admission(plan))
             if verdict.verdict == "admitted":
                 plan.standing = verdict.detail
+                gateway.counts.admissions.observe((gateway.monotonic() - began) * 1000)
                 return
             await _answer_verdict(gateway, plan, verdict)
     except MissingPrice as missing:

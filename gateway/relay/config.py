@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.relay.limits import Limits, limits_from_environment
 from identity.client_address import Network, parse_networks
@@ -16,6 +17,7 @@ class Config:
     """The gateway role's database, where Django listens, the secrets of keys and engines, and whom to believe.
 
     `operator_host`: where the operator's console is bound to, in small letters; no inference there. Empty: to none.
+    `metrics_folder`: where the process leaves its counts for `/metrics`; None: nowhere.
     """
 
     database_url: str
@@ -26,6 +28,7 @@ class Config:
     media_hosts: frozenset[str]
     limits: Limits
     operator_host: bytes = b""
+    metrics_folder: Path | None = None
 
 
 def config_from_environment(environment: Mapping[str, str] = os.environ) -> Config:
@@ -50,4 +53,5 @@ def config_from_environment(environment: Mapping[str, str] = os.environ) -> Conf
         operator_host=own_host(
             environment.get("BEFFROI_OPERATOR_URL", ""), environment.get("BEFFROI_PUBLIC_URL", "")
         ).encode(),
+        metrics_folder=Path(folder) if (folder := environment.get("BEFFROI_METRICS_FOLDER")) else None,
     )

@@ -112,7 +112,7 @@ class Exchange:
                 replica.succeeded()
                 refusal, status = engine_refusal.from_engine(self._status, b"".join(self._parts)), "engine_refused"
                 break
-            replica.failed(time.monotonic(), self._gateway.limits)
+            self._gateway.engine_failed(replica)
             logger.warning("request %s: replica %s %s", self.request_id, replica.name, trouble)
             refusal = engine_refusal.from_engine(self._status, b"") if self._status >= 400 else errors.engine_failed()
         if self._has_left:
@@ -154,10 +154,9 @@ class Exchange:
             self._gateway.pool_of(self._replica).give_back(connection)
             return "nobody waits for it"
         self._status, self._size, self._parts = 0, 0, []
-        self._answer = self._first_token_at = None
+        self._answer = self._first_token_at = self._meter = None
         self._is_stream_answer = self._was_silent = False
         inference = plan.inference
-        self._meter = None
         if inference.stream:
             self._meter = StreamMeter(
                 hide_usage=not inference.include_usage,
@@ -182,7 +181,7 @@ class Exchange:
             return await self._end_whole(plan)
         died = bool(trouble) or meter.error is not None or not (meter.finished or meter.tally.has_final)
         if died:
-            self._replica.failed(time.monotonic(), self._gateway.limits)
+            self._gateway.engine_failed(self._replica)
             status = "engine_died"
         else:
             status = self._judge(plan, self._reported)
@@ -259,6 +258,7 @@ class Exchange:
             ttft_ms=round((self._first_token_at - began) * 1000) if self._first_token_at is not None else None,
             duration_ms=round((time.monotonic() - began) * 1000),
         )
+        self._gateway.counts.settled(plan, self._settlement)
         return self._gateway.settle(self._settlement)
 
     # ---- Sink: the engine's answer

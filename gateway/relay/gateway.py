@@ -13,6 +13,7 @@ from gateway.relay import errors
 from gateway.relay.answer_headers import cors_headers, preflight_headers
 from gateway.relay.authenticate import authenticate
 from gateway.relay.config import Config
+from gateway.relay.count_file import tell_counts
 from gateway.relay.django_door import DjangoExchange
 from gateway.relay.estimate import EstimateExchange
 from gateway.relay.exchange import Exchange
@@ -61,6 +62,7 @@ class Gateway:
         self.snapshot = Snapshot()
         self.reader = SnapshotReader(config, self.snapshot)
         self.ledger = Ledger(config, self.fence)
+        self.counts = self.ledger.counts
         self.key_uses = KeyUses(config)
         self.sweeper = Sweeper(config, self.ledger, self._works_on)
         self.money = MoneyQueue(self.limits)
@@ -80,6 +82,8 @@ class Gateway:
         """Begin everything that runs beside requests; the database may come later."""
         for work in (self._open(), self._tick()):
             self._tasks.append(asyncio.create_task(work))
+        if (folder := self.config.metrics_folder) is not None:
+            self._tasks.append(asyncio.create_task(tell_counts(folder, self.counts, self._gauges)))
 
     async def wait_until_ready(self) -> None:
         """A process beside others takes no connection before it can serve it. Not for ever: it has to say why."""
@@ -201,6 +205,7 @@ class Gateway:
     def note_refusal(self, request: HttpRequest, refusal: errors.Refusal, model_asked: str = "") -> None:
         """Keep a refused request of a known key for its owner; one that was admitted has a usage record instead."""
         request.request_id = request.request_id or new_request_id()
+        self.counts.refused(refusal.code or refusal.type)
         caller = request.caller
         if caller is None:
             return
@@ -226,10 +231,15 @@ class Gateway:
             refused.set_exception(errors.ledger_unavailable())
             return refused
         charge = self.ledger.settle(settlement)
-        charge.add_done_callback(_tell_excess)
+        charge.add_done_callback(functools.partial(self._settled, time.monotonic()))
         return charge
 
     # ---- connections
+    def engine_failed(self, replica: Replica) -> None:
+        """A replica did not answer as an engine should: it rests."""
+        replica.failed(time.monotonic(), self.limits)
+        self.counts.engine_failed(replica)
+
     def pool_of(self, replica: Replica) -> Pool:
         """The connections to a replica. Those to replicas that are gone are closed when a new one comes."""
         if replica.place not in self._pools:
@@ -278,6 +288,25 @@ class Gateway:
     async def _connect_django(self, protocol: Callable[[], UpstreamConnection]) -> object:
         return await asyncio.get_running_loop().create_unix_connection(protocol, self.config.django_socket)
 
+    def _settled(self, since: float, charge: "asyncio.Future[Charge]") -> None:
+        """A charge is durable, or never will be. Where it was less than the answer cost, that is an alert (I3)."""
+        self.counts.settlements.observe((time.monotonic() - since) * 1000)
+        if not charge.cancelled() and charge.exception() is None and charge.result().uncharged_nano_eur:
+            logger.error("%d nano-EUR were not charged: a hold was too low", charge.result().uncharged_nano_eur)
+
+    def _gauges(self) -> dict[str, float]:
+        """How this process stands now, for `/metrics` (`gateway/metrics/families.py`)."""
+        return {
+            "beffroi_gateway_ready_processes": int(not self.trouble),
+            "beffroi_gateway_requests_in_progress": len(self.exchanges),
+            "beffroi_gateway_client_connections": len(self.connections),
+            "beffroi_gateway_held_body_bytes": self._memory.held_bytes + self._page_memory.held_bytes,
+            "beffroi_gateway_waiting_admissions": len(self.ledger.admissions),
+            "beffroi_gateway_waiting_settlements": len(self.ledger.settlements),
+            "beffroi_gateway_waiting_for_money": len(self.money),
+            "beffroi_ledger_sweep_timestamp_seconds": self.sweeper.swept_at,
+        }
+
     def _works_on(self) -> list[UUID]:
         return [exchange.request_id for exchange in self.exchanges]
 
@@ -309,9 +338,3 @@ class Gateway:
 async def _connect(place: tuple[str, int, bool], protocol: Callable[[], UpstreamConnection]) -> object:
     host, port, is_tls = place
     return await asyncio.get_running_loop().create_connection(protocol, host, port, ssl=is_tls or None)
-
-
-def _tell_excess(charge: "asyncio.Future[Charge]") -> None:
-    """An answer that cost more than was held is charged the hold: an alert, as a bound was wrong (I3)."""
-    if not charge.cancelled() and charge.exception() is None and charge.result().uncharged_nano_eur:
-        logger.error("%d nano-EUR were not charged: a hold was too low", charge.result().uncharged_nano_eur)

@@ -18,6 +18,7 @@ from billing.pricing import Amounts, Quantities
 from gateway.relay.batch_line import BatchLine
 from gateway.relay.clock import DatabaseClock
 from gateway.relay.config import Config
+from gateway.relay.counts import Counts
 from gateway.relay.database import FENCED, LOST, Line
 from gateway.relay.failures import log_failure
 from gateway.relay.group_commit import GroupCommit
@@ -113,6 +114,7 @@ class Ledger:
         self.begun = False
         self._beaten_at = NEVER  # monotonic, the last heartbeat that reached the database
         self.clock = DatabaseClock()
+        self.counts = Counts()
         self._limits = config.limits
         self._on_fenced = on_fenced
         self._admit_line, self._settle_line = (
@@ -259,6 +261,7 @@ class Ledger:
             (self.incarnation, msgspec.json.encode(batch)),
         )
         charges = {row[0]: Charge(*row[1:]) for row in answers}
+        self.counts.charged(charges.values())
         await self._give_back(batch, charges)
         return [charges[settlement.request_id] for settlement in batch]
 

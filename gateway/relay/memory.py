@@ -20,8 +20,13 @@ class Memory:
     """Counts bytes against a bound. Who goes past it waits, `wait_s` seconds at most; the first goes on first."""
 
     def __init__(self, limit_bytes: int, wait_s: float) -> None:
-        self._free, self._wait_s = limit_bytes, wait_s
+        self._limit_bytes, self._free, self._wait_s = limit_bytes, limit_bytes, wait_s
         self._waiting: dict[Holder, float] = {}
+
+    @property
+    def held_bytes(self) -> int:
+        """Those that are here."""
+        return self._limit_bytes - self._free
 
     def take(self, holder: Holder, size: int) -> bool:
         """Count bytes that are here; false when their sender has to wait before it sends more."""

@@ -57,6 +57,7 @@ class Sweeper:
         self._suspects: set[UUID] = set()
         self._round = random.randrange(TIDY_ROUNDS)  # noqa: S311  # so that not all gateways tidy at once
         self._well_since = math.inf
+        self.swept_at = 0.0  # Unix seconds
 
     async def run(self) -> None:
         """Sweep every few seconds, for ever."""
@@ -64,7 +65,7 @@ class Sweeper:
             await asyncio.sleep(min(EVERY_S, self._limits.silent_s))
             try:
                 await self.sweep()
-                self._well_since = min(self._well_since, time.monotonic())
+                self._well_since, self.swept_at = min(self._well_since, time.monotonic()), time.time()
             except LOST as error:
                 self._well_since = math.inf
                 logger.warning("cannot sweep: %s", type(error).__name__)
@@ -100,6 +101,7 @@ class Sweeper:
             _FENCE, (self._ledger.now() + FRESH_S, self._limits.silent_s, self._limits.grace_s)
         )
         if fenced[0][0]:
+            self._ledger.counts.fenced_incarnations += fenced[0][0]
             logger.warning("fenced %d silent incarnations", fenced[0][0])
 
     async def _end_raises(self) -> None:
@@ -129,9 +131,9 @@ class Sweeper:
         prices = {version: Prices(version, meters) for version, meters in rows}
         waiting = [self._ledger.settle(_last_settlement(row[0], row[2], row[3], prices.get(row[1]))) for row in holds]
         charges = await asyncio.gather(*waiting, return_exceptions=True)
-        logger.warning(
-            "settled %d holds without an owner", sum(not isinstance(charge, BaseException) for charge in charges)
-        )
+        settled = sum(not isinstance(charge, BaseException) for charge in charges)
+        self._ledger.counts.swept_holds += settled
+        logger.warning("settled %d holds without an owner", settled)
 
 
 def _last_settlement(request_id: UUID, checkpoint: Any, age_ms: int, prices: Prices | None) -> Settlement:

@@ -33,6 +33,9 @@ class MoneyQueue:
         self._limits = limits
         self._of_tenant: Counter[int] = Counter()
 
+    def __len__(self) -> int:
+        return self._of_tenant.total()
+
     async def wait(self, plan: "Plan") -> bool:
         """Wait a little, and want again what was wanted at first; False where that is over, or too many wait."""
         now = time.monotonic()

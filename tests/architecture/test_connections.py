@@ -56,6 +56,7 @@ DOORS: dict[str, tuple[Kind, ...]] = {
     "console/views/operator/audit.py": (Kind.BROKER,),
     "gateway/api/audit.py": (Kind.BROKER,),
     "gateway/loopback.py": (Kind.GATEWAYS,),
+    "gateway/metrics/from_database.py": (Kind.DATABASE,),
     "gateway/pools/counters.py": (Kind.ENGINES,),
     "gateway/pools/probes.py": (Kind.ENGINES,),
     "gateway/pools/tasks.py": (Kind.BROKER,),
