@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from billing.pricing import METERS, Prices, Quantities, price_of
+from billing.pricing import METERS, Prices, Quantities, billed, price_of
 from models_catalog.models import LanguageModel
 
 DAYS_A_MONTH = 30
@@ -38,6 +38,7 @@ def template_tokens(model: LanguageModel) -> int:
 
 def monthly_estimate(*, quantities: Quantities, requests_a_day: int, prices: Prices) -> Estimate:
     """Every request of the month (of 30 days) is billed by itself, so its rounded price counts. Raises MissingPrice."""
+    quantities = billed(quantities, prices)
     cost, amounts = price_of(quantities, prices)
     lines = tuple(
         EstimateLine(meter, quantities[place], prices.of(place), amounts[place])

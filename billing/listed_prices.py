@@ -24,6 +24,7 @@ class ListedVersion:
     valid_from: datetime
     prices: Mapping[str, int]
     reason: str = ""
+    audio_by_started_minute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +109,5 @@ def _one(versions: Sequence[PriceVersion], now: datetime) -> ListedPrice:
 def _version(version: PriceVersion) -> ListedVersion:
     given = {price.meter: price.nano_eur_per_million for price in version.prices.all()}
     prices = {meter: given[meter] for meter in METERS if meter in given}
-    return ListedVersion(version.pk, version.valid_from, prices, version.reason)
+    by_minute = version.audio_by_started_minute
+    return ListedVersion(version.pk, version.valid_from, prices, version.reason, by_minute)

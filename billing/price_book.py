@@ -102,17 +102,26 @@ def write_version(
     starts: datetime,
     *,
     reason: str = "",
+    audio_by_started_minute: bool = False,
     actor: audit.Actor,
 ) -> PriceVersion:
     """The version, by who holds the list (`lock_list`) and has looked at it (`check_start`)."""
-    version = PriceVersion.objects.create(rate_card=rate_card, model=model, mode=mode, valid_from=starts, reason=reason)
+    version = PriceVersion.objects.create(
+        rate_card=rate_card,
+        model=model,
+        mode=mode,
+        valid_from=starts,
+        reason=reason,
+        audio_by_started_minute=audio_by_started_minute,
+    )
     MeterPrice.objects.bulk_create(
         MeterPrice(version=version, meter=meter, nano_eur_per_million=price) for meter, price in prices.items()
     )
-    detail = {"rate_card": rate_card.name, "model": model.name, "mode": mode, "prices": dict(prices)}
+    detail: dict[str, Any] = {"rate_card": rate_card.name, "model": model.name, "mode": mode, "prices": dict(prices)}
     detail["valid_from"] = starts.isoformat()
-    if reason:
-        detail["reason"] = reason
+    detail |= {"reason": reason} if reason else {}
+    if audio_by_started_minute:
+        detail["audio_by_started_minute"] = True
     audit.record(actor=actor, action="price_version.added", target=version, detail=detail)
     return version
 
@@ -156,7 +165,8 @@ def reference_prices_in_force() -> QuerySet[PriceVersion]:
 
 def prices_of(version: PriceVersion) -> Prices:
     """The version in the form that arithmetic takes."""
-    return Prices(version.pk, dict(version.prices.values_list("meter", "nano_eur_per_million")))
+    given = dict(version.prices.values_list("meter", "nano_eur_per_million"))
+    return Prices(version.pk, given, version.audio_by_started_minute)
 
 
 @dataclass(frozen=True, slots=True)

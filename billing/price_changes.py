@@ -5,9 +5,10 @@ changes nothing. Prices are nano-EUR per million units.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
@@ -41,13 +42,17 @@ FREE_OF_KIND: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class PriceWish:
-    """What a model is to cost in a mode, all meters of it. `valid_from` None: from now. `line`: of a table."""
+    """What a model is to cost in a mode, all meters of it. `valid_from` None: from now. `line`: of a table.
+
+    audio_by_started_minute: each request's audio is billed as whole minutes, the last one begun
+    """
 
     model: str
     prices: Mapping[str, int]
     mode: str = Mode.STANDARD
     valid_from: datetime | None = None
     line: int = 0
+    audio_by_started_minute: bool = False
 
 
 class Outcome(StrEnum):
@@ -60,7 +65,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PricePlan:
-    """A wish and what becomes of it. `starts`: when; `old`: the prices until then, None where there were none."""
+    """A wish and what becomes of it. `starts`: when; `old`: the prices until then, None where there were none, and
+    `was_by_started_minute` how they billed audio.
+    """
 
     wish: PriceWish
     outcome: Outcome
@@ -69,11 +76,20 @@ class PricePlan:
     old: Mapping[str, int] | None = None
     new: Mapping[str, int] = field(default_factory=dict)
     error: IdentityError | None = None
+    was_by_started_minute: bool = False
+
+    @property
+    def rounds_otherwise(self) -> bool:
+        """Whether audio was billed by another rule until then."""
+        return self.old is not None and self.was_by_started_minute != self.wish.audio_by_started_minute
 
     @property
     def rises(self) -> bool:
-        """Whether a meter becomes dearer that had a price, be it its fall-back's."""
+        """Whether a meter becomes dearer that had a price, be it its fall-back's; audio by counting started minutes."""
         pairs = [(price_in(self.old or {}, meter), price_in(self.new, meter)) for meter in METERS]
+        old_audio, audio = pairs[METERS.index("audio_ms")]
+        if self.rounds_otherwise and self.wish.audio_by_started_minute and audio and old_audio is not None:
+            return True
         return any(old is not None and new is not None and new > old for old, new in pairs)
 
 
@@ -112,7 +128,14 @@ def put_prices(*, by: Operator, rate_card: RateCard, wishes: Sequence[PriceWish]
             if plan.outcome == Outcome.ADDED:
                 assert plan.model is not None
                 version = write_version(
-                    rate_card, plan.model, plan.wish.mode, plan.new, plan.starts, reason=reason, actor=by.actor
+                    rate_card,
+                    plan.model,
+                    plan.wish.mode,
+                    plan.new,
+                    plan.starts,
+                    reason=reason,
+                    audio_by_started_minute=plan.wish.audio_by_started_minute,
+                    actor=by.actor,
                 )
                 if plan.old is not None:
                     changed.append(version)
@@ -138,10 +161,12 @@ def withdraw_price(*, by: Operator, rate_card: RateCard, version_id: int) -> Non
             cursor.execute("select withdraw_price_v1(%s)", [version_id])
             if not cursor.fetchone()[0]:
                 raise Conflict(_("These prices have begun, or begin within a minute: let others follow them."))
-        detail = {"rate_card": rate_card.name, "model": found.model.name, "mode": found.mode, "prices": prices}
+        detail: dict[str, Any] = {"rate_card": rate_card.name, "model": found.model.name, "mode": found.mode}
+        detail["prices"] = prices
         detail["valid_from"] = found.valid_from.isoformat()
-        if found.reason:
-            detail["reason"] = found.reason
+        detail |= {"reason": found.reason} if found.reason else {}
+        if found.audio_by_started_minute:
+            detail["audio_by_started_minute"] = True
         target = audit.Target("priceversion", str(version_id), found.model.name)
         audit.record(actor=by.actor, action="price_version.withdrawn", target=target, detail=detail)
         if is_change:
@@ -200,7 +225,12 @@ def _check_count(wishes: Sequence[PriceWish]) -> None:
         raise Invalid("prices", _("At most %(count)s.") % {"count": WISHES_MAX})
 
 
-_Book = dict[tuple[int, str], dict[datetime, Mapping[str, int]]]
+class _Booked(NamedTuple):
+    prices: Mapping[str, int]
+    by_started_minute: bool
+
+
+_Book = dict[tuple[int, str], dict[datetime, _Booked]]
 
 
 def _plans(rate_card: RateCard, wishes: Sequence[PriceWish]) -> list[PricePlan]:
@@ -227,17 +257,26 @@ def _plan(
         check_prices(wish.prices)
         if starts > now + FURTHEST:
             raise Invalid("valid_from", _("Within five years."))
-        new = with_free_meters(model.kind, wish.prices)
+        if wish.audio_by_started_minute and "audio_ms" not in wish.prices:
+            raise Invalid("audio_by_started_minute", _("There is no price of audio to count by started minutes."))
+        new = _Booked(with_free_meters(model.kind, wish.prices), wish.audio_by_started_minute)
         known = book.setdefault((model.pk, wish.mode), {})
         before = [start for start in known if start < starts]
         old = known[max(before)] if before else None
         if known.get(starts) == new or (old == new and starts not in known):
-            return PricePlan(wish, Outcome.SAME, starts, model, old, new)
+            return _done(Outcome.SAME, wish, starts, model, old, new)
         check_start(starts, known=known, now=now, is_unused=is_unused)
     except (Invalid, Conflict) as error:
         return PricePlan(wish, Outcome.REFUSED, starts, model, error=error)
     known[starts] = new
-    return PricePlan(wish, Outcome.ADDED, starts, model, old, new)
+    return _done(Outcome.ADDED, wish, starts, model, old, new)
+
+
+def _done(
+    outcome: Outcome, wish: PriceWish, starts: datetime, model: LanguageModel, old: _Booked | None, new: _Booked
+) -> PricePlan:
+    plan = PricePlan(wish, outcome, starts, model, old.prices if old else None, new.prices)
+    return replace(plan, was_by_started_minute=old is not None and old.by_started_minute)
 
 
 def _book(rate_card: RateCard, models: Collection[LanguageModel]) -> _Book:
@@ -245,5 +284,6 @@ def _book(rate_card: RateCard, models: Collection[LanguageModel]) -> _Book:
     versions = PriceVersion.objects.filter(rate_card=rate_card, model__in=list(models)).prefetch_related("prices")
     for version in versions:
         prices = {price.meter: price.nano_eur_per_million for price in version.prices.all()}
-        book.setdefault((version.model_id, version.mode), {})[version.valid_from] = prices
+        booked = _Booked(prices, version.audio_by_started_minute)
+        book.setdefault((version.model_id, version.mode), {})[version.valid_from] = booked
     return book

@@ -1,8 +1,9 @@
 """A price list as a spreadsheet has it: a model, mode and day a line, with a column a meter.
 
-The heading names `model`, and may name `mode` (standard where it is empty), `valid_from` and any meters. Prices are in
-EUR per million units; an empty cell is a meter without a price, `valid_from` a day (from its midnight), an instant of
-ISO 8601, or empty: from now. What `price_rows` writes, `read_price_wishes` reads, and finds nothing to change in it.
+The heading names `model`, and may name `mode` (standard where it is empty), `valid_from`, any meters, and
+`audio_by_started_minute` (`yes` or empty). Prices are in EUR per million units; an empty cell is a meter without a
+price, `valid_from` a day (from its midnight), an instant of ISO 8601, or empty: from now. What `price_rows` writes,
+`read_price_wishes` reads, and finds nothing to change in it.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from billing.tables import TableLine, read_table
 from identity.errors import Invalid
 
 REQUIRED = ("model",)
-OPTIONAL = ("mode", "valid_from", *METERS)
+BY_MINUTE = "audio_by_started_minute"
+OPTIONAL = ("mode", "valid_from", *METERS, BY_MINUTE)
+_YES, _NO = ("yes", "true", "1"), ("", "no", "false", "0")
 
 
 def price_rows(card: RateCard) -> Iterator[tuple[str, ...]]:
@@ -29,7 +32,8 @@ def price_rows(card: RateCard) -> Iterator[tuple[str, ...]]:
     for version in versions_of(card).order_by("model__name", "mode", "valid_from"):
         prices = {price.meter: exact_eur(price.nano_eur_per_million) for price in version.prices.all()}
         when = version.valid_from.isoformat()
-        yield (version.model.name, version.mode, when, *(prices.get(meter, "") for meter in METERS))
+        by_minute = "yes" if version.audio_by_started_minute else ""
+        yield (version.model.name, version.mode, when, *(prices.get(meter, "") for meter in METERS), by_minute)
 
 
 def read_price_wishes(text: str, *, zone: ZoneInfo) -> list[PriceWish]:
@@ -44,7 +48,22 @@ def _wish(line: TableLine, zone: ZoneInfo) -> PriceWish:
     given = line.cells
     prices = {meter: _amount(line, meter) for meter in METERS if given.get(meter)}
     mode = given.get("mode") or Mode.STANDARD.value
-    return PriceWish(given["model"], prices, mode=mode, valid_from=_instant(line, zone), line=line.number)
+    return PriceWish(
+        given["model"],
+        prices,
+        mode=mode,
+        valid_from=_instant(line, zone),
+        line=line.number,
+        audio_by_started_minute=_is_yes(line),
+    )
+
+
+def _is_yes(line: TableLine) -> bool:
+    text = line.cells.get(BY_MINUTE, "").lower()
+    if text not in (*_YES, *_NO):
+        words = {"column": BY_MINUTE, "number": line.number}
+        raise Invalid("file", _("has neither yes nor nothing in column %(column)s of line %(number)s") % words)
+    return text in _YES
 
 
 def _amount(line: TableLine, meter: str) -> int:

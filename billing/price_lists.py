@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from billing.clock import database_now
 from billing.models import Contract, PriceVersion, RateCard, Tier
 from billing.money import NotAnAmount, parse_typed_eur
-from billing.price_book import add_price_version, add_rate_card
+from billing.price_book import add_rate_card, write_version
 from billing.pricing import divide_half_even
 from billing.tiers import all_tiers
 from identity.errors import Invalid, NotFound
@@ -85,13 +85,9 @@ def make_price_list(
                 price.meter: divide_half_even(price.nano_eur_per_million * factor_millionths)
                 for price in version.prices.all()
             }
-            add_price_version(
-                rate_card=card,
-                model=version.model,
-                prices=prices,
-                valid_from=now,
-                mode=version.mode,
-                actor=by.actor,
+            by_minute = version.audio_by_started_minute
+            write_version(
+                card, version.model, version.mode, prices, now, audio_by_started_minute=by_minute, actor=by.actor
             )
     return card
 

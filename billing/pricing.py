@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 
 METERS = ("input", "cached", "output", "reasoning", "audio_ms", "documents", "images")
 UNITS_PER_PRICE = 1_000_000
+MINUTE_MS = 60_000
 
 FALL_BACKS = {"cached": "input", "reasoning": "output"}  # what a meter costs as that has no price of its own
 _INPUT, _CACHED, _OUTPUT, _REASONING, _AUDIO_MS, _DOCUMENTS, _IMAGES = range(len(METERS))
@@ -67,11 +68,12 @@ class Prices:
     """The prices of one model in one price version: nano-EUR per million units by meter.
 
     A missing cached price is the input price, a missing reasoning price the output price. Another missing price raises
-    MissingPrice once a request needs it.
+    MissingPrice once a request needs it. `audio_by_started_minute`: `billed` says what that changes.
     """
 
     version_id: int
     nano_eur_per_million: Mapping[str, int]
+    audio_by_started_minute: bool = False
     _resolved: tuple[int | None, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -95,6 +97,16 @@ class Prices:
 def price_in(given: Mapping[str, int], meter: str) -> int | None:
     """What the meter costs by prices a meter, its fall-back's where it has none of its own; None: nothing is said."""
     return given.get(meter, given.get(FALL_BACKS.get(meter, meter)))
+
+
+def billed(quantities: Quantities, prices: Prices) -> Quantities:
+    """What of one request is billed, and so recorded: audio as whole minutes, the last one begun, where priced so.
+
+    Of a request, before anything is added up; what is billed already stays.
+    """
+    if not prices.audio_by_started_minute:
+        return quantities
+    return quantities._replace(audio_ms=-(-quantities.audio_ms // MINUTE_MS) * MINUTE_MS)
 
 
 def price_of(quantities: Quantities, prices: Prices) -> tuple[int, Amounts]:

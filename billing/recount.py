@@ -8,7 +8,7 @@ Partition names come from PostgreSQL's catalog and need no quoting.
 
 import itertools
 
-from billing.pricing import METERS, UNITS_PER_PRICE
+from billing.pricing import METERS, MINUTE_MS, UNITS_PER_PRICE
 
 # A request's id is made before it waits for its admission (15 s), by another clock than the database's (2 s off).
 _ID_MARGIN = "interval '1 hour'"
@@ -120,6 +120,15 @@ def charged_for_nothing(partition: str) -> str:
     return f"""
         select request_id, tenant_id, status, cost_nano_eur + uncharged_nano_eur from {partition}
         where status in {_NOT_CHARGED} and (cost_nano_eur + uncharged_nano_eur <> 0 or {quantities} <> 0)
+    """
+
+
+def broken_minutes(partition: str) -> str:
+    """Records with audio that is no whole number of minutes, though their price bills it by started minute."""
+    return f"""
+        select r.request_id, r.tenant_id, r.audio_ms_quantity from {partition} r
+        join billing_priceversion v on v.id = r.price_version_id and v.audio_by_started_minute
+        where r.audio_ms_quantity % {MINUTE_MS} <> 0
     """
 
 

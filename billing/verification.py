@@ -110,6 +110,8 @@ def _records(cursor: Cursor, partition: str) -> Iterator[Difference]:
             yield Difference("cost and uncharged", where, str(sum(expected)), f"{cost} and {uncharged}")
     for request_id, tenant, status, cost in _rows(cursor, recount.charged_for_nothing(partition)):
         yield Difference("cost", _record(request_id, tenant), f"0, being {status}", str(cost))
+    for request_id, tenant, milliseconds in _rows(cursor, recount.broken_minutes(partition)):
+        yield Difference("audio", _record(request_id, tenant), "whole minutes", f"{milliseconds} ms")
     for request_id, tenant, admitted_at, settled_at in _rows(cursor, recount.odd_times(partition)):
         times = f"admitted {admitted_at}, settled {settled_at}"
         yield Difference("time", _record(request_id, tenant), "that of its id, and a later end", times)

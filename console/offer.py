@@ -34,7 +34,7 @@ class Offered:
     @property
     def prices(self) -> Prices | None:
         """In the form that arithmetic takes."""
-        return Prices(self.price.version_id, self.price.nano_eur_per_million) if self.price else None
+        return self.price.prices if self.price else None
 
     @property
     def main_prices(self) -> list[tuple[str, int]]:

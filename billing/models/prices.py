@@ -47,7 +47,8 @@ class PriceVersion(models.Model):
     """The prices of a model in a mode on a rate card from `valid_from` until the next version's.
 
     Never changed, only followed; one that has not begun may be withdrawn (`billing/price_changes.py`). `reason`: why it
-    was changed, in words for operators; a rise at short notice has one.
+    was changed, in words for operators; a rise at short notice has one. `audio_by_started_minute`: each request's audio
+    is billed as whole minutes, the last one begun (`billing/pricing.py: billed`).
     """
 
     rate_card = models.ForeignKey(RateCard, on_delete=models.PROTECT, related_name="versions")
@@ -55,6 +56,7 @@ class PriceVersion(models.Model):
     mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.STANDARD)
     valid_from = models.DateTimeField()
     reason = models.CharField(max_length=300, blank=True, default="", db_default="")
+    audio_by_started_minute = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

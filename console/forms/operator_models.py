@@ -114,7 +114,7 @@ def reason_field() -> forms.CharField:
 class PriceForm(forms.Form):
     """Prices in euros per million units, by meter."""
 
-    def __init__(self, data: Any, *, kind: str, known: dict[str, int]) -> None:
+    def __init__(self, data: Any, *, kind: str, known: dict[str, int], by_started_minute: bool = False) -> None:
         super().__init__(data)
         self.meters = METERS_OF_KIND.get(kind, ("input", "output"))
         for meter in self.meters:
@@ -130,6 +130,14 @@ class PriceForm(forms.Form):
                 else _("Empty: as output.")
                 if meter == "reasoning"
                 else "",
+            )
+        if "audio_ms" in self.meters:
+            self.fields["audio_by_started_minute"] = forms.BooleanField(
+                label=_("Bill audio by started minute"),
+                required=False,
+                initial=by_started_minute,
+                widget=forms.CheckboxInput(attrs=_TICK),
+                help_text=_("Each request's audio counts as whole minutes, the last one begun. Otherwise: exact time."),
             )
         if known:
             self.fields["reason"] = reason_field()
@@ -156,6 +164,11 @@ class PriceForm(forms.Form):
     def prices(self) -> dict[str, int]:
         """Nano-EUR per million units by meter."""
         return {meter: self.cleaned_data[meter] for meter in self.meters if self.cleaned_data[meter] not in ("", None)}
+
+    @property
+    def by_started_minute(self) -> bool:
+        """Whether audio is to be billed so."""
+        return bool(self.cleaned_data.get("audio_by_started_minute"))
 
     @property
     def reason(self) -> str:

@@ -92,8 +92,10 @@ class PriceFileForm(LinesForm):
 class PriceChangeForm(PriceForm):
     """What a model is to cost in a mode on a list, and from when."""
 
-    def __init__(self, data: Any, *, model: LanguageModel, mode: str, known: dict[str, int]) -> None:
-        super().__init__(data, kind=model.kind, known=known)
+    def __init__(
+        self, data: Any, *, model: LanguageModel, mode: str, known: dict[str, int], by_started_minute: bool
+    ) -> None:
+        super().__init__(data, kind=model.kind, known=known, by_started_minute=by_started_minute)
         self._model, self._mode = model, mode
         self.fields["starts_on"] = forms.DateField(
             label=_("From midnight of"),
@@ -103,7 +105,7 @@ class PriceChangeForm(PriceForm):
         )
         self.fields["time_zone"] = _zone()
         if known:
-            self.order_fields([*self.meters, "starts_on", "time_zone", "reason"])
+            self.order_fields([*self.meters, "audio_by_started_minute", "starts_on", "time_zone", "reason"])
 
     @property
     def wish(self) -> PriceWish:
@@ -111,7 +113,13 @@ class PriceChangeForm(PriceForm):
         day = self.cleaned_data["starts_on"]
         zone = ZoneInfo(self.cleaned_data["time_zone"])
         starts = datetime.combine(day, time(), zone) if day else None
-        return PriceWish(self._model.name, self.prices, mode=self._mode, valid_from=starts)
+        return PriceWish(
+            self._model.name,
+            self.prices,
+            mode=self._mode,
+            valid_from=starts,
+            audio_by_started_minute=self.by_started_minute,
+        )
 
 
 def mode_of(text: str | None) -> str:

@@ -9,7 +9,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.advice import Advice, Offer, advice
-from billing.pricing import Prices
 from billing.usage import Reader
 from billing.visibility import visible_models
 from gateway.api.catalog_view import catalog_view
@@ -82,7 +81,7 @@ def advice_to(reader: Reader, tenant: Tenant) -> Advice:
     models = list(visible_models(tenant))
     view = catalog_view(tenant, models)
     offers = [
-        Offer(model, Prices(price.version_id, price.nano_eur_per_million))
+        Offer(model, price.prices)
         for model in models
         if view.is_callable(model) and (price := view.standard_price(model))
     ]

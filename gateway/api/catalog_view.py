@@ -15,6 +15,7 @@ from django.db.models.lookups import LessThanOrEqual
 
 from billing.models import Contract, MeterPrice
 from billing.models.prices import Mode
+from billing.pricing import Prices
 from gateway.pools.models import Replica
 from identity.models import Tenant
 from models_catalog.lifecycle import Lifecycle, lifecycle_of
@@ -28,6 +29,12 @@ class Price(NamedTuple):
     version_id: int
     valid_from: datetime
     nano_eur_per_million: Mapping[str, int]
+    audio_by_started_minute: bool
+
+    @property
+    def prices(self) -> Prices:
+        """In the form that arithmetic takes."""
+        return Prices(self.version_id, self.nano_eur_per_million, self.audio_by_started_minute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +101,10 @@ def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], lists: Iterabl
     )
 
 
-_Prices = dict[int, list[Price]]
+_ByModel = dict[int, list[Price]]
 
 
-def _prices(tenant: Tenant, model_ids: Sequence[int]) -> tuple[_Prices, _Prices]:
+def _prices(tenant: Tenant, model_ids: Sequence[int]) -> tuple[_ByModel, _ByModel]:
     """Those in force on the price list of the tenant's contract, and those that are scheduled there."""
     contracts = Contract.objects.filter(tenant=tenant, ends_at=None)
     amounts = (
@@ -106,8 +113,8 @@ def _prices(tenant: Tenant, model_ids: Sequence[int]) -> tuple[_Prices, _Prices]
         .select_related("version")
         .order_by("version__model", "version__mode", "-version__valid_from", "pk")
     )
-    prices: _Prices = {}
-    coming: _Prices = {}
+    prices: _ByModel = {}
+    coming: _ByModel = {}
     for (model_id, mode), of_mode in groupby(amounts, key=lambda row: (row.version.model_id, row.version.mode)):
         for has_begun, rows in groupby(of_mode, key=lambda row: row.has_begun):
             by_version = [_price(mode, list(of_version)) for _, of_version in groupby(rows, key=_version_id)]
@@ -124,4 +131,5 @@ def _version_id(row: MeterPrice) -> int:
 
 def _price(mode: str, rows: Sequence[MeterPrice]) -> Price:
     version = rows[0].version
-    return Price(mode, version.pk, version.valid_from, {row.meter: row.nano_eur_per_million for row in rows})
+    given = {row.meter: row.nano_eur_per_million for row in rows}
+    return Price(mode, version.pk, version.valid_from, given, version.audio_by_started_minute)

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.estimates import MOST, Estimate, monthly_estimate, template_tokens
-from billing.pricing import METERS, MissingPrice, Prices, Quantities
+from billing.pricing import METERS, MissingPrice, Quantities
 from billing.visibility import visible_models
 from gateway.api.catalog_view import CatalogView, catalog_view
 from gateway.api.problems import errors_of
@@ -134,8 +134,7 @@ def _estimate(given: Mapping[str, Any], model: LanguageModel, view: CatalogView)
         return None
     quantities = Quantities(**{meter: given[meter] for meter in _ASKED})
     quantities = quantities._replace(input=quantities.input + template_tokens(model))
-    prices = Prices(price.version_id, price.nano_eur_per_million)
     try:
-        return monthly_estimate(quantities=quantities, requests_a_day=given["requests_a_day"], prices=prices)
+        return monthly_estimate(quantities=quantities, requests_a_day=given["requests_a_day"], prices=price.prices)
     except MissingPrice:
         return None

@@ -32,6 +32,9 @@ class PriceSerializer(serializers.Serializer[Any]):
         help_text="By meter: `input`, `cached`, `output`, `reasoning` (tokens), `audio_ms`, `documents`, `images`. "
         "Without a price of its own, a cached token costs as input and a reasoning token as output.",
     )
+    audio_by_started_minute = serializers.BooleanField(
+        help_text="Whether each request's audio is billed as whole minutes, the last one begun."
+    )
 
 
 class SpeedSerializer(serializers.Serializer[Any]):

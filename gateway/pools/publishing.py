@@ -154,7 +154,14 @@ def show_to(model: LanguageModel, *, audience: Audience, by: Operator) -> bool:
     return set_visibility(model=model, audience=audience, actor=by.actor)
 
 
-def set_reference_price(model: LanguageModel, *, prices: Mapping[str, int], reason: str = "", by: Operator) -> bool:
+def set_reference_price(
+    model: LanguageModel,
+    *,
+    prices: Mapping[str, int],
+    audio_by_started_minute: bool = False,
+    reason: str = "",
+    by: Operator,
+) -> bool:
     """The model's prices by meter (nano-EUR per million units) on the reference list, from now; other models stay.
 
     What its requests report besides and nobody pays gets the price 0: without any they would be refused. False where
@@ -166,7 +173,8 @@ def set_reference_price(model: LanguageModel, *, prices: Mapping[str, int], reas
             card = reference_rate_card()
         except RateCard.DoesNotExist:
             card = add_rate_card(name=REFERENCE, is_reference=True, actor=by.actor)
-        [plan] = put_prices(by=by, rate_card=card, wishes=[PriceWish(model.name, prices)], reason=reason)
+        wish = PriceWish(model.name, prices, audio_by_started_minute=audio_by_started_minute)
+        [plan] = put_prices(by=by, rate_card=card, wishes=[wish], reason=reason)
         if plan.error is not None:
             raise plan.error
     return plan.outcome == Outcome.ADDED

@@ -30,9 +30,9 @@ _REPLICAS = """
     from pools_replica r join pools_pool p on p.id = r.pool_id where r.state = 'ready' order by r.id
 """
 _OUT = "select id, state = 'ejected' from pools_replica where state in ('draining', 'ejected')"
-_PRICES = """
+PRICES_QUERY = """
     select v.rate_card_id, v.model_id, v.mode, v.id, extract(epoch from v.valid_from)::float8,
-        jsonb_object_agg(m.meter, m.nano_eur_per_million)
+        jsonb_object_agg(m.meter, m.nano_eur_per_million), v.audio_by_started_minute
     from billing_priceversion v join billing_meterprice m on m.version_id = v.id group by v.id order by v.valid_from
 """
 
@@ -62,10 +62,10 @@ class CatalogReader:
             aliases = await self._line.call(_ALIASES)
             replicas = await self._line.call(_REPLICAS)
             out = await self._line.call(_OUT)
-            prices = await self._line.call(_PRICES)
+            prices = await self._line.call(PRICES_QUERY)
             self._known = number
         served = self._replicas_by_model(replicas, dict(out))
-        priced = _prices_by_model(prices)
+        priced = prices_by_model(prices)
         named: dict[int, list[str]] = defaultdict(list)
         for model_id, alias, tenant_id in aliases:
             if tenant_id is None:
@@ -172,10 +172,11 @@ def _audience(visibility: str, tiers: list[int], tenants: list[int]) -> Audience
     return Audience(is_somebody, frozenset(tiers if is_somebody else ()), frozenset(tenants if is_somebody else ()))
 
 
-def _prices_by_model(rows: list[tuple[Any, ...]]) -> dict[int, dict[tuple[int, str], PriceList]]:
+def prices_by_model(rows: list[tuple[Any, ...]]) -> dict[int, dict[tuple[int, str], PriceList]]:
+    """By model, then by rate card and mode, of the rows that `PRICES_QUERY` gives."""
     lists: dict[int, dict[tuple[int, str], list[tuple[float, Prices]]]] = defaultdict(lambda: defaultdict(list))
-    for rate_card_id, model_id, mode, version_id, valid_from, meters in rows:
-        lists[model_id][(rate_card_id, mode)].append((valid_from, Prices(version_id, meters)))
+    for rate_card_id, model_id, mode, version_id, valid_from, meters, by_minute in rows:
+        lists[model_id][(rate_card_id, mode)].append((valid_from, Prices(version_id, meters, by_minute)))
     by_model: dict[int, dict[tuple[int, str], PriceList]] = defaultdict(dict)
     for model_id, versions in lists.items():
         for place, dated in versions.items():

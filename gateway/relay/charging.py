@@ -2,7 +2,7 @@
 
 import re
 
-from billing.pricing import METERS, Amounts, MissingPrice, Prices, Quantities, price_of
+from billing.pricing import METERS, Amounts, MissingPrice, Prices, Quantities, billed, price_of
 from gateway.relay.admission import Plan
 from gateway.relay.fields import Endpoint
 from gateway.relay.ledger import NOTHING, UNDELIVERED, Settlement
@@ -51,10 +51,10 @@ def priced(quantities: Quantities, prices: Prices) -> Amounts:
 
 
 def charged_quantities(plan: Plan, usage: Usage | None) -> Quantities:
-    """What that usage counts on the meters."""
+    """What that usage counts on the meters, as the price of its admission bills it."""
     if usage is not None and is_nonsense(plan, usage):
         usage = clamped(plan, usage)
-    return quantities_of(plan.inference.endpoint, usage, plan.inference.documents)
+    return billed(quantities_of(plan.inference.endpoint, usage, plan.inference.documents), plan.prices)
 
 
 def settlement_of(

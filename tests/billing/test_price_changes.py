@@ -25,6 +25,7 @@ from billing.price_changes import (
     short_notice,
     withdraw_price,
 )
+from billing.price_lists import make_price_list
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent, AuditName, Notice, OperatorRole, Tenant
 from identity.operators import operator_for_person
@@ -217,6 +218,23 @@ def test_a_rise_at_short_notice_needs_a_reason_that_is_kept_and_audited(house: H
 def said_in_the_audit(action: str, version: PriceVersion) -> str:
     link = AuditEvent.objects.get(action=action, target=str(version.pk))
     return str(AuditName.objects.get(event=link, part="detail").content["reason"])
+
+
+def test_to_count_started_minutes_instead_of_exact_time_is_a_rise_and_back_is_none(house: House) -> None:
+    model = make_model(kind="transcription")
+    exact = PriceWish(model.name, {"audio_ms": 200})
+    by_minute = replace(exact, audio_by_started_minute=True)
+    assert put(house, exact) == [Outcome.ADDED]
+    [plan] = plan_prices(by=RUNS, rate_card=card_of(house), wishes=[by_minute])
+    assert (plan.outcome, plan.rises, plan.rounds_otherwise) == (Outcome.ADDED, True, True)
+    put_prices(by=RUNS, rate_card=card_of(house), wishes=[by_minute], reason="as agreed")
+    assert put(house, by_minute) == [Outcome.SAME]
+    [plan] = plan_prices(by=RUNS, rate_card=card_of(house), wishes=[exact])
+    assert (plan.rises, plan.rounds_otherwise) == (False, True)
+    copy = make_price_list(by=RUNS, name=unique("copy"), copy_of=card_of(house))
+    version = price_in_force(rate_card=copy, model=model)
+    assert version is not None
+    assert version.audio_by_started_minute
 
 
 def test_how_long_a_notice_is_the_operator_says(house: House) -> None:

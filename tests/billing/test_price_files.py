@@ -87,6 +87,20 @@ def test_the_reference_services_history_is_expressed_without_code(
     assert price_of(used, prices_of(version))[0] == int(whole + decimals.ljust(9, "0"))
 
 
+def test_audio_by_started_minute_is_a_column_that_comes_back(card: RateCard) -> None:
+    model = make_model(kind="transcription")
+    table = f"model,audio_ms,audio_by_started_minute\n{model.name},0.2,yes\n"
+    assert bring(card, table) == [Outcome.ADDED]
+    assert bring(card, table_of(card)) == [Outcome.SAME]
+    version = price_in_force(rate_card=card, model=model)
+    assert version is not None
+    assert prices_of(version).audio_by_started_minute
+    assert bring(card, table.replace("yes", "")) == [Outcome.ADDED]
+    with pytest.raises(Invalid, match="neither yes nor nothing"):
+        bring(card, table.replace("yes", "perhaps"))
+    assert bring(card, f"model,input,audio_by_started_minute\n{model.name},1,yes\n") == [Outcome.REFUSED]
+
+
 def test_a_price_changes_at_midnight_in_the_zone_that_was_chosen(
     card: RateCard, offer: dict[str, LanguageModel]
 ) -> None:

@@ -18,6 +18,7 @@ from billing.pricing import (
     Prices,
     Quantities,
     affordable_output,
+    billed,
     price_of,
     upper_bound,
 )
@@ -50,6 +51,17 @@ def test_a_cost_is_the_exact_sum_divided_once_and_rounded_half_even(counted: Qua
 @pytest.mark.parametrize(("price_per_million", "cost"), [(500_000, 0), (500_001, 1), (1_500_000, 2), (2_500_000, 2)])
 def test_half_a_nano_euro_goes_to_the_even_neighbour(price_per_million: int, cost: int) -> None:
     assert price_of(Quantities(input=1), Prices(1, {"input": price_per_million}))[0] == cost
+
+
+@pytest.mark.parametrize(
+    ("audio_ms", "counted"), [(0, 0), (1, 60_000), (59_999, 60_000), (60_000, 60_000), (60_001, 120_000)]
+)
+def test_audio_by_started_minute_counts_whole_minutes_and_only_there(audio_ms: int, counted: int) -> None:
+    used = Quantities(input=3, audio_ms=audio_ms)
+    by_minute = Prices(1, {"audio_ms": 1}, audio_by_started_minute=True)
+    assert billed(used, by_minute) == used._replace(audio_ms=counted)
+    assert billed(billed(used, by_minute), by_minute) == billed(used, by_minute)
+    assert billed(used, Prices(1, {"audio_ms": 1})) == used
 
 
 @given(quantities, full_prices)

@@ -87,6 +87,19 @@ def test_a_used_meter_without_a_price_is_found(scene: Scene, postgres: OwnPostgr
     assert found == [("price", "a price for each meter used", "none for one of them")]
 
 
+def test_audio_that_is_no_whole_minutes_is_found_where_the_price_counts_them(
+    scene: Scene, postgres: OwnPostgres
+) -> None:
+    found = found_after(
+        postgres,
+        "update billing_priceversion set audio_by_started_minute = true where id = %(version)s",
+        "update billing_usage_record set audio_ms_quantity = 60001 where request_id = %(id)s",
+        version=scene.house.price_version.pk,
+        id=scene.record,
+    )
+    assert ("audio", "whole minutes", "60001 ms") in found
+
+
 def test_a_deleted_record_is_found(scene: Scene, postgres: OwnPostgres) -> None:
     cost = str(UsageRecord.objects.get(pk=scene.record).cost_nano_eur)
     found = found_after(postgres, "delete from billing_usage_record where request_id = %(id)s", id=scene.record)

@@ -81,6 +81,19 @@ def test_a_change_is_looked_at_then_scheduled_then_withdrawn(
     assert not PriceVersion.objects.filter(pk=version.pk).exists()
 
 
+def test_audio_is_billed_by_started_minute_where_that_is_ticked(bill: Client, card: RateCard) -> None:
+    model = make_model(kind="transcription")
+    address = f"/operator/price-lists/{card.pk}/models/{model.pk}"
+    typed = {"audio_ms": "0.166666667", "time_zone": "UTC", "save": "1"}
+    assert bill.post(f"{address}/change", typed | {"audio_by_started_minute": "on"}).status_code == 302
+    assert "by started minute" in page(bill.get(address))
+    assert "by started minute" in page(bill.get(f"/operator/price-lists/{card.pk}"))
+    form = page(bill.get(f"{address}/change"))
+    assert "checked" in form[form.index("audio_by_started_minute") - 200 : form.index("Bill audio by started minute")]
+    del typed["save"]
+    assert "billed by another rule" in page(bill.post(f"{address}/change", typed))
+
+
 def test_a_first_batch_price_is_proposed_at_half(bill: Client, card: RateCard, model: LanguageModel) -> None:
     address = f"/operator/price-lists/{card.pk}/models/{model.pk}/change"
     assert 'value="0.45"' in page(bill.get(address, {"mode": "batch"}))

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.model_use import TENANTS_SHOWN, tenants_that_used
 from billing.models import Tier
+from billing.price_book import reference_prices_in_force
 from console.forms.operator_models import DescriptionForm, EndForm, PriceForm, TargetsForm, VisibilityForm
 from console.pages import is_partial, operator_page
 from console.probe_strip import strip_of
@@ -89,11 +90,18 @@ def price(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
     """What it costs at the reference prices, from now."""
     found = model_or_404(model_id)
     known = reference_prices([found.pk], timezone.now()).get(found.pk, {})
-    form = PriceForm(request.POST or None, kind=found.kind, known=known)
+    version = reference_prices_in_force().filter(model=found).first()
+    by_minute = version is not None and version.audio_by_started_minute
+    form = PriceForm(request.POST or None, kind=found.kind, known=known, by_started_minute=by_minute)
 
     def change() -> str:
-        by = operator_for_person(operator)
-        if set_reference_price(found, prices=form.prices, reason=form.reason, by=by):
+        if set_reference_price(
+            found,
+            prices=form.prices,
+            audio_by_started_minute=form.by_started_minute,
+            reason=form.reason,
+            by=operator_for_person(operator),
+        ):
             return _("The price is in force from now on.")
         return _("The price was so before.")
 

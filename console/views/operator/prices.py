@@ -66,7 +66,8 @@ def price_change(request: HttpRequest, operator: Person, list_id: int, model_id:
     card, model = card_of_list(list_id), model_or_404(model_id)
     mode = mode_of(request.POST.get("mode") or request.GET.get("mode"))
     listed = {one.mode: one for one in prices_of_model(card, model)}
-    form = PriceChangeForm(request.POST or None, model=model, mode=mode, known=_proposed(listed, mode))
+    known, by_minute = _proposed(listed, mode)
+    form = PriceChangeForm(request.POST or None, model=model, mode=mode, known=known, by_started_minute=by_minute)
     shown = {"card": card, "model": model, "mode": mode, "form": form, "is_first": mode not in listed}
     if request.method == "POST" and form.is_valid():
         plan = _planned_or_put(request, card, form, operator_for_person(operator))
@@ -120,20 +121,24 @@ def previewed(card: RateCard, plans: list[PricePlan]) -> dict[str, object]:
         "preview_tenants": preview.tenants[:TENANTS_SHOWN],
         "preview_rest": max(len(preview.tenants) - TENANTS_SHOWN, 0),
         "short_notice": short_notice(card, plans),
+        "rounds_otherwise": any(plan.outcome == Outcome.ADDED and plan.rounds_otherwise for plan in plans),
         "plans": plans,
     }
 
 
-def _proposed(listed: dict[str, ListedPrice], mode: str) -> dict[str, int]:
-    """What stands in the form at first: the last prices known; for a first batch price half of the standard one."""
+def _proposed(listed: dict[str, ListedPrice], mode: str) -> tuple[dict[str, int], bool]:
+    """What stands in the form at first: the last prices known, and whether they count audio by started minute; for a
+    first batch price half of the standard one.
+    """
     known = listed.get(mode)
     if known is not None:
         last = known.coming[-1] if known.coming else known.in_force
-        return dict(last.prices) if last else {}
+        return (dict(last.prices), last.audio_by_started_minute) if last else ({}, False)
     standard = listed.get(Mode.STANDARD)
     if mode == Mode.STANDARD or standard is None or standard.in_force is None:
-        return {}
-    return {meter: divide_half_even(price * _BATCH_SHARE) for meter, price in standard.in_force.prices.items()}
+        return {}, False
+    half = {meter: divide_half_even(price * _BATCH_SHARE) for meter, price in standard.in_force.prices.items()}
+    return half, standard.in_force.audio_by_started_minute
 
 
 def _told(plan: PricePlan, *, is_now: bool) -> str:

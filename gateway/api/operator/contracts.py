@@ -30,6 +30,7 @@ from billing.tenant_list import tenant_by_external_id
 from billing.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish, add_term, end_term
 from billing.tiers import all_tiers
 from gateway.api.contract_shapes import SheetSerializer, TermSerializer
+from gateway.api.operator.price_lists import BY_MINUTE_HELP
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
 from gateway.api.queries import MonthField, StrictMember, StrictSerializer, TextField, YesNoField
@@ -135,6 +136,7 @@ class OwnPriceSerializer(StrictMember):
     nano_eur_per_million = serializers.DictField(
         child=serializers.IntegerField(min_value=0, max_value=HIGHEST_PRICE), help_text="By meter."
     )
+    audio_by_started_minute = YesNoField(default=False, help_text=BY_MINUTE_HELP)
 
 
 class OwnPricesSerializer(StrictSerializer):
@@ -254,7 +256,12 @@ class OperatedOwnPricesView(_ContractsView):
         asked = OwnPricesSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         wishes = [
-            PriceWish(one["model"], one["nano_eur_per_million"], mode=one["mode"])
+            PriceWish(
+                one["model"],
+                one["nano_eur_per_million"],
+                mode=one["mode"],
+                audio_by_started_minute=one["audio_by_started_minute"],
+            )
             for one in asked.validated_data["prices"]
         ]
         reason = asked.validated_data.get("reason", "")

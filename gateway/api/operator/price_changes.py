@@ -25,6 +25,7 @@ from billing.price_changes import (
 from billing.price_lists import price_list
 from billing.price_preview import preview_prices
 from gateway.api.operator.price_lists import (
+    BY_MINUTE_HELP,
     LIST_ID,
     METER_NAMES,
     OperatedVersionPageSerializer,
@@ -51,6 +52,7 @@ class WishedVersionSerializer(StrictMember):
         help_text=f"By meter: {METER_NAMES}. All of them: a meter that is left out has no price. But a cached "
         "token then costs as input, and a reasoning token as output.",
     )
+    audio_by_started_minute = YesNoField(default=False, help_text=BY_MINUTE_HELP)
 
 
 class PriceChangesSerializer(StrictSerializer):
@@ -185,7 +187,13 @@ class OperatedVersionsView(OperatorApiView):
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
         wishes = [
-            PriceWish(one["model"], one["nano_eur_per_million"], mode=one["mode"], valid_from=one.get("valid_from"))
+            PriceWish(
+                one["model"],
+                one["nano_eur_per_million"],
+                mode=one["mode"],
+                valid_from=one.get("valid_from"),
+                audio_by_started_minute=one["audio_by_started_minute"],
+            )
             for one in given["prices"]
         ]
         by = self.operator(request)

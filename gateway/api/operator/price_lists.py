@@ -19,6 +19,7 @@ from identity.errors import Invalid
 
 LIST_ID = OpenApiParameter("list_id", int, "path", description="The id of a price list.")
 METER_NAMES = ", ".join(f"`{meter}`" for meter in METERS)
+BY_MINUTE_HELP = "Whether each request's audio is billed as whole minutes, the last one begun; otherwise by exact time."
 
 
 class OperatedPriceListSerializer(serializers.Serializer[Any]):
@@ -74,6 +75,7 @@ class OperatedVersionSerializer(serializers.Serializer[Any]):
     valid_from = serializers.DateTimeField()
     valid_until = serializers.DateTimeField(allow_null=True, help_text="When others follow; null: none do so far.")
     nano_eur_per_million = serializers.SerializerMethodField(help_text=f"By meter: {METER_NAMES}.")
+    audio_by_started_minute = serializers.BooleanField(help_text=BY_MINUTE_HELP)
     reason = serializers.CharField(help_text="Why they were changed; mostly empty.")
 
     def get_nano_eur_per_million(self, version: PriceVersion) -> dict[str, int]:

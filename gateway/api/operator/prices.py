@@ -12,9 +12,10 @@ from billing.price_book import HIGHEST_PRICE, reference_prices_in_force
 from billing.price_changes import REASON_LENGTH_MAX
 from billing.pricing import METERS
 from gateway.api.operator.models import MODEL_ID, model_of
+from gateway.api.operator.price_lists import BY_MINUTE_HELP
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
-from gateway.api.queries import PageQuery, StrictSerializer, TextField
+from gateway.api.queries import PageQuery, StrictSerializer, TextField, YesNoField
 from gateway.pools.publishing import set_reference_price
 from identity.errors import NotFound
 
@@ -28,6 +29,7 @@ class OperatedPriceSerializer(serializers.Serializer[Any]):
     version_id = serializers.IntegerField(source="pk", help_text="Usage records name it.")
     valid_from = serializers.DateTimeField()
     nano_eur_per_million = serializers.SerializerMethodField(help_text=f"By meter: {_METERS}.")
+    audio_by_started_minute = serializers.BooleanField(help_text=BY_MINUTE_HELP)
 
     def get_nano_eur_per_million(self, version: PriceVersion) -> dict[str, int]:
         """By meter."""
@@ -50,6 +52,7 @@ class WishedPriceSerializer(StrictSerializer):
         help_text=f"By meter: {_METERS}. All of them: a meter that is left out has no price, but for what an embedding "
         "or a ranking reports besides, which is free. A cached token then costs as input, a reasoning token as output.",
     )
+    audio_by_started_minute = YesNoField(default=False, help_text=BY_MINUTE_HELP)
     reason = TextField(
         required=False,
         allow_blank=True,
@@ -111,6 +114,7 @@ class OperatedPriceView(OperatorApiView):
         set_reference_price(
             model,
             prices=given["nano_eur_per_million"],
+            audio_by_started_minute=given["audio_by_started_minute"],
             reason=given.get("reason", ""),
             by=self.operator(request),
         )

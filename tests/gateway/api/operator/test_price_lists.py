@@ -103,6 +103,13 @@ def test_a_rise_without_a_reason_is_seen_and_not_made(api: Api, model: LanguageM
     assert [one["reason"] for one in api.get(address, script).json()["results"]] == ["", "power"]
 
 
+def test_audio_by_started_minute_is_said_and_shown(api: Api, script: HeldOperatorKey, card: RateCard) -> None:
+    address, model = f"{LISTS}/{card.pk}/prices", make_model(kind="transcription")
+    wish = {"model": model.name, "nano_eur_per_million": {"audio_ms": 200}, "audio_by_started_minute": True}
+    assert api.ask("POST", address, script, {"prices": [wish], "dry_run": False}).json()["is_done"] is True
+    assert [one["audio_by_started_minute"] for one in api.get(address, script).json()["results"]] == [False, True]
+
+
 def test_one_refused_price_keeps_the_others_out(
     api: Api, script: HeldOperatorKey, card: RateCard, model: LanguageModel
 ) -> None:
