@@ -95,6 +95,7 @@ def start_contract(*, tenant: Tenant, tier: Tier, rate_card: RateCard | None = N
             if running is not None and running.agreement is not None:
                 close_agreement(running.agreement, now)
             contract = _follow(tenant, tier, card, None, now)
+            tier.refresh_from_db(fields=["prepaid_nano_eur"])  # it changes no more now that the contract refers to it
         bring_terms(tenant, terms_with(tier, contract.agreement))
         if tier.prepaid_nano_eur is not None:
             begin_credit(place)

@@ -17,8 +17,9 @@ from django.utils.translation import gettext as _
 
 from billing.budgets import HIGHEST_LIMIT
 from billing.contracts import start_contract
+from billing.credit_orders import SMALLEST_TOP_UP
 from billing.limits import check_limit
-from billing.models import Contract, RateCard, Tier
+from billing.models import Contract, CreditOrder, RateCard, Tier, TierChoice
 from billing.tiers import PLATFORM_TIER, all_tiers, next_version
 from identity import audit
 from identity.errors import Conflict, Invalid, NotFound
@@ -40,6 +41,7 @@ class TierWish:
     """How a tier is to be, all of it.
 
     monthly_cap_nano_eur None: no cap
+    prepaid_nano_eur None: billed afterwards; else requests are paid from credit, and this is the least first top-up
     limits: each {"what", "window", "amount"}
     rate_card: a name; "": the reference list
     by_agreement: nobody takes it without having agreed with the operator
@@ -53,6 +55,7 @@ class TierWish:
     rate_card: str = ""
     by_agreement: bool = False
     is_offered: bool = True
+    prepaid_nano_eur: int | None = None
 
 
 class Renewed(NamedTuple):
@@ -88,7 +91,8 @@ def put_tier(*, by: Operator, code: str, wish: TierWish) -> tuple[Tier, bool, bo
         known = Tier.objects.select_for_update(no_key=True, of=("self",)).filter(code=code).first()
         before = told_of(known) if known else None
         if known is not None:
-            wanted.pk, wanted.prepaid_nano_eur = known.pk, known.prepaid_nano_eur
+            wanted.pk = known.pk
+            _refuse_other_payment(known, wanted)
             limits = list(wish.limits)
             wanted.version = next_version(known, limits=limits, cap_nano_eur=wish.monthly_cap_nano_eur)
             wanted.withdrawn_at = None if wish.is_offered else known.withdrawn_at
@@ -148,6 +152,7 @@ def told_of(tier: Tier) -> dict[str, Any]:
         "name": tier.name,
         "description": tier.description,
         "monthly_cap_nano_eur": tier.monthly_cap_nano_eur,
+        "prepaid_nano_eur": tier.prepaid_nano_eur,
         "limits": tier.limits,
         "rate_card": tier.rate_card.name if tier.rate_card else "",
         "by_agreement": tier.by_agreement,
@@ -161,16 +166,33 @@ def _wanted(code: str, wish: TierWish) -> Tier:
     cap = wish.monthly_cap_nano_eur
     if cap is not None and (type(cap) is not int or not 0 <= cap <= HIGHEST_LIMIT):
         raise Invalid("monthly_cap_nano_eur", _("A whole number of nano-EUR from 0 to %(highest)s.") % _HIGHEST)
+    prepaid = wish.prepaid_nano_eur
+    if prepaid is not None and (type(prepaid) is not int or not SMALLEST_TOP_UP <= prepaid <= HIGHEST_LIMIT):
+        raise Invalid("prepaid_nano_eur", _("A cent at least."))
     return Tier(
         code=code,
         name=clean_name(wish.name, length_max=NAME_LENGTH_MAX),
         description=clean_text(wish.description, "description", DESCRIPTION_LENGTH_MAX),
         monthly_cap_nano_eur=cap,
+        prepaid_nano_eur=prepaid,
         limits=_checked(wish.limits),
         rate_card=_card(wish.rate_card),
         by_agreement=wish.by_agreement,
         is_operators=True,
     )
+
+
+def _refuse_other_payment(known: Tier, wanted: Tier) -> None:
+    """Raises `Invalid` where who has the tier, or awaits it, would be billed the other way."""
+    if (known.prepaid_nano_eur is None) == (wanted.prepaid_nano_eur is None):
+        return
+    # Waits for contracts that are starting on it, and lets none start meanwhile: they refer to this row.
+    Tier.objects.select_for_update(of=("self",)).get(pk=known.pk)
+    has_it = Contract.objects.filter(tier=known, ends_at=None).exists()
+    will_have_it = TierChoice.objects.filter(tier=known, closed_at=None).exists()
+    is_ordered = CreditOrder.objects.filter(tier=known, state=CreditOrder.State.OPEN).exists()
+    if has_it or will_have_it or is_ordered:
+        raise Invalid("prepaid_nano_eur", _("Organisations have or await this tier: make another one that is paid so."))
 
 
 def _checked(limits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -54,6 +54,12 @@ class TierForm(forms.Form):
         widget=_control(inputmode="decimal"),
         help_text=_("What an organisation may spend a month at most. Empty: no cap."),
     )
+    prepaid = AmountField(
+        label=_("Paid in advance: the least first top-up in euros"),
+        required=False,
+        widget=_control(inputmode="decimal"),
+        help_text=_("Requests are then paid from credit. Empty: billed afterwards. Fixed once somebody has the tier."),
+    )
     rate_card = forms.ChoiceField(
         label=_("Price list"), required=False, widget=forms.Select(attrs={"class": "form-select"})
     )
@@ -108,6 +114,7 @@ class TierForm(forms.Form):
             name=given["name"],
             description=given["description"],
             monthly_cap_nano_eur=None if given["cap"] == "" else given["cap"],
+            prepaid_nano_eur=None if given["prepaid"] == "" else given["prepaid"],
             limits=limits,
             rate_card=given["rate_card"],
             by_agreement=given["by_agreement"],
@@ -184,6 +191,7 @@ def _initial(tier: Tier | None) -> dict[str, Any]:
         "name": tier.name,
         "description": tier.description,
         "cap": tier.monthly_cap_nano_eur,
+        "prepaid": tier.prepaid_nano_eur,
         "rate_card": tier.rate_card.name if tier.rate_card else "",
         "by_agreement": tier.by_agreement,
         **{f"{limit['what']}_{limit['window']}": limit["amount"] for limit in tier.limits},

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from billing.contracts import contract_in_force, start_contract, terms_brought
 from billing.limits import set_limit
-from billing.models import Budget, Limit, Tier
+from billing.models import Budget, CreditOrder, Limit, Tier, TierChoice
 from billing.price_book import add_rate_card, load_prices
 from billing.tenant_changes import change_details, contract_change, move_tenant
 from billing.tenants import Outcome, TenantWish, plan_tenants, put_tenant
@@ -86,6 +87,46 @@ def test_a_tier_that_makes_no_sense_says_where(code: str, members: dict[str, obj
     with pytest.raises(Invalid) as refused:
         put_tier(by=RUNS, code=code, wish=TierWish(**{"name": "Team", **members}))  # type: ignore[arg-type]
     assert refused.value.field == field
+
+
+def test_a_prepaid_tier_is_typed_and_its_contracts_are_paid_from_credit() -> None:
+    tier = make_tier(prepaid_nano_eur=50 * 10**9)
+    assert tier.prepaid_nano_eur == 50 * 10**9
+    tenant = on(tier)
+    assert Budget.objects.filter(tenant_id=tenant.pk, source="credit", is_active=True).exists()
+    more = TierWish(name="Team", limits=[A_MINUTE], monthly_cap_nano_eur=10**11, prepaid_nano_eur=60 * 10**9)
+    assert put_tier(by=RUNS, code=tier.code, wish=more)[2]
+    link = AuditEvent.objects.filter(action="tier.changed", target=str(tier.pk)).latest("pk")
+    assert (link.detail["before"]["prepaid_nano_eur"], link.detail["after"]["prepaid_nano_eur"]) == (
+        50 * 10**9,
+        60 * 10**9,
+    )
+
+
+def test_how_a_tier_is_paid_changes_only_while_nobody_has_or_awaits_it() -> None:
+    afterwards, in_advance = make_tier(), make_tier(prepaid_nano_eur=10**9)
+    wishes = {afterwards: TierWish(name="Team", prepaid_nano_eur=10**9), in_advance: TierWish(name="Team")}
+    for tier, wish in wishes.items():
+        tenant = on(tier)
+        with pytest.raises(Invalid, match="make another one"):
+            put_tier(by=RUNS, code=tier.code, wish=wish)
+        start_contract(tenant=tenant, tier=make_tier(), actor=TESTS)
+        CreditOrder.objects.create(tenant=tenant, tier=tier, amount_nano_eur=10**9)
+        with pytest.raises(Invalid):
+            put_tier(by=RUNS, code=tier.code, wish=wish)
+        CreditOrder.objects.filter(tenant=tenant).update(state="cancelled", closed_at=timezone.now())
+        choice = TierChoice.objects.create(tenant=tenant, tier=tier, starts_at=timezone.now())
+        with pytest.raises(Invalid):
+            put_tier(by=RUNS, code=tier.code, wish=wish)
+        TierChoice.objects.filter(pk=choice.pk).update(closed_at=timezone.now())
+        assert put_tier(by=RUNS, code=tier.code, wish=wish)[0].prepaid_nano_eur == wish.prepaid_nano_eur
+
+
+def test_a_contract_that_starts_as_the_tier_changes_is_paid_as_the_tier_says_then() -> None:
+    stale = make_tier()
+    put_tier(by=RUNS, code=stale.code, wish=TierWish(name="Team", prepaid_nano_eur=10**9))
+    tenant = on(stale)
+    assert Budget.objects.filter(tenant_id=tenant.pk, source="credit", is_active=True).exists()
 
 
 def test_a_contract_keeps_what_it_began_with_until_it_is_renewed() -> None:

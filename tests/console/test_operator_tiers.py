@@ -54,6 +54,16 @@ def test_a_tier_is_made_listed_changed_and_brought_to_its_contracts(bill: Client
     assert "earlier version." not in page(bill.get(address))
 
 
+def test_a_tier_paid_in_advance_is_typed_and_shown(bill: Client) -> None:
+    tier = make_tier(bill, prepaid="50")
+    assert tier.prepaid_nano_eur == 50 * 10**9
+    assert "€50.00" in page(bill.get(f"/operator/tiers/{tier.code}"))
+    assert 'value="50.00"' in page(bill.get(f"/operator/tiers/{tier.code}/change"))
+    on(tier)
+    refused = page(bill.post(f"/operator/tiers/{tier.code}/change", {"name": "Team"}))
+    assert "make another one that is paid so" in refused
+
+
 def test_what_makes_no_sense_is_said_at_the_field(bill: Client) -> None:
     tier = make_tier(bill)
     assert "Lower case" in page(bill.post("/operator/new-tier", {"code": "Not so", "name": "A"}))

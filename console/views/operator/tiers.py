@@ -18,7 +18,7 @@ from identity.models import Person
 from identity.operators import operator_for_person
 from identity.permissions import OperatorPermission
 
-_FIELDS = {"monthly_cap_nano_eur": "cap"}  # of the verb -> of the form
+_FIELDS = {"monthly_cap_nano_eur": "cap", "prepaid_nano_eur": "prepaid"}  # of the verb -> of the form
 
 
 @require_GET

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.budgets import HIGHEST_LIMIT
+from billing.credit_orders import SMALLEST_TOP_UP
 from billing.limits import HIGHEST_AMOUNT
 from billing.models import Limit, Tier
 from billing.tier_changes import (
@@ -47,6 +48,9 @@ class OperatedTierSerializer(serializers.Serializer[Any]):
     monthly_cap_nano_eur = serializers.IntegerField(
         allow_null=True, help_text="What a month may never pass; null: none."
     )
+    prepaid_nano_eur = serializers.IntegerField(
+        allow_null=True, help_text="The least first top-up, as requests are paid from credit; null: billed afterwards."
+    )
     limits = OfferedLimitSerializer(many=True)
     rate_card = serializers.CharField(source="rate_card.name", default="", help_text=_CARD_HELP)
     by_agreement = serializers.BooleanField(help_text="Nobody takes it without having agreed with the operator.")
@@ -74,6 +78,14 @@ class WishedTierSerializer(StrictSerializer):
     description = TextField(required=False, allow_blank=True, max_length=DESCRIPTION_LENGTH_MAX)
     monthly_cap_nano_eur = serializers.IntegerField(
         required=False, allow_null=True, min_value=0, max_value=HIGHEST_LIMIT, help_text="Left out or null: no cap."
+    )
+    prepaid_nano_eur = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=SMALLEST_TOP_UP,
+        max_value=HIGHEST_LIMIT,
+        help_text="The least first top-up of a tier that is paid in advance. Left out or null: billed afterwards. "
+        "Which of the two is fixed once somebody has the tier or awaits it.",
     )
     limits = serializers.ListField(
         required=False,

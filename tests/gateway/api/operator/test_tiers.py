@@ -32,6 +32,16 @@ def make_tier(api: Api, script: HeldOperatorKey, **members: object) -> str:
     return code
 
 
+def test_a_tier_that_is_paid_in_advance_is_made_by_a_script(api: Api, script: HeldOperatorKey) -> None:
+    code = make_tier(api, script, prepaid_nano_eur=50 * 10**9)
+    address = f"/api/operator/tiers/{code}"
+    assert api.get(address, script).json()["prepaid_nano_eur"] == 50 * 10**9
+    assert api.ask("PUT", address, script, {"name": "Team", "prepaid_nano_eur": 1}).status_code == 400
+    start_contract(tenant=make_house().tenant, tier=tier_by_code(code), actor=TESTS)
+    refused = problem_of(api.ask("PUT", address, script, {"name": "Team"}))
+    assert [one["field"] for one in refused["errors"]] == ["prepaid_nano_eur"]
+
+
 def test_a_put_makes_then_does_nothing_then_changes(api: Api, script: HeldOperatorKey) -> None:
     code = unique("t")[:32]
     address, body = f"/api/operator/tiers/{code}", {"name": "Team", "limits": [LIMIT], "monthly_cap_nano_eur": 10**11}
@@ -39,8 +49,9 @@ def test_a_put_makes_then_does_nothing_then_changes(api: Api, script: HeldOperat
     assert (made.status_code, made.json()) == (
         201,
         {
-            "code": code, "name": "Team", "description": "", "monthly_cap_nano_eur": 10**11, "limits": [LIMIT],
-            "rate_card": "", "by_agreement": False, "is_offered": True, "version": 1, "organisations": 0, "earlier": 0,
+            "code": code, "name": "Team", "description": "", "monthly_cap_nano_eur": 10**11, "prepaid_nano_eur": None,
+            "limits": [LIMIT], "rate_card": "", "by_agreement": False, "is_offered": True, "version": 1,
+            "organisations": 0, "earlier": 0,
         },
     )  # fmt: skip
     again = api.ask("PUT", address, script, body)
