@@ -75,10 +75,9 @@ def approve(*, by: Operator, tenant: Tenant, month: date) -> Closing:
         if who in closing.approvals:
             raise Conflict(_("You approved it already: a second person has to."))
         closing.approvals = [*closing.approvals, who]
-        closing.approvers = [*closing.approvers, by.name[:300]]
         if len(closing.approvals) >= (2 if needs_two else 1):
             closing.state = State.APPROVED
-        closing.save(update_fields=["approvals", "approvers", "state"])
+        closing.save(update_fields=["approvals", "state"])
         _record(by, tenant, "closing.approved", month, {"exact_nano_eur": closing.exact_nano_eur})
     return closing
 
@@ -92,8 +91,7 @@ def take_back_approval(*, by: Operator, tenant: Tenant, month: date) -> bool:
             raise Conflict(_("The month is issued: what is wrong is corrected by a credit note."))
         if not closing.approvals:
             return False
-        state = State.PREVIEWED
-        Closing.objects.filter(pk=closing.pk).update(state=state, approvals=[], approvers=[])
+        Closing.objects.filter(pk=closing.pk).update(state=State.PREVIEWED, approvals=[])
         _record(by, tenant, "closing.approval_taken_back", month, {})
     return True
 

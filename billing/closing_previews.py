@@ -213,7 +213,7 @@ def _write(closing: Closing, period: Period, drafted: Drafted | None, fault: str
         row.previewed_at = database_now()
         standing = drafted.standing if drafted else ""
         if not standing or standing != row.standing:
-            row.state, row.approvals, row.approvers = State.PREVIEWED, [], []
+            row.state, row.approvals = State.PREVIEWED, []
         row.standing = standing
         lines = drafted.lines if drafted else []
         row.used_nano_eur = drafted.used_nano_eur if drafted else 0

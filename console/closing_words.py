@@ -10,8 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.closing_blocks import Block, Where
 from billing.invoice_words import description_of, explanation_of, quantity_of
+from billing.models import Closing
 from billing.models.closings import LineColumns
-from identity.models import Tenant
+from identity.audit import ActorKind
+from identity.models import Person, Tenant
 
 _LINKS: dict[Where, Promise] = {
     Where.SERVICE: _("Settings of the service"),
@@ -40,6 +42,14 @@ class ShownLine:
     explanation: str
     quantity: str
     unit: str
+
+
+def approvers_of(closing: Closing) -> list[str]:
+    """Who approved it: people by their names, as long as these are known."""
+    told = [approval.partition(":") for approval in closing.approvals]
+    pseudonyms = [name for kind, _colon, name in told if kind == ActorKind.OPERATOR]
+    names = {str(one.pseudonym): str(one) for one in Person.objects.filter(pseudonym__in=pseudonyms)}
+    return [names.get(name, name) for _kind, _colon, name in told]
 
 
 def shown_blocks(blocks: Iterable[Block], tenant: Tenant) -> list[ShownBlock]:

@@ -100,15 +100,6 @@ class Migration(migrations.Migration):
                         size=None,
                     ),
                 ),
-                (
-                    "approvers",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=300),
-                        db_default=models.Value("{}"),
-                        default=list,
-                        size=None,
-                    ),
-                ),
                 ("issued_at", models.DateTimeField(null=True)),
                 (
                     "tenant",

@@ -101,7 +101,7 @@ class Closing(models.Model):
     exact_nano_eur, net_cents: of all lines, before VAT; lines: how many
     standing: a hash of what the lines were made of, so that a change since is seen
     fault: why no lines could be made; faults: what the document would lack, in sentences
-    approvals: who approved it ("operator:<pseudonym>"), with names beside them in the same order
+    approvals: who approved it, as the audit chain names who acts: "operator:<pseudonym>"
     """
 
     class State(models.TextChoices):
@@ -127,7 +127,6 @@ class Closing(models.Model):
     fault = models.CharField(max_length=500, blank=True)
     faults = models.JSONField(default=list)
     approvals = ArrayField(models.CharField(max_length=64), default=list, db_default=Value("{}"))
-    approvers = ArrayField(models.CharField(max_length=300), default=list, db_default=Value("{}"))
     issued_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -20,7 +20,7 @@ from billing.invoice_contents import vat_for
 from billing.models import DraftLine, InvoiceLine, LegalParty
 from billing.platform_use import MONTHS_BACK
 from billing.vat import Missing, Vat
-from console.closing_words import shown_blocks, shown_lines
+from console.closing_words import approvers_of, shown_blocks, shown_lines
 from console.pages import is_partial, operator_page
 from console.refusals import sentence_of
 from identity.errors import Conflict, NotFound
@@ -80,6 +80,7 @@ def month_of_one(request: HttpRequest, operator: Person, month: str, slug: str) 
         "vat": vat,
         "tax_cents": vat.tax_cents(row.closing.net_cents) if vat and row.closing else 0,
         "is_seller": facts.house.is_seller,
+        "approvers": approvers_of(row.closing) if row.closing else [],
     }
     template = "_month.html" if is_partial(request) else "month.html"
     return render(request, f"console/operator/closing/{template}", shown)
