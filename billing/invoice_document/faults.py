@@ -10,14 +10,15 @@ from decimal import ROUND_HALF_UP, Decimal
 from django.utils.translation import gettext as _
 
 from billing.invoice_document.cii import BadXml, xml_of
-from billing.invoice_document.contents import InvoiceContents, Kind, Party, Vat
+from billing.invoice_document.contents import InvoiceContents, Kind, Party
 from billing.invoice_document.schematron import broken_rules_of
 from billing.money import cents
+from billing.vat import Category
 
 # The notes that French law wants between firms (BR-FR-05).
 _FRENCH_NOTES = ("PMD", "PMT", "AAB")
-_NEEDS_SELLERS_VAT = {Vat.STANDARD, Vat.ZERO, Vat.REVERSE_CHARGE, Vat.OUTSIDE_EU}
-_NEEDS_REASON = {Vat.EXEMPT, Vat.REVERSE_CHARGE, Vat.OUTSIDE_EU, Vat.NOT_SUBJECT}
+_NEEDS_SELLERS_VAT = {Category.STANDARD, Category.ZERO, Category.REVERSE_CHARGE, Category.OUTSIDE_EU}
+_NEEDS_REASON = {Category.EXEMPT, Category.REVERSE_CHARGE, Category.OUTSIDE_EU}
 _SIREN_DIGITS = 9
 # More are the same mistake again.
 _RULES_TOLD = 20
@@ -93,7 +94,7 @@ def _faults_of_buyer(contents: InvoiceContents) -> Iterator[str]:
     buyer = contents.billed_to
     where = _("in the legal identity of the payer") if contents.payer else _("in the organisation's legal identity")
     yield from _faults_of_party(buyer, _("buyer"), where)
-    if not buyer.vat_number and any(line.vat_category == Vat.REVERSE_CHARGE for line in contents.lines):
+    if not buyer.vat_number and any(line.vat_category == Category.REVERSE_CHARGE for line in contents.lines):
         yield _("The VAT number of the buyer is missing, who owes the VAT (%(where)s).") % {"where": where}
     if contents.seller.country == "FR" and not _is_siren(buyer) and not buyer.email:
         yield _("The billing e-mail address of the buyer is missing (%(where)s).") % {"where": where}

@@ -15,7 +15,7 @@ from babel.numbers import format_decimal, format_percent
 from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
-from billing.invoice_document.contents import InvoiceContents, Kind, Line, Party, Unit, Vat, VatSum, as_taken_back
+from billing.invoice_document.contents import InvoiceContents, Kind, Line, Party, Unit, VatSum
 from billing.money import NANO_EUR_PER_CENT, NotAnAmount, format_eur, parse_eur
 
 _MILLION = 1_000_000
@@ -69,9 +69,8 @@ class ShownParty:
     lines: Sequence[str]
 
 
-def words_of(issued: InvoiceContents, *, lines_max: int = LINES_SHOWN_MAX) -> Mapping[str, object]:
+def words_of(contents: InvoiceContents, *, lines_max: int = LINES_SHOWN_MAX) -> Mapping[str, object]:
     """All that a template needs. lines_max: of more, the sums by project are shown."""
-    contents = as_taken_back(issued)
     return {
         "contents": contents,
         "title": title_of(contents.kind),
@@ -214,9 +213,6 @@ def _per(unit: str) -> str:
         Unit.MILLION_DOCUMENTS: pgettext("price", "a million"),
         Unit.MILLION_IMAGES: pgettext("price", "a million"),
         Unit.MINUTE: pgettext("price", "a minute"),
-        Unit.SECOND: pgettext("price", "a second"),
-        Unit.MONTH: pgettext("price", "a month"),
-        Unit.ITEM: pgettext("price", "each"),
     }.get(Unit(unit), "")
 
 
@@ -226,8 +222,8 @@ def _vat(one: VatSum) -> ShownVat:
 
 
 def _rate(category: str, percent: str) -> str:
-    if category in ("", Vat.NOT_SUBJECT):
-        return "–" if category else ""
+    if not category:
+        return ""
     return format_percent(Decimal(percent) / 100, "#,##0.##" + ("%" if _language() == "en" else "\u00a0%"), _language())
 
 

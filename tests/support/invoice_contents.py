@@ -14,10 +14,10 @@ from billing.invoice_document.contents import (
     Payment,
     Preceding,
     Unit,
-    Vat,
     VatSum,
 )
 from billing.money import NANO_EUR_PER_CENT, cents
+from billing.vat import Category
 
 SELLER = Party(
     name="Beffroi Démonstration SAS",
@@ -74,10 +74,9 @@ PAYMENT = Payment(
     iban="FR7630006000011234567890189", bic="AGRIFRPP", account_name="Beffroi Démonstration SAS", terms="30 jours net"
 )
 REASONS = {
-    Vat.REVERSE_CHARGE: ("VATEX-EU-AE", "Autoliquidation"),
-    Vat.EXEMPT: ("VATEX-FR-FRANCHISE", "TVA non applicable, article 293 B du CGI"),
-    Vat.OUTSIDE_EU: ("VATEX-EU-G", "Export hors de l'Union européenne"),
-    Vat.NOT_SUBJECT: ("VATEX-EU-O", "Non soumis à la TVA : article 44 de la directive 2006/112/CE"),
+    Category.REVERSE_CHARGE: ("VATEX-EU-AE", "Autoliquidation"),
+    Category.EXEMPT: ("VATEX-FR-FRANCHISE", "TVA non applicable, article 293 B du CGI"),
+    Category.OUTSIDE_EU: ("VATEX-EU-G", "Export hors de l'Union européenne"),
 }
 
 
@@ -96,7 +95,7 @@ def usage_line(position: int, *, tokens: int = 1_234_567, price: str = "0.9", **
         purchase_order="PO-2026-118",
         exact_nano_eur=exact,
         net_cents=cents(exact),
-        vat_category=Vat.STANDARD,
+        vat_category=Category.STANDARD,
         vat_rate_percent="20",
     )
     return replace(line, **more)  # type: ignore[arg-type]
@@ -111,7 +110,7 @@ def flat_line(position: int, amount_cents: int, description: str = "Monthly fee"
         unit_price=f"{Decimal(abs(amount_cents)) / 100:f}",
         exact_nano_eur=amount_cents * NANO_EUR_PER_CENT,
         net_cents=amount_cents,
-        vat_category=Vat.STANDARD,
+        vat_category=Category.STANDARD,
         vat_rate_percent="20",
     )
     return replace(line, **more)  # type: ignore[arg-type]
@@ -171,5 +170,5 @@ def _vat_sums(lines: Sequence[Line]) -> list[VatSum]:
     ):
         base = sum(line.net_cents for line in lines if (line.vat_category, line.vat_rate_percent) == (category, rate))
         tax = (Decimal(base) * Decimal(rate) / 100).quantize(Decimal(1), ROUND_HALF_UP)
-        sums.append(VatSum(category, rate, base, int(tax), *REASONS.get(Vat(category), ("", ""))))
+        sums.append(VatSum(category, rate, base, int(tax), *REASONS.get(Category(category), ("", ""))))
     return sums
