@@ -18,9 +18,8 @@ from billing.invoice_words import description_of, explanation_of
 from billing.legal_parties import party_of
 from billing.models import DraftLine, InvoiceLine
 from billing.models.closings import LineColumns
-from billing.tenant_list import tenant_by_external_id
 from gateway.api.legal_identity import LegalIdentitySerializer, put_shown, shown_party
-from gateway.api.operator.view import OperatorApiView
+from gateway.api.operator.view import OperatorApiView, tenant_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import MonthField, Query, StrictSerializer, TextField, parameters
 from identity.errors import NotFound
@@ -159,7 +158,7 @@ class OperatedPreviewsView(OperatorApiView):
     @_described("preview", "Have lines of a month made")
     def post(self, request: Request) -> Response:
         """Have the lines made in the background, those that were made before anew. Needs `billing:write`."""
-        month, tenants = _which(self, request)
+        month, tenants = _which(request)
         asked = ask_previews(by=self.operator(request), month=month, tenants=tenants)
         return Response(DoneSerializer(Done(asked, 0, 0)).data)
 
@@ -174,7 +173,7 @@ class OperatedApprovalsView(OperatorApiView):
         """Approve what nothing is in the way of. Where two people have to approve, a key cannot. Needs
         `billing:write`.
         """
-        month, tenants = _which(self, request)
+        month, tenants = _which(request)
         return Response(DoneSerializer(approve_all(by=self.operator(request), month=month, tenants=tenants)).data)
 
 
@@ -188,7 +187,7 @@ class OperatedIssuesView(OperatorApiView):
         """Issue invoices, or statements, once and for ever; what was issued before is left alone. Needs
         `billing:write`.
         """
-        month, tenants = _which(self, request)
+        month, tenants = _which(request)
         return Response(DoneSerializer(issue_all(by=self.operator(request), month=month, tenants=tenants)).data)
 
 
@@ -206,7 +205,7 @@ class OperatedClosingView(OperatorApiView):
     def get(self, request: Request, external_id: str, month: str) -> Response:
         """Read state, amount and lines: of the invoice, or as a preview made them. Needs `billing:read`."""
         first = _month(month)
-        tenant = told_of(billed_tenants().filter(pk=_tenant(self, request, external_id).pk)).get()
+        tenant = told_of(billed_tenants().filter(pk=tenant_of(external_id).pk)).get()
         [row] = rows_of([tenant], first, facts_shown([tenant]), today=_today())
         if row.invoice is not None:
             lines: Any = InvoiceLine.objects.filter(invoice=row.invoice)
@@ -225,7 +224,7 @@ class OperatedClosingView(OperatorApiView):
     )
     def delete(self, request: Request, external_id: str, month: str) -> Response:
         """Let nobody have approved it; 409 where it is issued. Needs `billing:write`."""
-        tenant = _tenant(self, request, external_id)
+        tenant = tenant_of(external_id)
         take_back_approval(by=self.operator(request), tenant=tenant, month=_month(month))
         return Response(status=204)
 
@@ -243,7 +242,7 @@ class OperatedLegalIdentityView(OperatorApiView):
     )
     def get(self, request: Request, external_id: str) -> Response:
         """Read whom its invoices are made out to. Needs `billing:read`."""
-        return Response(shown_party(party_of(_tenant(self, request, external_id))))
+        return Response(shown_party(party_of(tenant_of(external_id))))
 
     @extend_schema(
         operation_id="operator_tenants_legal_identity_put",
@@ -254,22 +253,18 @@ class OperatedLegalIdentityView(OperatorApiView):
     )
     def put(self, request: Request, external_id: str) -> Response:
         """Say all of it anew. Needs `billing:write`."""
-        return put_shown(setting_up(_tenant(self, request, external_id), self.operator(request)), request)
+        return put_shown(setting_up(tenant_of(external_id), self.operator(request)), request)
 
 
-def _which(view: OperatorApiView, request: Request) -> tuple[date, list[Tenant]]:
+def _which(request: Request) -> tuple[date, list[Tenant]]:
     asked = WhichClosingsSerializer(data=request.data)
     asked.is_valid(raise_exception=True)
     given = asked.validated_data
     external_id = given.get("external_id", "")
     found = billed_tenants()
     if external_id:
-        found = found.filter(pk=_tenant(view, request, external_id).pk)
+        found = found.filter(pk=tenant_of(external_id).pk)
     return given["month"], list(found)
-
-
-def _tenant(view: OperatorApiView, request: Request, external_id: str) -> Tenant:
-    return Tenant.objects.get(pk=tenant_by_external_id(view.operator(request), external_id).id)
 
 
 def _month(text: str) -> date:

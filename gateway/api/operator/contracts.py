@@ -26,12 +26,11 @@ from billing.own_prices import put_own_prices
 from billing.price_book import HIGHEST_PRICE
 from billing.price_changes import REASON_LENGTH_MAX, WISHES_MAX, PriceWish
 from billing.tenant_changes import move_tenant
-from billing.tenant_list import tenant_by_external_id
 from billing.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish, add_term, end_term
 from billing.tiers import all_tiers
 from gateway.api.contract_shapes import SheetSerializer, TermSerializer
 from gateway.api.operator.price_lists import BY_MINUTE_HELP
-from gateway.api.operator.view import OperatorApiView
+from gateway.api.operator.view import OperatorApiView, tenant_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import MonthField, StrictMember, StrictSerializer, TextField, YesNoField
 from identity.errors import Invalid, NotFound
@@ -161,7 +160,7 @@ class _ContractsView(OperatorApiView):
     noun = "tiers"
 
     def _tenant(self, request: Request, external_id: str) -> Tenant:
-        return Tenant.objects.get(pk=tenant_by_external_id(self.operator(request), external_id).id)
+        return tenant_of(external_id)
 
 
 class OperatedContractView(_ContractsView):

@@ -22,7 +22,7 @@ from billing.credit_rules import MONTHS_MAX, Rule, credit_rules, set_credit_rule
 from billing.models import CreditOrder
 from billing.tiers import tier_by_code
 from gateway.api.credit import CreditOrderSerializer, CreditSerializer, credit_shown
-from gateway.api.operator.view import OperatorApiView, page_of
+from gateway.api.operator.view import OperatorApiView, page_of, tenant_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictSerializer, TextField
 from identity.errors import Invalid, NotFound
@@ -173,7 +173,7 @@ class OperatedCreditView(OperatorApiView):
     )
     def get(self, request: Request, external_id: str) -> Response:
         """Read what is left, and its lots. Needs `billing:read`."""
-        return Response(CreditSerializer(credit_shown(_tenant(external_id))).data)
+        return Response(CreditSerializer(credit_shown(tenant_of(external_id))).data)
 
 
 class OperatedCreditPaymentsView(OperatorApiView):
@@ -190,7 +190,7 @@ class OperatedCreditPaymentsView(OperatorApiView):
     )
     def post(self, request: Request, external_id: str) -> Response:
         """As the payment of an order. Needs `billing:write`."""
-        return _record(self, request, _tenant(external_id), None)
+        return _record(self, request, tenant_of(external_id), None)
 
 
 class OperatedCreditCorrectionsView(OperatorApiView):
@@ -211,7 +211,7 @@ class OperatedCreditCorrectionsView(OperatorApiView):
         """
         asked = CreditCorrectionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        recorded = correct_credit(by=self.operator(request), tenant=_tenant(external_id), **asked.validated_data)
+        recorded = correct_credit(by=self.operator(request), tenant=tenant_of(external_id), **asked.validated_data)
         return _answer(recorded)
 
 
@@ -262,10 +262,3 @@ def _record(view: OperatorApiView, request: Request, tenant: Tenant, order: Cred
 
 def _answer(recorded: Recorded) -> Response:
     return Response(RecordedSerializer(recorded).data, status=201 if recorded.is_new else 200)
-
-
-def _tenant(external_id: str) -> Tenant:
-    found = Tenant.objects.filter(external_id=external_id, is_platform=False, closed_at=None).first()
-    if found is None:
-        raise NotFound("tenant")
-    return found

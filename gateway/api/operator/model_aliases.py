@@ -5,7 +5,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.aliases import aliases_of, put_alias_for, remove_alias_for
-from billing.tenant_list import tenant_by_external_id
 from gateway.api.model_aliases import (
     ALIAS,
     ModelAliasListSerializer,
@@ -13,9 +12,8 @@ from gateway.api.model_aliases import (
     WishedAliasSerializer,
     printable,
 )
-from gateway.api.operator.view import OperatorApiView
+from gateway.api.operator.view import OperatorApiView, tenant_of
 from gateway.api.problems import errors_of
-from identity.models import Tenant
 
 
 class OperatedAliasesView(OperatorApiView):
@@ -31,7 +29,7 @@ class OperatedAliasesView(OperatorApiView):
     )
     def get(self, request: Request, external_id: str) -> Response:
         """List the names that mean something to this organisation only. Needs `tenants:read`."""
-        return Response(ModelAliasListSerializer({"results": aliases_of(_tenant(self, request, external_id))}).data)
+        return Response(ModelAliasListSerializer({"results": aliases_of(tenant_of(external_id))}).data)
 
 
 class OperatedAliasView(OperatorApiView):
@@ -55,7 +53,7 @@ class OperatedAliasView(OperatorApiView):
         """Let this name mean the model to the organisation, from now. 409 where it is the name of a model that lives.
         The same again changes nothing. Needs `tenants:write`.
         """
-        tenant = _tenant(self, request, external_id)
+        tenant = tenant_of(external_id)
         asked = WishedAliasSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         model = asked.validated_data["model"]
@@ -71,10 +69,6 @@ class OperatedAliasView(OperatorApiView):
     )
     def delete(self, request: Request, external_id: str, alias: str) -> Response:
         """Let it mean nothing of its own any more. Needs `tenants:write`."""
-        tenant = _tenant(self, request, external_id)
+        tenant = tenant_of(external_id)
         remove_alias_for(by=self.operator(request), tenant=tenant, alias=printable(alias))
         return Response(status=204)
-
-
-def _tenant(view: OperatorApiView, request: Request, external_id: str) -> Tenant:
-    return Tenant.objects.get(pk=tenant_by_external_id(view.operator(request), external_id).id)

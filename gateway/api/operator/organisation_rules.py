@@ -17,9 +17,8 @@ from billing.organisation_rules import (
     rule_by_code,
     rules_with_counts,
 )
-from billing.tenant_list import tenant_by_external_id
 from billing.tenants import WISHES_MAX
-from gateway.api.operator.view import OperatorApiView, page_of
+from gateway.api.operator.view import OperatorApiView, page_of, tenant_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictSerializer, TextField, YesNoField
 from identity.errors import NotFound
@@ -237,7 +236,7 @@ class GroupFeedView(OperatorApiView):
     )
     def get(self, request: Request, external_id: str) -> Response:
         """Read since when, and as what, organisation rules feed it; 404 where they do not. Needs `tenants:read`."""
-        return _shown(self._tenant(request, external_id), status=200)
+        return _shown(tenant_of(external_id), status=200)
 
     @extend_schema(
         operation_id="operator_tenants_group_feed_put",
@@ -255,7 +254,7 @@ class GroupFeedView(OperatorApiView):
         it is told; where it has an owner, rules make no owners and administrators. The same again changes nothing.
         Needs `tenants:write`.
         """
-        tenant = self._tenant(request, external_id)
+        tenant = tenant_of(external_id)
         asked = WishedGroupFeedSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         is_new = begin_feeding(by=self.operator(request), tenant=tenant, rule=asked.validated_data["rule"])
@@ -271,12 +270,9 @@ class GroupFeedView(OperatorApiView):
         """Let rules give nothing there any more: who is a member by them alone stops being one at the next sign-in.
         Needs `tenants:write`.
         """
-        if not end_feeding(by=self.operator(request), tenant=self._tenant(request, external_id)):
+        if not end_feeding(by=self.operator(request), tenant=tenant_of(external_id)):
             raise NotFound("feed")
         return Response(status=204)
-
-    def _tenant(self, request: Request, external_id: str) -> Tenant:
-        return Tenant.objects.get(pk=tenant_by_external_id(self.operator(request), external_id).id)
 
 
 def _shown(tenant: Tenant, *, status: int) -> Response:

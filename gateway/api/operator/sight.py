@@ -8,13 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.pricing import METERS
-from billing.tenant_list import tenant_by_external_id
 from billing.tier_changes import tier_with_contracts
 from gateway.api.operator.tiers import CODE
-from gateway.api.operator.view import OperatorApiView
+from gateway.api.operator.view import OperatorApiView, tenant_of
 from gateway.api.problems import errors_of
 from gateway.pools.sight import Hindrance, Reason, models_seen_by, models_seen_on
-from identity.models import Tenant
 
 _METERS = ", ".join(f"`{meter}`" for meter in METERS)
 
@@ -57,8 +55,7 @@ class OperatedTenantModelsView(OperatorApiView):
     )
     def get(self, request: Request, external_id: str) -> Response:
         """List them with the reason and the price of its contract. Needs `tenants:read`."""
-        line = tenant_by_external_id(self.operator(request), external_id)
-        return Response(SeenModelsSerializer({"results": models_seen_by(Tenant(pk=line.id))}).data)
+        return Response(SeenModelsSerializer({"results": models_seen_by(tenant_of(external_id))}).data)
 
 
 class OperatedTierModelsView(OperatorApiView):

@@ -25,7 +25,8 @@ from gateway.api.authentication import CHALLENGE, foreign_origin
 from gateway.api.problems import problem
 from gateway.api.queries import PageQuery, next_address, parameters
 from gateway.api.view import ApiView
-from identity.errors import Forbidden, KeyRefused, Refusal
+from identity.errors import Forbidden, KeyRefused, NotFound, Refusal
+from identity.models import Tenant
 from identity.operator_keys import authenticate_operator_key
 from identity.operators import Operator, operator_for_key
 from identity.permissions import OPERATOR_SCOPE_PERMISSIONS
@@ -92,6 +93,14 @@ class OperatorApiView(ApiView):
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
         """Errors are problems that speak of operator's keys."""
         return _answer
+
+
+def tenant_of(external_id: str) -> Tenant:
+    """The tenant that the operator's own systems call so. Raises `NotFound`, also for one that is closed."""
+    found = Tenant.objects.filter(external_id=external_id, is_platform=False, closed_at=None).first()
+    if found is None:
+        raise NotFound("tenant")
+    return found
 
 
 def page_of(request: Request, rows: QuerySet[Row], shown: Callable[[list[Row]], Any], by: str = "pk") -> Response:
