@@ -10,6 +10,7 @@ import hashlib
 import io
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -67,11 +68,6 @@ def file_of(invoice: Invoice, media_type: str) -> InvoiceFile:
     return found
 
 
-def contents_of_invoice(invoice: Invoice) -> InvoiceContents:
-    """What it says, as it was issued."""
-    return from_json(invoice.contents)
-
-
 def file_name(invoice: Invoice, ending: str) -> str:
     """What a file of it is called when it is saved."""
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in invoice.number)
@@ -125,10 +121,10 @@ def take_invoice(invoice_id: int | None = None) -> Invoice | None:
 def write_files_of(invoice: Invoice) -> bool:
     """Make what is missing of its files. False where that failed, which is written down; then nothing is raised."""
     try:
-        contents = contents_of_invoice(invoice)
+        contents = from_json(invoice.contents)
         if invoice.kind != Invoice.Kind.STATEMENT:
-            _keep(invoice, XML, xml_of(contents) if not _is_there(invoice, XML) else None)
-        _keep(invoice, PDF, render_pdf(contents, logo=_logo()) if not _is_there(invoice, PDF) else None)
+            _put_file(invoice, XML, lambda: xml_of(contents))
+        _put_file(invoice, PDF, lambda: render_pdf(contents, logo=_logo()))
     except LibrariesMissing:
         return _failed(invoice, LIBRARIES)
     except Exception as error:
@@ -144,16 +140,14 @@ def _has(media_type: str) -> Exists:
     return Exists(InvoiceFile.objects.filter(invoice=OuterRef("pk"), media_type=media_type))
 
 
-def _is_there(invoice: Invoice, media_type: str) -> bool:
-    return InvoiceFile.objects.filter(invoice=invoice, media_type=media_type).exists()
-
-
-def _keep(invoice: Invoice, media_type: str, content: bytes | None) -> None:
-    if content is not None:
-        made = InvoiceFile(
-            invoice=invoice, media_type=media_type, content=content, sha256=hashlib.sha256(content).hexdigest()
-        )
-        InvoiceFile.objects.bulk_create([made], ignore_conflicts=True)
+def _put_file(invoice: Invoice, media_type: str, drawn: Callable[[], bytes]) -> None:
+    """The file, unless it is there."""
+    if InvoiceFile.objects.filter(invoice=invoice, media_type=media_type).exists():
+        return
+    content = drawn()
+    digest = hashlib.sha256(content).hexdigest()
+    made = InvoiceFile(invoice=invoice, media_type=media_type, content=content, sha256=digest)
+    InvoiceFile.objects.bulk_create([made], ignore_conflicts=True)
 
 
 def _logo() -> Picture | None:

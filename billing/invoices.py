@@ -20,7 +20,11 @@ from identity.models import Tenant
 from identity.operators import Operator
 from identity.permissions import Permission
 
-COLUMNS = tuple(field.name for field in LineColumns._meta.get_fields())  # noqa: SLF001
+COLUMNS = tuple(field.name for field in LineColumns._meta.get_fields())
+_OF_CONTENTS = (
+    "series", "number", "issued_on", "due_on", "exact_nano_eur", "net_cents", "tax_cents", "gross_cents",
+    "prepaid_cents", "due_cents",
+)  # fmt: skip
 
 
 class InvoiceState(StrEnum):
@@ -35,17 +39,20 @@ class InvoiceState(StrEnum):
 def with_payments(found: QuerySet[Invoice] | None = None) -> QuerySet[Invoice]:
     """Invoices with `paid_cents`, what came for them, and `credited_cents`, what credit notes took back."""
     invoices = Invoice.objects.all() if found is None else found
-    paid = Coalesce(Subquery(_sum_of(Payment.objects.filter(invoice=OuterRef("pk")), "invoice", "amount_cents")), 0)
+    payments = Payment.objects.filter(invoice=OuterRef("pk"))
     notes = Invoice.objects.filter(corrects=OuterRef("pk"), kind=Invoice.Kind.CREDIT_NOTE)
-    credited = Coalesce(Subquery(_sum_of(notes, "corrects", "gross_cents")), 0)
-    return invoices.annotate(paid_cents=paid, credited_cents=credited)
+    sums = {
+        "paid_cents": _sum_of(payments, "invoice", "amount_cents"),
+        "credited_cents": _sum_of(notes, "corrects", "gross_cents"),
+    }
+    return invoices.annotate(**sums)
 
 
 def open_cents(invoice: Invoice) -> int:
     """What is still to be paid of an invoice of `with_payments`."""
     if invoice.kind != Invoice.Kind.INVOICE:
         return 0
-    return int(invoice.due_cents - invoice.credited_cents - invoice.paid_cents)  # type: ignore[attr-defined]
+    return invoice.due_cents - invoice.credited_cents - invoice.paid_cents
 
 
 def state_of(invoice: Invoice, today: date) -> InvoiceState:
@@ -66,9 +73,9 @@ def invoices_of(caller: Caller) -> QuerySet[Invoice]:
     return with_payments(Invoice.objects.filter(tenant=caller.tenant)).order_by("-issued_at", "-pk")
 
 
-def invoice_for(caller: Caller, public_id: UUID) -> Invoice:
-    """One of the tenant's. Raises `Forbidden`, `NotFound`."""
-    found = invoices_of(caller).filter(public_id=public_id).first()
+def issued_invoice(public_id: UUID) -> Invoice:
+    """One of any tenant's, for the operator, with what was paid of it. Raises `NotFound`."""
+    found = with_payments(Invoice.objects.select_related("tenant", "corrects")).filter(public_id=public_id).first()
     if found is None:
         raise NotFound("invoice")
     return found
@@ -92,9 +99,9 @@ def next_number(series: str) -> str:
     return f"{series}{number:05d}"
 
 
-def statement_number(tenant: Tenant, month: date, *, correction: int = 0) -> str:
+def statement_number(tenant: Tenant, month: date) -> str:
     """What a statement is called: a reference of its month and organisation, of no series."""
-    return f"{month:%Y-%m}/{tenant.slug}" + (f"/{correction}" if correction else "")
+    return f"{month:%Y-%m}/{tenant.slug}"
 
 
 def keep(
@@ -102,10 +109,6 @@ def keep(
 ) -> Invoice:
     """Write what is issued: its contents and their hash. In the transaction of whoever issues, who keeps the audit."""
     text = to_json(contents)
-    values = {
-        name: getattr(contents, name)
-        for name in ("series", "number", "issued_on", "due_on", "exact_nano_eur", "net_cents", "tax_cents")
-    } | {name: getattr(contents, name) for name in ("gross_cents", "prepaid_cents", "due_cents")}
     return Invoice.objects.create(
         tenant=tenant,
         kind=contents.kind.value,
@@ -115,7 +118,7 @@ def keep(
         contents=text,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         actor=f"{by.actor.kind.value}:{by.actor.name}"[:64],
-        **values,
+        **{name: getattr(contents, name) for name in _OF_CONTENTS},
         **others,
     )
 
@@ -129,5 +132,5 @@ def keep_lines(invoice: Invoice, lines: Iterable[DraftLine]) -> None:
     InvoiceLine.objects.bulk_create(rows, batch_size=1_000)
 
 
-def _sum_of(rows: QuerySet[Any], by: str, column: str) -> Any:
-    return rows.order_by().values(by).annotate(total=Sum(column)).values("total")
+def _sum_of(rows: QuerySet[Any], by: str, column: str) -> Coalesce:
+    return Coalesce(Subquery(rows.order_by().values(by).annotate(total=Sum(column)).values("total")), 0)

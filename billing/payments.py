@@ -192,6 +192,5 @@ def _require_sensible(invoice: Invoice, amount_cents: int) -> None:
         raise Invalid("amount", _("must not be zero"))
     if amount_cents > open_cents(invoice):
         raise Conflict(_("It is more than is due."))
-    paid: int = invoice.paid_cents  # type: ignore[attr-defined]
-    if -amount_cents > paid:
+    if -amount_cents > invoice.paid_cents:
         raise Conflict(_("It is more than was paid."))

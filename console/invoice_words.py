@@ -4,34 +4,27 @@ from dataclasses import dataclass
 from datetime import date
 
 from django.db.models import QuerySet
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
+from billing.invoice_document.contents import from_json
 from billing.invoice_document.page import euros, title_of, words_of
 from billing.invoice_document.pdf import INSTALLS
-from billing.invoice_files import LIBRARIES, contents_of_invoice, with_files
+from billing.invoice_files import LIBRARIES, with_files
 from billing.invoices import InvoiceState, open_cents, state_of
 from billing.models import Invoice, InvoiceDrawing
 
 LISTED_MAX = 200
 # Of more the page shows the sums by project: the whole is a megabyte, and slow to read.
 LINES_ON_PAGE_MAX = 500
-STATES: dict[InvoiceState, tuple[str, Promise]] = {
-    InvoiceState.ISSUED: ("issued", _("to pay")),
-    InvoiceState.PARTLY_PAID: ("partly_paid", _("paid in part")),
-    InvoiceState.PAID: ("paid", _("paid")),
-    InvoiceState.OVERDUE: ("overdue", _("overdue")),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One of a list. `state`: name and word; none for what nobody pays. `left`: what is still to be paid, or ""."""
+    """One of a list. `state`: None for what nobody pays. `left`: what is still to be paid, or ""."""
 
     invoice: Invoice
     title: str
     amount: str
-    state: tuple[str, Promise] | None
+    state: InvoiceState | None
     left: str
 
 
@@ -54,14 +47,14 @@ def row_of(invoice: Invoice, today: date) -> Row:
         invoice=invoice,
         title=title_of(invoice.kind),
         amount=euros(invoice.gross_cents),
-        state=STATES[state_of(invoice, today)] if is_paid_for else None,
+        state=state_of(invoice, today) if is_paid_for else None,
         left=euros(left) if is_paid_for and 0 < left < invoice.gross_cents else "",
     )
 
 
 def shown_invoice(invoice: Invoice, today: date) -> dict[str, object]:
     """Everything of one for its page."""
-    contents = contents_of_invoice(invoice)
+    contents = from_json(invoice.contents)
     words = words_of(contents, lines_max=LINES_ON_PAGE_MAX)
     drawing = InvoiceDrawing.objects.filter(pk=invoice.pk).first()
     return {

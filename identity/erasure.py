@@ -113,7 +113,7 @@ def _forget_names(person: Person, name: str, email: str) -> None:
 def _belongings(person: Person) -> list[tuple[Any, models.QuerySet[Any]]]:
     """The rows of other tables that would go with the person's row: whatever is added later is among them."""
     found = []
-    for relation in Person._meta.get_fields(include_hidden=True):  # noqa: SLF001  (documented by Django)
+    for relation in Person._meta.get_fields(include_hidden=True):
         if isinstance(relation, ForeignObjectRel) and relation.on_delete is models.CASCADE:
             model: Any = relation.related_model
             found.append((relation, model.objects.filter(**{relation.field.name: person})))
@@ -142,7 +142,7 @@ def _event(event: AuditEvent) -> dict[str, Any]:
 def _row(row: models.Model) -> dict[str, Any]:
     """A row's own columns as JSON says them, secrets and binary ones left out."""
     shown: dict[str, Any] = {}
-    for column in row._meta.concrete_fields:  # noqa: SLF001
+    for column in row._meta.concrete_fields:
         is_secret = any(word in column.name for word in _SECRET_WORDS)
         if is_secret or isinstance(column, models.BinaryField | models.ForeignKey):
             continue

@@ -69,13 +69,12 @@ class VatRate(models.Model):
         ]
 
 
-class LegalParty(models.Model):
-    """Who a tenant is in law: whom its invoices are made out to. What is empty has not been said.
+class PartyColumns(models.Model):
+    """Who a buyer is in law. What is empty has not been said.
 
     language: of its invoices; "": that of the house
     """
 
-    tenant = models.OneToOneField(Tenant, on_delete=models.PROTECT, related_name="legal_party")
     legal_name = models.CharField(max_length=200, blank=True)
     registration_number = models.CharField(max_length=64, blank=True)
     vat_number = models.CharField(max_length=16, blank=True)
@@ -88,6 +87,15 @@ class LegalParty(models.Model):
     contract_reference = models.CharField(max_length=100, blank=True)
     purchase_order = models.CharField(max_length=100, blank=True)
     language = models.CharField(max_length=8, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class LegalParty(PartyColumns):
+    """Who a tenant is in law: whom its invoices are made out to."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.PROTECT, related_name="legal_party")
 
 
 class Closing(models.Model):

@@ -24,7 +24,11 @@ class Invoice(models.Model):
     contents: canonical JSON (`billing/invoice_document/contents.py`), sha256 of it in hexadecimal
     exact_nano_eur: the exact sum of its lines, before VAT; sums in cents are what is paid
     actor: who issued it, as the audit chain names who acts
+    paid_cents, credited_cents: what came for it and what credit notes took back, where `with_payments` read it
     """
+
+    paid_cents: int
+    credited_cents: int
 
     class Kind(models.TextChoices):
         INVOICE = "invoice"

@@ -2,30 +2,17 @@
 
 from django.db import models
 
-from billing.models.closings import LegalParty
+from billing.models.closings import LegalParty, PartyColumns
 from identity.models import Person, Tenant
 
 
-class Payer(models.Model):
+class Payer(PartyColumns):
     """A legal entity that an owner named to pay for the tenant. One that is not ended a tenant.
 
-    accepted_at: since when it does; before, nothing is made out to it, and only `email` of it is known
-    language: of its invoices; "": that of the house
+    accepted_at: since when it does; before, nothing is made out to it, and nothing of it is known but its people
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="payers", db_index=False)
-    legal_name = models.CharField(max_length=200, blank=True)
-    registration_number = models.CharField(max_length=64, blank=True)
-    vat_number = models.CharField(max_length=16, blank=True)
-    address = models.CharField(max_length=300, blank=True)
-    postcode = models.CharField(max_length=16, blank=True)
-    city = models.CharField(max_length=100, blank=True)
-    country = models.CharField(max_length=2, blank=True)
-    billing_email = models.CharField(max_length=254, blank=True)
-    buyer_reference = models.CharField(max_length=100, blank=True)
-    contract_reference = models.CharField(max_length=100, blank=True)
-    purchase_order = models.CharField(max_length=100, blank=True)
-    language = models.CharField(max_length=8, blank=True)
     named_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -39,8 +26,8 @@ class Payer(models.Model):
 
     def as_party(self) -> LegalParty:
         """The same as who a tenant is in law, unsaved: what makes invoices reads that."""
-        fields = [field.name for field in LegalParty._meta.concrete_fields if field.name not in ("id", "tenant")]  # noqa: SLF001
-        return LegalParty(tenant=self.tenant, **{name: getattr(self, name) for name in fields})
+        said = {field.name: getattr(self, field.name) for field in PartyColumns._meta.get_fields()}
+        return LegalParty(tenant=self.tenant, **said)
 
 
 class PayerPerson(models.Model):

@@ -9,10 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from billing.credit_alerts import PERCENTS_MAX
 from billing.credit_moves import IDEMPOTENCY_KEY_LENGTH_MAX, REASON_LENGTH_MAX, REFERENCE_LENGTH_MAX
 from billing.credit_orders import PURCHASE_ORDER_LENGTH_MAX
+from billing.credit_rules import MONTHS_MAX
 from billing.models import Tier
 from console.project_forms import AmountField
-
-MONTHS_MAX = 120
 
 
 def _control(**attributes: Any) -> forms.TextInput:

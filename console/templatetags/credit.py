@@ -2,13 +2,12 @@
 
 from django import template
 from django.utils.functional import Promise
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from billing.credit import Movement
 from billing.models import CreditOrder, LedgerEntry
-from console.templatetags.console import money, status
+from console.templatetags.console import status
 
 register = template.Library()
 _KINDS: dict[str, Promise] = {
@@ -42,9 +41,3 @@ def order_state(order: CreditOrder) -> SafeString:
     """The state of an order."""
     name, word = _STATES[order.state]
     return status(name, str(word))
-
-
-@register.simple_tag
-def signed(nano_eur: int) -> SafeString:
-    """An amount that came in or went out."""
-    return format_html("{}{}", "+" if nano_eur > 0 else "", money(nano_eur))

@@ -1,5 +1,7 @@
 """An organisation's prepaid credit: what is left of it, where it came from, a top-up ordered."""
 
+from operator import attrgetter
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -53,7 +55,7 @@ def credit_order(request: HttpRequest, caller: Caller) -> HttpResponse:
         try:
             order_top_up(by=caller, amount_nano_eur=data["amount"], purchase_order=data["purchase_order"])
         except (Conflict, Invalid) as error:
-            _show(form, error)
+            show_at_form(form, error, called={"amount_nano_eur": "amount"})
         else:
             messages.success(request, _("The top-up is ordered. It becomes credit when your payment is recorded."))
             return redirect("billing-credit", slug=caller.tenant.slug)
@@ -85,7 +87,7 @@ def credit_alerts(request: HttpRequest, caller: Caller) -> HttpResponse:
         try:
             choose_thresholds(by=caller, wanted=Thresholds(data["percents"], data["amount"] or None))
         except Invalid as error:
-            _show(form, error)
+            show_at_form(form, error, called={"amount_nano_eur": "amount"})
         else:
             messages.success(request, _("You are told at these balances."))
             return redirect("billing-credit", slug=caller.tenant.slug)
@@ -95,10 +97,4 @@ def credit_alerts(request: HttpRequest, caller: Caller) -> HttpResponse:
 def next_end(lots: list[Lot]) -> Lot | None:
     """The lot that ends first of those with something left."""
     ending = [lot for lot in lots if lot.expires_at is not None and lot.left_nano_eur]
-    return min(ending, key=lambda lot: str(lot.expires_at), default=None)
-
-
-def _show(form: TopUpForm | CreditAlertsForm, error: Conflict | Invalid) -> None:
-    if isinstance(error, Invalid) and error.field == "amount_nano_eur":
-        error = Invalid("amount", error.message)
-    show_at_form(form, error)
+    return min(ending, key=attrgetter("expires_at"), default=None)

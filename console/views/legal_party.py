@@ -6,13 +6,13 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from billing.closing_previews import billed_tenants
 from billing.legal_parties import party_of, put_party
 from console.forms.billing_identity import PartyForm
 from console.pages import operator_page, tenant_page
 from console.refusals import show_at_form
+from console.views.operator.tenant_changes import tenant_or_404
 from identity.access import Caller
-from identity.errors import Invalid, NotFound
+from identity.errors import Invalid
 from identity.models import Person
 from identity.operators import operator_for_person, setting_up
 from identity.permissions import OperatorPermission, Permission
@@ -36,9 +36,7 @@ def legal_party(request: HttpRequest, caller: Caller) -> HttpResponse:
 @operator_page(OperatorPermission.CONTRACT_UPDATE)
 def operator_legal_party(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
     """The same, by the operator."""
-    tenant = billed_tenants().filter(slug=slug).first()
-    if tenant is None:
-        raise NotFound("tenant")
+    tenant = tenant_or_404(slug)
     form = PartyForm(request.POST or None, party=party_of(tenant))
     if request.method == "POST" and _is_kept(request, form, setting_up(tenant, operator_for_person(operator))):
         return redirect("operator-legal-party", slug=slug)

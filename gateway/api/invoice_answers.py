@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from django.http import HttpResponse
 
-from billing.invoice_files import PDF, XML, contents_of_invoice, csv_of_lines, file_name, file_of
+from billing.invoice_document.contents import from_json
+from billing.invoice_files import PDF, XML, csv_of_lines, file_name, file_of
 from billing.models import Invoice
 
 
@@ -20,7 +21,7 @@ def _made(invoice: Invoice, media_type: str, ending: str) -> HttpResponse:
 
 
 def _csv(invoice: Invoice) -> HttpResponse:
-    text = csv_of_lines(contents_of_invoice(invoice))
+    text = csv_of_lines(from_json(invoice.contents))
     return HttpResponse(text, content_type="text/csv; charset=utf-8", headers=_headers(invoice, "csv"))
 
 

@@ -13,7 +13,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.invoice_files import contents_of_invoice, issued_to, with_files
+from billing.invoice_document.contents import from_json
+from billing.invoice_files import issued_to, with_files
 from billing.invoices import InvoiceState, invoices_of, open_cents, state_of
 from billing.models import Invoice
 from gateway.api.invoice_answers import answer_with
@@ -92,7 +93,7 @@ class OneInvoiceSerializer(InvoiceSerializer):
     @extend_schema_field(InvoiceLineSerializer(many=True))
     def get_lines(self, invoice: Invoice) -> Any:
         """As they were issued."""
-        return InvoiceLineSerializer(contents_of_invoice(invoice).lines, many=True).data
+        return InvoiceLineSerializer(from_json(invoice.contents).lines, many=True).data
 
 
 class InvoiceListSerializer(serializers.Serializer[Any]):

@@ -11,12 +11,12 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from billing import invoice_files
+from billing.invoice_document.contents import from_json
 from billing.invoice_document.pdf import LibrariesMissing
 from billing.invoice_files import (
     LIBRARIES,
     PDF,
     XML,
-    contents_of_invoice,
     csv_of_lines,
     file_name,
     file_of,
@@ -135,7 +135,7 @@ def test_a_machine_without_the_libraries_gives_the_xml(monkeypatch: pytest.Monke
 
 def test_the_lines_as_a_table_are_exact_and_safe() -> None:
     found = kept(make_tenant(), invoice([flat_line(1, 1000, "=1+1"), flat_line(2, -5)]))
-    head, first, second = csv.reader(io.StringIO(csv_of_lines(contents_of_invoice(found))))
+    head, first, second = csv.reader(io.StringIO(csv_of_lines(from_json(found.contents))))
     rows = [dict(zip(head, row, strict=True)) for row in (first, second)]
     assert (rows[0]["description"], rows[0]["exact_eur"], rows[1]["amount_eur"]) == ("'=1+1", "10.00", "-0.05")
 

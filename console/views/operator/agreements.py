@@ -31,7 +31,7 @@ from identity.permissions import OperatorPermission
 
 _EXAMPLE = """model,input,output
 gpt-oss:120b,1.20,5.50"""
-_AT = {"monthly_cap_nano_eur": "cap_amount"}  # where the form calls it otherwise
+_CALLED = {"monthly_cap_nano_eur": "cap_amount"}
 
 
 @require_GET
@@ -68,7 +68,7 @@ def tenant_agreement(request: HttpRequest, operator: Person, slug: str) -> HttpR
                 return redirect("operator-tenant-terms", slug=slug)
             draft = draft_agreement(tenant=found, wish=form.wish)
         except (Invalid, Conflict) as error:
-            _show(form, error)
+            show_at_form(form, error, called=_CALLED)
         else:
             change = agreement_change(running=running, agreement=draft)
             spent = tenant_by_slug(by, slug).spent_nano_eur
@@ -172,12 +172,6 @@ def _said(error: Invalid | Conflict) -> str:
     if isinstance(error, Invalid) and error.field == "file":
         return _("The table %(fault)s.") % {"fault": error.message}
     return sentence_of(error)
-
-
-def _show(form: AgreementForm, error: Invalid | Conflict) -> None:
-    if isinstance(error, Invalid) and error.field in _AT:
-        error = Invalid(_AT[error.field], error.message)
-    show_at_form(form, error)
 
 
 def _told(agreement: Agreement, *, is_new: bool) -> str:

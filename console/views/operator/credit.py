@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import messages
-from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -21,13 +20,14 @@ from console.pages import operator_page
 from console.refusals import show_at_form
 from console.views.credit import next_end
 from console.views.operator.tenant_changes import tenant_or_404
-from identity.errors import Conflict, Forbidden, Invalid, NotFound
+from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Person, Tenant
 from identity.operators import Operator, operator_for_person
 from identity.permissions import OperatorPermission
 
 _SHOWN = 50  # of a table: the newest; the API has all
 _OPEN_SHOWN = 200
+_CALLED = {"amount_nano_eur": "amount"}
 
 
 @operator_page(OperatorPermission.PLATFORM_READ)
@@ -138,7 +138,7 @@ def tenant_credit_correct(request: HttpRequest, operator: Person, slug: str) -> 
                 idempotency_key=data["idempotency_key"],
             )
         except (Conflict, Invalid) as error:
-            _show(form, error)
+            show_at_form(form, error, called=_CALLED)
         else:
             messages.success(request, _("The credit is corrected."))
             return redirect("operator-tenant-credit", slug=slug)
@@ -159,7 +159,7 @@ def _recorded(form: PaymentForm, by: Operator, tenant: Tenant, order: CreditOrde
     try:
         return record_payment(by=by, tenant=tenant, payment=payment, order=order)
     except (Conflict, Invalid) as error:
-        _show(form, error)
+        show_at_form(form, error, called=_CALLED)
     return None
 
 
@@ -170,9 +170,3 @@ def _tell(request: HttpRequest, recorded: Recorded) -> None:
         messages.success(request, _("The payment is recorded, and %(tier)s began.") % {"tier": recorded.tier.name})
     else:
         messages.success(request, _("The payment is recorded."))
-
-
-def _show(form: Form, error: Conflict | Invalid | Forbidden) -> None:
-    if isinstance(error, Invalid) and error.field == "amount_nano_eur":
-        error = Invalid("amount", error.message)
-    show_at_form(form, error)

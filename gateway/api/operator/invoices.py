@@ -11,14 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.credit_notes import REASON_LENGTH_MAX, credit_invoice
-from billing.invoices import open_cents, state_of, with_payments
+from billing.invoices import issued_invoice, open_cents, state_of, with_payments
 from billing.journal import journal
 from billing.models import Invoice
 from billing.payments import REFERENCE_LENGTH_MAX, record_payment
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, Query, StrictSerializer, TextField, parameters
-from identity.errors import NotFound
 
 _CENTS_MAX = 10**15
 _LINES_MAX = 100_000
@@ -151,7 +150,7 @@ class OperatedInvoiceView(OperatorApiView):
     )
     def get(self, request: Request, invoice_id: UUID) -> Response:
         """Read it with all that it says. Needs `billing:read`."""
-        return Response(OperatedInvoiceWithContentsSerializer(_invoice(invoice_id)).data)
+        return Response(OperatedInvoiceWithContentsSerializer(issued_invoice(invoice_id)).data)
 
 
 class OperatedCreditNotesView(OperatorApiView):
@@ -170,14 +169,14 @@ class OperatedCreditNotesView(OperatorApiView):
         """Take an invoice back, or lines of it; lines that were credited before are left out, and 409 where none is
         left. Needs `billing:write`.
         """
-        invoice = _invoice(invoice_id)
+        invoice = issued_invoice(invoice_id)
         asked = CreditNoteSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
         note = credit_invoice(
             by=self.operator(request), invoice=invoice, reason=given["reason"], positions=given.get("lines")
         )
-        return Response(OperatedInvoiceSerializer(_invoice(note.public_id)).data, status=201)
+        return Response(OperatedInvoiceSerializer(issued_invoice(note.public_id)).data, status=201)
 
 
 class OperatedPaymentsView(OperatorApiView):
@@ -200,11 +199,11 @@ class OperatedPaymentsView(OperatorApiView):
         """Record what came. The same reference with the same amount again answers 200 and adds nothing. Needs
         `billing:write`.
         """
-        invoice = _invoice(invoice_id)
+        invoice = issued_invoice(invoice_id)
         asked = RecordedPaymentSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         _payment, is_new = record_payment(by=self.operator(request), invoice=invoice, **asked.validated_data)
-        return Response(OperatedInvoiceSerializer(_invoice(invoice_id)).data, status=201 if is_new else 200)
+        return Response(OperatedInvoiceSerializer(issued_invoice(invoice_id)).data, status=201 if is_new else 200)
 
 
 class OperatedJournalView(OperatorApiView):
@@ -223,10 +222,3 @@ class OperatedJournalView(OperatorApiView):
         """Read what was issued and paid as entries for an ERP. Needs `billing:read`."""
         given = parameters(JournalQuery, request)
         return Response(JournalSerializer({"results": journal(given["first"], given["last"])}).data)
-
-
-def _invoice(public_id: UUID) -> Invoice:
-    found = with_payments(Invoice.objects.select_related("tenant", "corrects")).filter(public_id=public_id).first()
-    if found is None:
-        raise NotFound("invoice")
-    return found
