@@ -18,6 +18,8 @@ from identity.service_fields import country_codes
 from identity.wording import clean_name, clean_text
 
 ADDRESS_LINES_MAX = 3  # as EN 16931 has them (BT-50, BT-51, BT-163)
+# Of a buyer, what an invoice cannot do without (article 226 of directive 2006/112/EC).
+NEEDED = ("legal_name", "address", "postcode", "city", "country")
 _LENGTHS = {
     "legal_name": 200,
     "registration_number": 64,
@@ -83,8 +85,8 @@ def put_party(*, by: Caller, wish: PartyWish) -> bool:
 
 
 def missing_of(party: LegalParty) -> list[str]:
-    """Fields of a buyer that an invoice cannot do without (article 226 of directive 2006/112/EC)."""
-    return [field for field in ("legal_name", "address", "postcode", "city", "country") if not getattr(party, field)]
+    """What of `NEEDED` is not said."""
+    return [field for field in NEEDED if not getattr(party, field)]
 
 
 def clean_party(wish: PartyWish) -> dict[str, str]:

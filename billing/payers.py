@@ -5,7 +5,6 @@ made out to the payer (`invoices_of_payer`), also after it ended. They are asked
 provider vouches for as its owner is who was meant, as with invitations (docs/decisions/0016).
 """
 
-from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
@@ -183,11 +182,6 @@ def invoice_of_payer(person: Person, public_id: UUID) -> Invoice:
     if found is None:
         raise NotFound("invoice")
     return found
-
-
-def wish_of(payer: Payer) -> dict[str, str]:
-    """Who it is in law, as a form shows it."""
-    return {name: getattr(payer, name) for name in asdict(PartyWish())}
 
 
 def _ask(payer: Payer, email: str, by: str, now: datetime) -> None:

@@ -8,9 +8,12 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.billing_settings import ACCOUNTS, PAYMENT_DAYS_MAX, RISE_NOTICE_DAYS_MAX, accounts_of
 from billing.legal_parties import PartyWish
-from billing.models import BillingSettings, LegalParty
+from billing.models import BillingSettings
+from billing.models.closings import PartyColumns
+from billing.money import NANO_EUR_PER_CENT
 from console.account_forms import LANGUAGE_NAMES
 from console.forms.operator_service import country_choices
+from console.project_forms import AmountField
 
 
 def _line(**attributes: Any) -> forms.TextInput:
@@ -59,7 +62,7 @@ class PartyForm(forms.Form):
         label=_("Language of invoices"), required=False, choices=[], widget=forms.Select(attrs={"class": "form-select"})
     )
 
-    def __init__(self, data: Any = None, *, party: LegalParty) -> None:
+    def __init__(self, data: Any = None, *, party: PartyColumns) -> None:
         super().__init__(data, initial={field: getattr(party, field) for field in self.base_fields})
         for field, choices in (
             ("country", country_choices()),
@@ -181,7 +184,12 @@ class RateForm(forms.Form):
 
     country = forms.ChoiceField(label=_("Country"), choices=[], widget=forms.Select(attrs={"class": "form-select"}))
     percent = forms.DecimalField(
-        label=_("Percent"), min_value=0, max_value=50, decimal_places=2, widget=_line(inputmode="decimal")
+        label=_("Percent"),
+        min_value=0,
+        max_value=50,
+        decimal_places=2,
+        localize=True,
+        widget=_line(inputmode="decimal"),
     )
     valid_from = forms.DateField(label=_("From"), widget=_day())
 
@@ -192,14 +200,28 @@ class RateForm(forms.Form):
         chosen.choices = country_choices()
 
 
+class CentsField(AmountField):
+    """Euros as people write them; gives cents."""
+
+    def to_python(self, value: object) -> Any:
+        """Raises ValidationError for what is no amount of whole cents."""
+        nano_eur = super().to_python(value)
+        if nano_eur == "":
+            return ""
+        if nano_eur % NANO_EUR_PER_CENT:
+            raise forms.ValidationError(_("The amount is no number of cents."))
+        return nano_eur // NANO_EUR_PER_CENT
+
+    def prepare_value(self, value: Any) -> Any:
+        """As it is typed."""
+        return super().prepare_value(value * NANO_EUR_PER_CENT if isinstance(value, int) else value)
+
+
 class PaymentForm(forms.Form):
     """What came for an invoice."""
 
-    amount = forms.DecimalField(label=_("Amount in euros"), decimal_places=2, widget=_line(inputmode="decimal"))
-    paid_on = forms.DateField(
-        label=_("Received on"),
-        widget=forms.DateInput(format="%Y-%m-%d", attrs={"class": "form-control", "type": "date"}),
-    )
+    amount = CentsField(label=_("Amount in euros"), widget=_line(inputmode="decimal"))
+    paid_on = forms.DateField(label=_("Received on"), widget=_day())
     reference = forms.CharField(
         label=_("The bank's reference"),
         max_length=140,

@@ -19,7 +19,6 @@ from billing.payers import (
     people_of,
     remove_colleague,
     stop_paying,
-    wish_of,
 )
 from console.forms.payers import PayerIdentityForm
 from console.invoice_words import row_of, shown_invoice
@@ -53,10 +52,10 @@ def invoices(request: HttpRequest, person: Person) -> HttpResponse:
 def identity(request: HttpRequest, person: Person, payer_id: int) -> HttpResponse:
     """Who the payer is in law: the first time, to accept."""
     payer = payer_for(person, payer_id)
-    form = PayerIdentityForm(request.POST or None, initial=wish_of(payer))
+    form = PayerIdentityForm(request.POST or None, party=payer)
     if request.method == "POST" and form.is_valid():
         try:
-            accept_to_pay(person=person, payer_id=payer_id, wish=form.wish())
+            accept_to_pay(person=person, payer_id=payer_id, wish=form.wish)
         except Invalid as error:
             show_at_form(form, error)
         else:

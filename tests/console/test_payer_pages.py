@@ -1,5 +1,7 @@
 """A payer in the console: an owner asks, somebody of the payer's accepts, and sees the invoices only."""
 
+from dataclasses import replace
+
 import pytest
 
 from identity.models import Person
@@ -44,6 +46,13 @@ def test_who_was_asked_accepts_and_comes_to_the_invoices(cast: Cast, paul: Perso
     assert "€1.1111103" in page(client.get(f"/payer/invoices/{made.public_id}"))
     assert client.get(f"/payer/invoices/{made.public_id}/pdf")["Content-Type"] == "application/pdf"
     assert client.get(f"/payer/invoices/{made.public_id}/exe").status_code == 404
+
+
+def test_what_was_said_before_stays_in_the_form(cast: Cast, paul: Person) -> None:
+    payer = paying(cast.tenant, cast.alice, paul, replace(GROUP, contract_reference="C-2027-014"))
+    shown = page(signed_in(paul).get(f"/payer/{payer.pk}"))
+    assert 'value="C-2027-014"' in shown
+    assert '<option value="fr" selected>' in shown
 
 
 def test_I6_a_payers_person_is_a_stranger_to_all_else(cast: Cast, paul: Person) -> None:

@@ -28,7 +28,7 @@ def asked(tenant: Tenant, owner: Person, person: Person) -> Payer:
     return payer
 
 
-def paying(tenant: Tenant, owner: Person, person: Person) -> Payer:
+def paying(tenant: Tenant, owner: Person, person: Person, wish: PartyWish = GROUP) -> Payer:
     """The same, and it accepted."""
     payer = asked(tenant, owner, person)
-    return accept_to_pay(person=person, payer_id=payer.pk, wish=GROUP)
+    return accept_to_pay(person=person, payer_id=payer.pk, wish=wish)

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.credit_notes import credit_invoice, lines_left
 from billing.invoice_document.contents import from_json
-from billing.invoices import open_cents, state_of, with_payments
+from billing.invoices import issued_invoice, open_cents, state_of, with_payments
 from billing.journal import journal_csv
 from billing.models import Invoice
 from billing.money import NANO_EUR_PER_CENT
@@ -22,7 +22,7 @@ from console.closing_words import shown_lines
 from console.forms.billing_identity import BankFileForm, CreditForm, PaymentForm
 from console.pages import operator_page
 from console.refusals import show_at_form
-from identity.errors import Conflict, Invalid, NotFound
+from identity.errors import Conflict, Invalid
 from identity.models import Person, Service
 from identity.operators import operator_for_person
 from identity.permissions import OperatorPermission
@@ -51,14 +51,14 @@ def invoices(request: HttpRequest, operator: Person) -> HttpResponse:
 @require_GET
 def invoice(request: HttpRequest, operator: Person, invoice_id: UUID) -> HttpResponse:
     """One, as it was issued: lines explained, cents, VAT, payments, credit notes."""
-    return _page(request, _invoice(invoice_id))
+    return _page(request, issued_invoice(invoice_id))
 
 
 @operator_page(OperatorPermission.INVOICE_ISSUE)
 @require_http_methods(["GET", "POST"])
 def credit(request: HttpRequest, operator: Person, invoice_id: UUID) -> HttpResponse:
     """Take it back, or some of its lines."""
-    found = _invoice(invoice_id)
+    found = issued_invoice(invoice_id)
     left = shown_lines(lines_left(found), found.month)
     choices = [(str(line.row.position), f"{line.row.position}. {line.description}") for line in left]
     form = CreditForm(request.POST or None, lines=choices)
@@ -83,8 +83,8 @@ def credit(request: HttpRequest, operator: Person, invoice_id: UUID) -> HttpResp
 @require_http_methods(["GET", "POST"])
 def payment(request: HttpRequest, operator: Person, invoice_id: UUID) -> HttpResponse:
     """Say what came for it."""
-    found = _invoice(invoice_id)
-    initial = {"amount": f"{open_cents(found) / 100:.2f}", "paid_on": _today()}
+    found = issued_invoice(invoice_id)
+    initial = {"amount": open_cents(found), "paid_on": _today()}
     form = PaymentForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
@@ -92,7 +92,7 @@ def payment(request: HttpRequest, operator: Person, invoice_id: UUID) -> HttpRes
             _payment, is_new = record_payment(
                 by=operator_for_person(operator),
                 invoice=found,
-                amount_cents=int(data["amount"] * 100),
+                amount_cents=data["amount"],
                 paid_on=data["paid_on"],
                 reference=data["reference"],
                 note=data["note"],
@@ -156,13 +156,6 @@ def _page(request: HttpRequest, found: Invoice) -> HttpResponse:
         "notes": found.credit_notes.order_by("pk"),
     }
     return render(request, "console/operator/closing/invoice.html", shown)
-
-
-def _invoice(public_id: UUID) -> Invoice:
-    found = with_payments(Invoice.objects.select_related("tenant", "corrects")).filter(public_id=public_id).first()
-    if found is None:
-        raise NotFound("invoice")
-    return found
 
 
 def _overdue(found: QuerySet[Invoice], today: date) -> QuerySet[Invoice]:
