@@ -16,11 +16,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing import ledger_checks
-from billing.billing_settings import billing_settings, own_rates
+from billing.billing_settings import billing_settings
 from billing.clock import database_now
 from billing.closing_period import Period, following, period_of
 from billing.invoice_contents import House, house_of, vat_for
-from billing.legal_numbers import EU_COUNTRIES
 from billing.legal_parties import missing_of
 from billing.models import Closing, Hold, LedgerCheck, LegalParty
 from billing.payers import paying_parties
@@ -120,9 +119,7 @@ def facts_of(tenants: Iterable[Tenant]) -> Facts:
 
 def facts_shown(tenants: Iterable[Tenant]) -> Facts:
     """The same for a page, of tenants that `told_of` read: what is said of the service may be a minute old."""
-    known, said = billing_settings(), service()
-    is_shipped = said.country in EU_COUNTRIES
-    return _facts(tenants, House(said, known, () if is_shipped else own_rates()), timezone.now())
+    return _facts(tenants, house_of(service(), billing_settings()), timezone.now())
 
 
 def told_of(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
