@@ -53,7 +53,10 @@ def description_of(line: LineColumns) -> str:
 
 
 def explanation_of(line: LineColumns, *, invoice_month: object = None) -> str:
-    """How it came about. invoice_month: of the invoice, so that usage of another month says so."""
+    """How it came about, without the price and the exact amount, which stand beside it.
+
+    invoice_month: of the invoice, so that usage of another month says so
+    """
     parts = []
     if line.kind in (Kind.USAGE, Kind.UNCHARGED):
         if invoice_month is not None and line.covers_month != invoice_month:
@@ -62,18 +65,20 @@ def explanation_of(line: LineColumns, *, invoice_month: object = None) -> str:
             )
         if line.mode == Mode.BATCH:
             parts.append(_("Batch."))
-        parts.append(_how(line))
+        if line.kind == Kind.UNCHARGED:
+            parts.append(_("What requests cost beyond what was reserved for them is not charged."))
+        elif line.price_nano_eur is not None and _is_lump_sum(line):
+            parts.append(f"{price_words(line)}.")
     elif line.kind == Kind.TERM:
         parts.append(line.explained)
     else:
         parts.append(line.text)
-    parts.append(_rounded(line))
     return " ".join(part for part in parts if part)
 
 
 def quantity_of(line: LineColumns) -> tuple[str, Unit, str]:
     """The quantity, its unit and the price a unit, as decimals with a point; below zero only the quantity is."""
-    if line.kind != Kind.USAGE or line.price_nano_eur is None or line.quantity * line.exact_nano_eur < 0:
+    if _is_lump_sum(line) or line.price_nano_eur is None:
         return "-1" if line.exact_nano_eur < 0 else "1", Unit.LUMP_SUM, exact_eur(abs(line.exact_nano_eur))
     if line.meter == "audio_ms":
         # A million milliseconds are 16 2/3 minutes, so the price of a minute is exact and the quantity rounded.
@@ -81,23 +86,20 @@ def quantity_of(line: LineColumns) -> tuple[str, Unit, str]:
     return _decimal(line.quantity), _UNITS[line.meter], exact_eur(line.price_nano_eur)
 
 
-def _how(line: LineColumns) -> str:
-    if line.kind == Kind.UNCHARGED:
-        return _("What requests cost beyond what was reserved for them is not charged.")
+def price_words(line: LineColumns) -> str:
+    """What a unit of usage costs. "": it has no price."""
     if line.price_nano_eur is None:
         return ""
     language = get_language() or "en"
     if line.meter == "audio_ms":
         price = format_eur(line.price_nano_eur * _MS_A_MINUTE // _MILLION, language)
-        return _("%(price)s a minute.") % {"price": price}
-    return _("%(price)s a million.") % {"price": format_eur(line.price_nano_eur, language)}
+        return _("%(price)s a minute") % {"price": price}
+    return _("%(price)s a million") % {"price": format_eur(line.price_nano_eur, language)}
 
 
-def _rounded(line: LineColumns) -> str:
-    """What it is exactly, where cents do not say it."""
-    if line.exact_nano_eur == line.net_cents * 10**7:
-        return ""
-    return _("Exactly %(amount)s.") % {"amount": format_eur(line.exact_nano_eur, get_language() or "en")}
+def _is_lump_sum(line: LineColumns) -> bool:
+    """Without a quantity: what it gives back of a quantity is one, as prices on invoices are never below zero."""
+    return line.kind != Kind.USAGE or line.price_nano_eur is None or line.quantity * line.exact_nano_eur < 0
 
 
 def _decimal(millionths: int) -> str:

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from billing.closing_blocks import Block, Where
-from billing.invoice_words import description_of, explanation_of, quantity_of
+from billing.invoice_words import description_of, explanation_of, price_words
 from billing.models import Closing
 from billing.models.closings import LineColumns
 from identity.audit import ActorKind
@@ -40,8 +40,7 @@ class ShownLine:
     row: LineColumns
     description: str
     explanation: str
-    quantity: str
-    unit: str
+    price: str
 
 
 def approvers_of(closing: Closing) -> list[str]:
@@ -61,9 +60,8 @@ def shown_lines(lines: Iterable[LineColumns], month: date) -> list[ShownLine]:
     """Each in words."""
     found = []
     for line in lines:
-        quantity, unit, _price = quantity_of(line)
         said = explanation_of(line, invoice_month=month)
-        found.append(ShownLine(line, description_of(line), said, quantity, unit.value))
+        found.append(ShownLine(line, description_of(line), said, price_words(line)))
     return found
 
 

@@ -26,7 +26,7 @@ LINES_SHOWN_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class ShownLine:
-    """A line as it is read. `rounding`: whether its exact amount is not one of whole cents."""
+    """A line as it is read."""
 
     position: int
     description: str
@@ -34,7 +34,6 @@ class ShownLine:
     quantity: str
     price: str
     exact: str
-    rounding: bool
     vat: str
     amount: str
 
@@ -183,7 +182,6 @@ def _line(line: Line) -> ShownLine:
         quantity=quantity,
         price=price,
         exact=format_eur(line.exact_nano_eur, _language()),
-        rounding=line.exact_nano_eur != line.net_cents * NANO_EUR_PER_CENT,
         vat=_rate(line.vat_category, line.vat_rate_percent),
         amount=euros(line.net_cents),
     )
