@@ -56,10 +56,13 @@ _ENDING = """
     select * from (
         select distinct on (l.lot_id) c.tenant_id, l.left_nano_eur, l.expires_at,
             concat_ws(':', 'credit', l.lot_id, 'ends', d.days) as once
-        from billing_credit_entry c cross join lateral billing_credit_lots_v1(c.tenant_id) l
-        cross join unnest(%(days)s) d (days)
-        where c.expires_at > now() and c.expires_at <= now() + make_interval(days => %(longest)s)
-            and l.lot_id = c.entry_id and l.left_nano_eur > 0 and l.expires_at <= now() + make_interval(days => d.days)
+        from (
+            select distinct tenant_id from billing_credit_entry
+            where expires_at > now() and expires_at <= now() + make_interval(days => %(longest)s)
+        ) c
+        cross join lateral billing_credit_lots_v1(c.tenant_id) l
+        join unnest(%(days)s) d (days) on l.expires_at <= now() + make_interval(days => d.days)
+        where l.expires_at > now() and l.left_nano_eur > 0
         order by l.lot_id, d.days
     ) ending
     where not exists (select from identity_notice n where n.tenant_id = ending.tenant_id and n.once_key = ending.once)

@@ -17,7 +17,7 @@ from billing.contracts import card_of, contract_in_force, start_contract, terms_
 from billing.credit_budget import make_account
 from billing.models import CreditOrder, CreditPayment, CreditRule, LedgerEntry, Tier, TierChoice
 from billing.places import place_of
-from billing.tier_choice import is_up, next_month
+from billing.tier_choice import Hindrance, is_up, next_month, prospect_of
 from identity import audit
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Tenant
@@ -33,9 +33,8 @@ EXPIRED_AT_ONCE = 500  # tenants a call of the worker's
 _KIND = LedgerEntry.Kind
 _OVERDRAWN = "BF002"
 _DUE = """
-    select c.tenant_id from billing_credit_entry c
-    cross join lateral billing_credit_lots_v1(c.tenant_id) l
-    where c.expires_at <= now() and l.lot_id = c.entry_id and l.left_nano_eur > 0
+    select e.tenant_id from (select distinct tenant_id from billing_credit_entry where expires_at <= now()) e
+    where exists (select from billing_credit_lots_v1(e.tenant_id) l where l.expires_at <= now() and l.left_nano_eur > 0)
     union select tenant_id from billing_credit_ending order by 1 limit %s
 """
 
@@ -62,7 +61,8 @@ def record_payment(*, by: Operator, tenant: Tenant, payment: Payment, order: Cre
     """Make a payment credit, once a tenant and idempotency key; `order`: it pays it, and the tier that waited begins.
 
     The same key with the same payment again changes nothing. Raises `Forbidden`, `Invalid`, `Conflict` (the key was
-    used for another payment; the order is closed), `NotFound` for an order of another tenant.
+    used for another payment; the order is closed; its tier would end what was agreed since), `NotFound` for an order of
+    another tenant.
     """
     by.require(OperatorPermission.LEDGER_CORRECT)
     payment = _checked(payment)
@@ -207,6 +207,8 @@ def _open_order(tenant: Tenant, order: CreditOrder | None) -> CreditOrder | None
         raise NotFound("order")
     if found.state != CreditOrder.State.OPEN:
         raise Conflict(_("The order is closed already."))
+    if found.tier is not None and prospect_of(tenant, found.tier).hindrance == Hindrance.AGREED_NOW:
+        raise Conflict(_("Another contract was agreed since it was ordered: cancel the order, and record the payment."))
     return found
 
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.utils import timezone
 
+from billing.agreements import AgreementWish, put_agreement
 from billing.contracts import contract_in_force, start_contract
 from billing.credit import account_of
 from billing.models import CreditOrder, Limit, RateCard, Tier, TierChoice
@@ -21,6 +22,7 @@ from identity.models import AuditEvent, Notice, Role, Tenant
 from models_catalog.models import LanguageModel
 from tests.support.credit import pay
 from tests.support.ledger import make_model, unique
+from tests.support.operators import RUNS
 from tests.support.people import TESTS, Cast, as_member, default_project, make_cast, make_person
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -163,6 +165,18 @@ def test_a_prepaid_tier_is_ordered_with_its_credit_and_begins_when_that_is_paid(
     assert account is not None
     assert (account.is_in_use, account.free_nano_eur) == (True, 50 * EUR)
     assert told(cast.tenant, "contract.changed") == 1
+
+
+def test_a_tier_that_was_ordered_does_not_end_what_was_agreed_since(cast: Cast, card: RateCard) -> None:
+    before, prepaid = tier_of(cast.tenant), make_tier(card, LARGE, 200, prepaid_nano_eur=50 * EUR)
+    order = choose_tier(by=as_member(cast.alice, cast.tenant), tier=prepaid).order
+    put_agreement(by=RUNS, tenant=cast.tenant, wish=AgreementWish(reference="C-12"))
+    with pytest.raises(Conflict, match="agreed since"):
+        pay(cast.tenant, 50 * EUR, order=order)
+    pay(cast.tenant, 50 * EUR)
+    account = account_of(cast.tenant)
+    assert account is not None
+    assert (tier_of(cast.tenant), account.balance_nano_eur) == (before, 50 * EUR)
 
 
 def test_a_lower_prepaid_tier_that_is_paid_begins_with_the_next_month(cast: Cast, card: RateCard) -> None:
