@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -118,7 +118,10 @@ def fetch(
         try:
             sent = _headers(target) | dict(headers or {})
             connection.request(method, _path(target), body=body, headers=sent, preload_content=False)
-            return _read(connection.getresponse(), response_bytes_max, limit)
+            with closing(
+                connection.getresponse()
+            ) as response:  # it holds the socket open where it was not read to its end
+                return _read(response, response_bytes_max, limit)
         except (HTTPError, HTTPException, OSError) as error:
             raise limit.explain(error) from error
         finally:
