@@ -37,6 +37,7 @@ class Kind(StrEnum):
     BROKER = "broker"
     GATEWAYS = "gateways"
     ENGINES = "engines"
+    WEIGHTS = "weights"
     MEDIA = "media"
     PROVIDERS = "providers"
     MAIL = "mail"
@@ -94,6 +95,14 @@ def connections() -> list[Connection]:
             _("gateways, Django, worker"),
             _("the operator, under Models"),
             _of_urls((url, "") for url in Replica.objects.order_by("url").values_list("url", flat=True)),
+        ),
+        Connection(
+            Kind.WEIGHTS,
+            _("Weights"),
+            _("Models' files, from the mirror or from Hugging Face, as their pool says."),
+            _("agents of nodes"),
+            _("the operator, under Pools"),
+            (),
         ),
         _media(),
         _providers(),

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import resource
 import signal
 import sys
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "--port", type=int, default=0, help="0 lets the kernel choose; the first line printed says which"
     )
     found.add_argument("--model", type=model, action="append", required=True, metavar="ID=KIND", dest="models")
-    found.add_argument("--api-key")
+    found.add_argument("--api-key", default=os.environ.get("VLLM_API_KEY"), help="VLLM_API_KEY by default, as in vLLM")
     found.add_argument(
         "--tokens-per-second", type=float, default=60.0, help="a stream's pace; 0 is as fast as possible"
     )

@@ -23,6 +23,7 @@ OPENERS = (
     ),
     *("psycopg", "psycopg_pool", "redis", "kombu", "celery", "amqp", "channels_redis", "grpc", "opentelemetry"),
     *("django.core.mail", "mozilla_django_oidc", "subprocess", "multiprocessing", "sentry_sdk", "identity.egress"),
+    "huggingface_hub",
 )
 OPENING_CALLS = frozenset(
     {
@@ -57,6 +58,14 @@ DOORS: dict[str, tuple[Kind, ...]] = {
     "gateway/api/audit.py": (Kind.BROKER,),
     "gateway/loopback.py": (Kind.GATEWAYS,),
     "gateway/metrics/from_database.py": (Kind.DATABASE,),
+    "gateway/node_agent/__main__.py": (Kind.BROKER,),
+    "gateway/node_agent/broker.py": (Kind.BROKER,),
+    "gateway/node_agent/engine_calls.py": (Kind.ENGINES,),
+    "gateway/node_agent/hugging_face_child.py": (Kind.WEIGHTS,),
+    "gateway/node_agent/joining.py": (Kind.PUBLIC_ADDRESS,),
+    "gateway/node_agent/machine.py": (Kind.NAMES,),
+    "gateway/node_agent/mirror.py": (Kind.WEIGHTS,),
+    "gateway/node_agent/weights.py": (Kind.WEIGHTS,),
     "gateway/pools/counters.py": (Kind.ENGINES,),
     "gateway/pools/probes.py": (Kind.ENGINES,),
     "gateway/pools/tasks.py": (Kind.BROKER,),
@@ -93,6 +102,9 @@ NO_DOORS: dict[str, tuple[str, ...]] = {
     "console/supervisor/processes.py": ("subprocess",),
     "console/supervisor/service.py": ("subprocess",),
     "console/supervisor/supervisor.py": ("subprocess",),
+    "gateway/node_agent/engine_commands.py": ("socket",),
+    "gateway/node_agent/processes.py": ("subprocess", ".execve()"),
+    "gateway/node_agent/replicas.py": ("subprocess",),
     "gateway/relay/__main__.py": ("socket",),
     "gateway/relay/client.py": ("socket",),
     "gateway/relay/liveness.py": ("socket",),

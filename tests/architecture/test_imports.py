@@ -26,6 +26,16 @@ def test_the_data_plane_starts_without_django(package: str) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
+def test_the_node_agent_runs_without_django_or_a_database() -> None:
+    child = "hugging_face_child"  # it runs in the engine's environment
+    modules = [f"gateway.node_agent.{path.stem}" for path in python_files("gateway/node_agent") if path.stem != child]
+    missing = ["django", "rest_framework", "psycopg", "billing", "models_catalog", "console", "gateway.relay"]
+    program = f"import sys, importlib\nfor name in {missing!r}: sys.modules[name] = None\n"
+    program += f"for name in {modules!r}: importlib.import_module(name)\n"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_outgoing_http_has_one_door() -> None:
     others = [
         f"{name_of(path)} imports {module}"

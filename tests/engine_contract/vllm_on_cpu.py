@@ -85,7 +85,7 @@ def prepare() -> None:
 def fingerprint() -> dict[str, str]:
     """What the prepared environment depends on."""
     wanted = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (REQUIREMENTS, MODEL_MAKER)}
-    return wanted | {"python": sys.version.split()[0], "place": str(ENVIRONMENT)}
+    return wanted | {"python": sys.version.split()[0], "place": str(ENVIRONMENT.resolve())}
 
 
 def is_prepared(wanted: dict[str, str]) -> bool:

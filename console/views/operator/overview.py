@@ -9,13 +9,14 @@ from billing.ledger_checks import last_check
 from billing.platform_pulse import NEAR_PERCENT, platform_pulse, tenants_near_cap
 from console.operator_jobs import jobs
 from console.pages import is_partial, operator_page
-from console.release import pending_migrations, version
+from console.release import pending_migrations
 from console.set_up_list import set_up_lines
 from gateway.pools.health import last_reconciliation, models_health
 from identity.audit_trail import chains_checked_and_backup
 from identity.backups import state_of
 from identity.models import Person
 from identity.permissions import OperatorPermission
+from identity.release import version
 
 
 @require_GET
