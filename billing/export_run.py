@@ -34,8 +34,18 @@ SLICE_SECONDS = 6.0
 _LEASE = timedelta(minutes=5)  # much longer than a part takes; a killed worker's export waits for so long
 _ATTEMPTS_MAX, _PAUSE = 5, timedelta(minutes=1)
 _LOCK = 5_103_001  # an advisory lock: who takes an export counts those that are taken
-_HAS_HOLDS = "select exists (select from billing_hold where tenant_id = %s and admitted_at < %s)"
+_HAS_HOLDS = """
+    select exists (
+        select from billing_hold
+        where (%(tenant)s::bigint is null or tenant_id = %(tenant)s) and admitted_at < %(until)s
+    )
+"""
 _OVER_SINCE = timedelta(minutes=1)  # an admission that is behind by so much was never one
+_LAST_ZONE = timedelta(hours=12)  # a day ends so long after that of UTC in the last time zone
+
+
+# What is told of an export of all tenants instead.
+_OF_ALL = {"export.ready": "export.ready_of_all", "export.failed": "export.failed_of_all"}
 
 
 class LeaseLost(Exception):
@@ -205,13 +215,14 @@ def _tell(export: Export, kind: str) -> None:
     if export.person is None and not export.is_scheduled:
         return
     context = {
-        "kind": export.kind,
+        "kind": export.content,
         "format": export.format.upper(),
         "first_on": export.first_day.isoformat(),
         "last_on": export.last_day.isoformat(),
         "export": str(export.public_id),
     }
     people = [export.person] if export.person else []
+    kind = kind if export.tenant else _OF_ALL[kind]
     notify(export.tenant, kind, context=context, people=people, once_key=f"{kind}:{export.public_id}")
 
 
@@ -231,7 +242,7 @@ def _notes(export: Export, pieces: list[Piece]) -> Iterator[object]:
 
 def _scope_of(export: Export) -> Scope:
     return Scope(
-        tenant_id=export.tenant_id,
+        tenant_id=export.tenant_id or 0,
         time_zone=export.time_zone,
         since=export.since,
         until=export.until,
@@ -250,8 +261,9 @@ def _percent(scope: Scope, reached: datetime) -> int:
 
 def _is_final(export: Export, now: datetime) -> bool:
     """Whether nothing of the period can change any more: it is over, and no request of it is under way."""
-    if now < export.until + _OVER_SINCE:
+    until = export.until if export.tenant_id else export.until + _LAST_ZONE
+    if now < until + _OVER_SINCE:
         return False
     with connection.cursor() as cursor:
-        cursor.execute(_HAS_HOLDS, [export.tenant_id, export.until])
+        cursor.execute(_HAS_HOLDS, {"tenant": export.tenant_id, "until": until})
         return not cursor.fetchone()[0]

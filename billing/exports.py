@@ -32,12 +32,14 @@ SHOWN_MAX = 100
 MODEL_LENGTH_MAX = 200
 # What is settled is visible within moments: the transaction that says when it was has no more to do than to commit.
 _JUST_SETTLED = timedelta(seconds=5)
+# What a tenant's export may have, and what it takes to read that, beside USAGE_READ_TENANT.
 _NEEDS = {
     Export.Kind.REQUESTS: Permission.USAGE_READ_TENANT,
     Export.Kind.DAYS: Permission.USAGE_READ_TENANT,
     Export.Kind.LEDGER: Permission.BILLING_READ,
     Export.Kind.FOCUS: Permission.BILLING_READ,
 }
+CONTENTS = [kind.value for kind in _NEEDS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,7 @@ def ask_export(*, by: Caller, wanted: Wanted) -> Export:
     with transaction.atomic():
         # Two at once count one after the other.
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=by.tenant.pk)
-        if Export.objects.filter(tenant=tenant, state__in=[State.WAITING, State.RUNNING]).count() >= OPEN_MAX:
-            raise Conflict(_("at most %(count)s exports are made at once: wait, or cancel one") % {"count": OPEN_MAX})
+        require_room(tenant)
         export = add_export(
             tenant,
             wanted,
@@ -78,13 +79,17 @@ def ask_export(*, by: Caller, wanted: Wanted) -> Export:
             person_id=by.person.pk if by.person else None,
         )
         audit.record(
-            tenant=tenant, actor=by.actor, action="export.asked", target=target_of(export), detail=_told(export)
+            tenant=tenant,
+            actor=by.actor,
+            action="export.asked",
+            target=target_of(export),
+            detail=told_of_export(export),
         )
     return export
 
 
 def add_export(
-    tenant: Tenant,
+    tenant: Tenant | None,
     wanted: Wanted,
     *,
     actor: audit.Actor,
@@ -93,9 +98,12 @@ def add_export(
     person_id: int | None = None,
     is_scheduled: bool = False,
 ) -> Export:
-    """The row of an export that may be made, inside the caller's transaction. Raises `Invalid` (the period)."""
-    now = database_now()
-    since, until = _period(tenant, wanted, now)
+    """The row of an export that may be made, inside the caller's transaction: of the tenant, or of all.
+
+    Raises `Invalid` (the period).
+    """
+    now, time_zone = database_now(), tenant.time_zone if tenant else "UTC"
+    since, until = _period(time_zone, wanted, now)
     with connection.cursor() as cursor:
         cursor.execute("select pg_current_xact_id()::text::bigint")
         [after_xid] = cursor.fetchone()
@@ -105,7 +113,7 @@ def add_export(
         format=wanted.format,
         first_day=wanted.first_day,
         last_day=wanted.last_day,
-        time_zone=tenant.time_zone,
+        time_zone=time_zone,
         since=since,
         until=until,
         project_id=project_id,
@@ -145,14 +153,18 @@ def cancel_export(*, by: Caller, public_id: UUID) -> Export:
 
     Raises `NotFound`, `Forbidden`, `Conflict` (there is nothing any more).
     """
-    export = export_for(by, public_id)
+    return remove_export(export_for(by, public_id), actor=by.actor)
+
+
+def remove_export(export: Export, *, actor: audit.Actor) -> Export:
+    """What there is of it goes at once. Raises `Conflict` (there is nothing any more). The caller saw to who may."""
     gone = State.CANCELLED if export.is_open else State.EXPIRED
     with transaction.atomic():
         alive = Export.objects.filter(pk=export.pk, state__in=[State.WAITING, State.RUNNING, State.DONE])
         if not alive.update(state=gone, lease=None, lease_until=None, stored_bytes=0, ended_at=database_now()):
             raise Conflict(_("this export has ended already"))
         ExportPart.objects.filter(export=export).delete()
-        audit.record(tenant=by.tenant, actor=by.actor, action="export.removed", target=target_of(export))
+        audit.record(tenant=export.tenant, actor=actor, action="export.removed", target=target_of(export))
     export.refresh_from_db()
     return export
 
@@ -163,18 +175,23 @@ def download(*, by: Caller, public_id: UUID) -> tuple[Export, Iterator[bytes]]:
     Raises `NotFound` (also for what has expired), `Forbidden`.
     """
     export = export_for(by, public_id)
+    return export, open_file(export, actor=by.actor)
+
+
+def open_file(export: Export, *, actor: audit.Actor) -> Iterator[bytes]:
+    """The file's pieces, and a line about it in the audit chain. Raises `NotFound`. The caller saw to who may."""
     now = database_now()
     if export.state != State.DONE or export.expires_at is None or export.expires_at <= now:
         raise NotFound("export")
     with transaction.atomic():
         audit.record(
-            tenant=by.tenant,
-            actor=by.actor,
+            tenant=export.tenant,
+            actor=actor,
             action="export.downloaded",
             target=target_of(export),
-            detail=_told(export) | {"sha256": export.sha256},
+            detail=told_of_export(export) | {"sha256": export.sha256},
         )
-    return export, content_of(export)
+    return content_of(export)
 
 
 def content_of(export: Export) -> Iterator[bytes]:
@@ -184,6 +201,12 @@ def content_of(export: Export) -> Iterator[bytes]:
         if part is None:
             return
         yield decompress(bytes(part))
+
+
+def require_room(tenant: Tenant | None) -> None:
+    """Raises `Conflict` where so many exports of the tenant, or of all, are under way. The caller counts alone."""
+    if Export.objects.filter(tenant=tenant, state__in=[State.WAITING, State.RUNNING]).count() >= OPEN_MAX:
+        raise Conflict(_("at most %(count)s exports are made at once: wait, or cancel one") % {"count": OPEN_MAX})
 
 
 def permission_for(kind: Export.Kind) -> Permission:
@@ -196,7 +219,8 @@ def target_of(export: Export) -> audit.Target:
     return audit.Target("export", str(export.public_id))
 
 
-def _told(export: Export) -> dict[str, str]:
+def told_of_export(export: Export) -> dict[str, str]:
+    """What of it the audit says."""
     return {
         "kind": export.kind,
         "format": export.format,
@@ -219,8 +243,8 @@ def _key_of(by: Caller, lookup: str) -> int:
     return found
 
 
-def _period(tenant: Tenant, wanted: Wanted, now: datetime) -> tuple[datetime, datetime]:
-    zone = ZoneInfo(tenant.time_zone)
+def _period(time_zone: str, wanted: Wanted, now: datetime) -> tuple[datetime, datetime]:
+    zone = ZoneInfo(time_zone)
     if wanted.last_day < wanted.first_day:
         raise Invalid("last_day", _("must not be before the first day"))
     if (wanted.last_day - wanted.first_day).days >= LONGEST_DAYS:

@@ -62,7 +62,8 @@ class Permission(StrEnum):
 
 class OperatorPermission(StrEnum):
     """`resource:action` on the platform as a whole. None of them is about what is a tenant's: that takes a support
-    session (`identity/support_sessions.py`), but for blocking a key in an emergency.
+    session (`identity/support_sessions.py`), but for blocking a key in an emergency, and for the sums by project, key
+    and model of what tenants are billed for (USAGE_EXPORT).
     """
 
     PLATFORM_READ = "platform:read"
@@ -81,6 +82,7 @@ class OperatorPermission(StrEnum):
     CONTRACT_UPDATE = "contract:update"
     LEDGER_CORRECT = "ledger:correct"
     INVOICE_ISSUE = "invoice:issue"
+    USAGE_EXPORT = "usage:export"
     AUDIT_READ = "audit:read"
 
 
@@ -168,6 +170,7 @@ OPERATOR_PERMISSIONS: dict[OperatorRole, frozenset[OperatorPermission]] = {
         OperatorPermission.CONTRACT_UPDATE,
         OperatorPermission.LEDGER_CORRECT,
         OperatorPermission.INVOICE_ISSUE,
+        OperatorPermission.USAGE_EXPORT,
     },
     OperatorRole.BILLING: frozenset(
         {
@@ -178,6 +181,7 @@ OPERATOR_PERMISSIONS: dict[OperatorRole, frozenset[OperatorPermission]] = {
             OperatorPermission.CONTRACT_UPDATE,
             OperatorPermission.LEDGER_CORRECT,
             OperatorPermission.INVOICE_ISSUE,
+            OperatorPermission.USAGE_EXPORT,
         }
     ),
     OperatorRole.SUPPORT: frozenset(
@@ -244,11 +248,12 @@ OPERATOR_SCOPE_PERMISSIONS: dict[OperatorScope, frozenset[OperatorPermission]] =
         OperatorScope.MODELS_WRITE: (OperatorPermission.CATALOGUE_UPDATE,),
         OperatorScope.POOLS_READ: (),
         OperatorScope.POOLS_WRITE: (OperatorPermission.CAPACITY_UPDATE,),
-        OperatorScope.BILLING_READ: (),
+        OperatorScope.BILLING_READ: (OperatorPermission.USAGE_EXPORT,),
         OperatorScope.BILLING_WRITE: (
             OperatorPermission.CONTRACT_UPDATE,
             OperatorPermission.LEDGER_CORRECT,
             OperatorPermission.INVOICE_ISSUE,
+            OperatorPermission.USAGE_EXPORT,
         ),
         OperatorScope.METRICS_READ: (),
     }.items()

@@ -1,6 +1,7 @@
 """Where the rows of each kind of exports come from."""
 
 from billing.export_rows import days, focus, ledger, requests
+from billing.export_rows.all_tenants import AllTenants
 from billing.export_rows.source import Source
 from billing.models.exports import Export
 
@@ -9,4 +10,7 @@ SOURCES: dict[str, Source] = {
     Export.Kind.DAYS: days,
     Export.Kind.LEDGER: ledger,
     Export.Kind.FOCUS: focus,
+    Export.Kind.ALL_DAYS: AllTenants(days, is_named=True),
+    Export.Kind.ALL_LEDGER: AllTenants(ledger, is_named=True),
+    Export.Kind.ALL_FOCUS: AllTenants(focus, is_named=False),
 }

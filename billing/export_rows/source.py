@@ -22,6 +22,7 @@ class Scope:
     """Of what rows are read: what was admitted in `[since, until)` and settled until `cut_at`. The rest may narrow.
 
     is_final: nothing of the period changes any more, and its names are kept
+    tenant_id: 0 for all of them, of which each has its own scope then (`all_tenants.py`)
     """
 
     tenant_id: int

@@ -16,6 +16,8 @@ class Export(models.Model):
     `cut_at`; `after_xid`: it is begun when the transactions before this one have ended, so that nothing commits behind
     it. `is_final`: the period was over and none of its requests under way, so that the file would be the same for ever.
     `lease` is the worker's that writes it now, until `lease_until`; `cursor`, `format_state`: where it goes on.
+    `tenant` is null for one of all tenants, which those who bill them asked for: its kinds are its own, so that a
+    worker of a release that does not know them writes nothing.
     """
 
     class Kind(models.TextChoices):
@@ -23,6 +25,9 @@ class Export(models.Model):
         DAYS = "days"
         LEDGER = "ledger"
         FOCUS = "focus"
+        ALL_DAYS = "all_days"
+        ALL_LEDGER = "all_ledger"
+        ALL_FOCUS = "all_focus"
 
     class Format(models.TextChoices):
         CSV = "csv"
@@ -47,7 +52,7 @@ class Export(models.Model):
         TOO_SLOW = "too_slow"
 
     public_id = models.UUIDField(unique=True, default=uuid4)
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    tenant = models.ForeignKey(Tenant, null=True, on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=16, choices=Kind.choices)
     format = models.CharField(max_length=16, choices=Format.choices)
     first_day = models.DateField()
@@ -89,11 +94,21 @@ class Export(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=models.Q(since__lt=models.F("until")), name="export_period_has_a_length"),
+            models.CheckConstraint(
+                condition=models.Q(tenant__isnull=True, kind__startswith="all_")
+                | (models.Q(tenant__isnull=False) & ~models.Q(kind__startswith="all_")),
+                name="export_of_all_has_no_tenant",
+            ),
         ]
         indexes = [
             models.Index(fields=["tenant", "-id"], name="export_by_tenant"),
             models.Index(fields=["served_at"], condition=models.Q(state__in=["waiting", "running"]), name="export_due"),
         ]
+
+    @property
+    def content(self) -> str:
+        """What its rows are, whoever's they are."""
+        return self.kind.removeprefix("all_")
 
     @property
     def is_open(self) -> bool:
@@ -108,7 +123,8 @@ class Export(models.Model):
     @property
     def file_name(self) -> str:
         """What it is saved as."""
-        return f"{self.tenant.slug}-{self.kind}-{self.first_day}-{self.last_day}.{self.format}"
+        whose = self.tenant.slug if self.tenant else "all-organisations"
+        return f"{whose}-{self.content}-{self.first_day}-{self.last_day}.{self.format}"
 
 
 class ExportPart(models.Model):

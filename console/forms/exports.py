@@ -7,8 +7,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from billing.export_rows import SOURCES
 from billing.exports import MODEL_LENGTH_MAX, Wanted, permission_for
+from billing.exports_of_all import KINDS_OF_ALL
 from billing.models import Export
 from identity.access import Caller, projects_for
 
@@ -30,6 +30,12 @@ FORMATS = {
     Export.Format.JSONL: _("JSON Lines"),
     Export.Format.PARQUET: _("Parquet"),
 }
+# Of all organisations.
+SAID_OF_ALL = {
+    Export.Kind.DAYS: _("A row an organisation, day, project, key and model: requests, tokens and cost."),
+    Export.Kind.LEDGER: _("Refunds, corrections, fees and top-ups of every organisation."),
+    Export.Kind.FOCUS: _("Costs in the form that FinOps tools read (FOCUS 1.2): an organisation is a billing account."),
+}
 _DATE = {"class": "form-control", "type": "date"}
 _SELECT = {"class": "form-select"}
 _TEXT = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
@@ -37,8 +43,7 @@ _TEXT = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
 
 def kinds_for(caller: Caller) -> list[tuple[str, Any]]:
     """What the caller may have as a file."""
-    kinds = [Export.Kind(kind) for kind in SOURCES]
-    return [(kind.value, KINDS[kind]) for kind in KINDS if kind in kinds and caller.may(permission_for(kind))]
+    return [(kind.value, said) for kind, said in KINDS.items() if caller.may(permission_for(kind))]
 
 
 class ScheduleForm(forms.Form):
@@ -52,8 +57,8 @@ class ScheduleForm(forms.Form):
         self.fields["kind"].choices = kinds_for(caller)  # type: ignore[attr-defined]
 
 
-class ExportForm(ScheduleForm):
-    """A file of last month, unless told otherwise."""
+class DaysForm(forms.Form):
+    """From one day to another; last month, unless told otherwise."""
 
     first_day = forms.DateField(
         label=pgettext_lazy("first day", "From"), widget=forms.DateInput(attrs=_DATE, format="%Y-%m-%d")
@@ -63,6 +68,16 @@ class ExportForm(ScheduleForm):
         widget=forms.DateInput(attrs=_DATE, format="%Y-%m-%d"),
         help_text=_("This day belongs to it. Days are those of the organisation's time zone."),
     )
+
+    def begin_with_last_month(self, today: date) -> None:
+        """What stands in the form before anybody changes it."""
+        last = today.replace(day=1) - timedelta(days=1)
+        self.initial = {"first_day": last.replace(day=1), "last_day": last, "kind": "days", "format": "xlsx"}
+
+
+class ExportForm(ScheduleForm, DaysForm):
+    """A file of an organisation."""
+
     project = forms.ChoiceField(label=_("Project"), required=False, widget=forms.Select(attrs=_SELECT))
     key = forms.CharField(
         label=_("Key"),
@@ -79,8 +94,7 @@ class ExportForm(ScheduleForm):
         super().__init__(data, caller)
         projects = [(str(project.pk), project.name) for project in projects_for(caller)]
         self.fields["project"].choices = [("", _("All projects")), *projects]  # type: ignore[attr-defined]
-        last = today.replace(day=1) - timedelta(days=1)
-        self.initial = {"first_day": last.replace(day=1), "last_day": last, "kind": "days", "format": "xlsx"}
+        self.begin_with_last_month(today)
 
     @property
     def is_narrowed(self) -> bool:
@@ -99,3 +113,24 @@ class ExportForm(ScheduleForm):
             key=given["key"].removeprefix("bfr_"),
             model=given["model"],
         )
+
+
+class ExportOfAllForm(DaysForm):
+    """A file of all organisations."""
+
+    kinds = [(kind, KINDS[kind]) for kind in KINDS_OF_ALL]
+    kind = forms.ChoiceField(label=_("Rows"), choices=[(kind.value, said) for kind, said in kinds])
+    format = forms.ChoiceField(label=_("File"), choices=[*FORMATS.items()], widget=forms.Select(attrs=_SELECT))
+
+    def __init__(self, data: Any, today: date) -> None:
+        super().__init__(data)
+        self.fields["last_day"].help_text = _(
+            "This day belongs to it. Days are those of each organisation's time zone."
+        )
+        self.begin_with_last_month(today)
+
+    def wanted(self) -> dict[str, Any]:
+        """What a valid form asks for."""
+        given = self.cleaned_data
+        days = {"first_day": given["first_day"], "last_day": given["last_day"]}
+        return {"content": Export.Kind(given["kind"]), "file_format": Export.Format(given["format"])} | days

@@ -1,20 +1,23 @@
 """Exports: the files that there are and how far the others are, a new one, and what is made every month."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing.export_schedules import end_schedule, schedule_export, schedules_of
-from billing.exports import KEPT, SHOWN_MAX, ask_export, cancel_export, exports_of
+from billing.exports import KEPT, SHOWN_MAX, ask_export, cancel_export, download, exports_of
 from billing.models import Export
 from console.forms.exports import FORMATS, KINDS, SAID, ExportForm, ScheduleForm
 from console.pages import is_partial, tenant_page
@@ -69,7 +72,7 @@ def export_new(request: HttpRequest, caller: Caller) -> HttpResponse:
 @tenant_page(Permission.USAGE_READ_TENANT)
 def export_download(request: HttpRequest, caller: Caller, public_id: UUID) -> HttpResponseBase:
     """The file."""
-    return export_file(request, caller, public_id)
+    return export_file(request, *download(by=caller, public_id=public_id))
 
 
 @require_POST
@@ -120,15 +123,30 @@ def _page(request: HttpRequest, caller: Caller, form: ScheduleForm) -> HttpRespo
 
 
 def _listed(caller: Caller) -> dict[str, Any]:
-    found = list(exports_of(caller)[:SHOWN_MAX])
+    slug = caller.tenant.slug
+
+    def address(what: str, public_id: UUID | None) -> str:
+        parts = {"slug": slug} | ({"public_id": public_id} if public_id else {})
+        return reverse(f"export-{what}" if what else "exports", kwargs=parts)
+
+    return listed(exports_of(caller), address)
+
+
+def listed(exports: QuerySet[Export], address: Callable[[str, UUID | None], str]) -> dict[str, Any]:
+    """What the list of exports is made of. `address`: of "file" and "remove" of one, of "new" and "" for the list."""
+    found = list(exports[:SHOWN_MAX])
     lines = [
         {
             "export": export,
-            "kind": KINDS[Export.Kind(export.kind)],
+            "kind": KINDS[Export.Kind(export.content)],
+            "file": address("file", export.public_id),
+            "remove": address("remove", export.public_id),
             "format": FORMATS[Export.Format(export.format)],
             "fault": _FAULTS.get(Export.Fault(export.fault), ""),
             "is_narrowed": bool(export.project_id or export.key_id or export.model),
         }
         for export in found
     ]
-    return {"lines": lines, "is_open": any(export.is_open for export in found), "kept_days": KEPT.days}
+    is_open = any(export.is_open for export in found)
+    places = {"list_address": address("", None), "new_address": address("new", None)}
+    return {"lines": lines, "is_open": is_open, "kept_days": KEPT.days} | places

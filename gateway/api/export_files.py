@@ -2,25 +2,21 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
 from billing.export_formats import WRITERS
-from billing.exports import download
 from billing.models import Export
-from identity.access import Caller
 
 # From a byte on is what a client asks for that has what comes before; other ranges are answered with all of it
 # (RFC 9110, 14.2).
 _FROM = re.compile(r"bytes=([0-9]{1,15})-")
 
 
-def export_file(request: HttpRequest, caller: Caller, public_id: UUID) -> StreamingHttpResponse:
-    """The file, to be saved. Its `ETag` is its SHA-256. Raises `NotFound`, `Forbidden`."""
-    export, pieces = download(by=caller, public_id=public_id)
+def export_file(request: HttpRequest, export: Export, pieces: Iterator[bytes]) -> StreamingHttpResponse:
+    """The file that a verb opened, to be saved. Its `ETag` is its SHA-256."""
     start = _start(request, export)
     content = _from(pieces, start)
     headers = {

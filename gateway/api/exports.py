@@ -11,9 +11,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.export_formats import WRITERS
-from billing.export_rows import SOURCES
 from billing.export_schedules import end_schedule, schedule_export, schedules_of
-from billing.exports import MODEL_LENGTH_MAX, SHOWN_MAX, Wanted, ask_export, cancel_export, export_for, exports_of
+from billing.exports import (
+    CONTENTS,
+    MODEL_LENGTH_MAX,
+    SHOWN_MAX,
+    Wanted,
+    ask_export,
+    cancel_export,
+    download,
+    export_for,
+    exports_of,
+)
 from billing.models import Export
 from gateway.api.export_files import export_file
 from gateway.api.problems import errors_of
@@ -21,7 +30,7 @@ from gateway.api.queries import StrictSerializer, TextField
 from gateway.api.view import ApiView
 
 _KIND = "What its rows are: `requests` one by one, `days` by project, key and model, `ledger` entries, or FOCUS 1.2."
-_FILES = {
+FILES = {
     (200, writer.MEDIA_TYPE.partition(";")[0]): OpenApiResponse(OpenApiTypes.BINARY, "The file.")
     for writer in WRITERS.values()
 }
@@ -30,7 +39,7 @@ _FILES = {
 class NewExportSerializer(StrictSerializer):
     """An export to be."""
 
-    content = serializers.ChoiceField(choices=list(SOURCES), help_text=_KIND)
+    content = serializers.ChoiceField(choices=CONTENTS, help_text=_KIND)
     format = serializers.ChoiceField(choices=list(WRITERS))
     first_day = serializers.DateField(help_text="In the organisation's time zone.")
     last_day = serializers.DateField(help_text="It belongs to the export.")
@@ -45,7 +54,7 @@ class ExportSerializer(serializers.Serializer[Any]):
     """An export, made or being made."""
 
     id = serializers.UUIDField(source="public_id")
-    content = serializers.ChoiceField(choices=list(SOURCES), source="kind", help_text=_KIND)
+    content = serializers.ChoiceField(choices=CONTENTS, help_text=_KIND)
     format = serializers.ChoiceField(choices=list(WRITERS))
     first_day = serializers.DateField()
     last_day = serializers.DateField()
@@ -73,7 +82,7 @@ class ExportListSerializer(serializers.Serializer[Any]):
 class NewScheduleSerializer(StrictSerializer):
     """What to make every month."""
 
-    content = serializers.ChoiceField(choices=list(SOURCES), help_text=_KIND)
+    content = serializers.ChoiceField(choices=CONTENTS, help_text=_KIND)
     format = serializers.ChoiceField(choices=list(WRITERS))
 
 
@@ -81,7 +90,7 @@ class ScheduleSerializer(serializers.Serializer[Any]):
     """An export that is made of every month, once it is over."""
 
     id = serializers.IntegerField()
-    content = serializers.ChoiceField(choices=list(SOURCES), source="kind")
+    content = serializers.ChoiceField(choices=CONTENTS, source="kind")
     format = serializers.ChoiceField(choices=list(WRITERS))
     next_month = serializers.DateField(help_text="The first day of the next month that it is made of.")
 
@@ -167,14 +176,15 @@ class ExportFileView(ApiView):
         operation_id="exports_download",
         summary="Download an export",
         tags=["Exports"],
-        responses={**_FILES, **errors_of(401, 403, 404)},
+        responses={**FILES, **errors_of(401, 403, 404)},
     )
     def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
         """Download the file until it expires; its `ETag` is its SHA-256. The download is recorded.
 
         A download that broke off goes on with `Range: bytes=N-`, which is answered with 206.
         """
-        return export_file(request._request, self.caller(request), public_id)  # noqa: SLF001
+        found = download(by=self.caller(request), public_id=public_id)
+        return export_file(request._request, *found)  # noqa: SLF001
 
 
 class ExportSchedulesView(ApiView):

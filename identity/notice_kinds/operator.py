@@ -142,4 +142,23 @@ OPERATOR_KINDS = (
         _("%(organisation)s: %(topic)s"),
         _("%(by)s (%(email)s) writes: %(message)s"),
     ),
+    NoticeKind(
+        "export.ready_of_all",
+        Topic.MONEY,
+        _("Exports of all organisations that are ready"),
+        _("The export of all organisations is ready"),
+        _("From %(first_on)s to %(last_on)s, as %(format)s. The file can be downloaded for seven days."),
+        link="/operator/billing/exports",
+        fields=frozenset({"kind", "export"}),
+    ),
+    NoticeKind(
+        "export.failed_of_all",
+        Topic.MONEY,
+        _("Exports of all organisations that could not be made"),
+        _("The export of all organisations could not be made"),
+        _("From %(first_on)s to %(last_on)s, as %(format)s. The page says why, and what to do."),
+        level=Level.WARNING,
+        link="/operator/billing/exports",
+        fields=frozenset({"kind", "export"}),
+    ),
 )  # fmt: skip

@@ -11,13 +11,15 @@ from django.utils.html import escape
 from playwright.sync_api import expect
 
 from billing.exports import Wanted, ask_export
+from billing.exports_of_all import cancel_export_of_all
 from billing.models import Export, ExportSchedule
-from identity.models import Role
+from identity.models import OperatorRole, Role
 from tests.support.browser import open_browser
 from tests.support.console import signed_in
-from tests.support.exported import finish, take
+from tests.support.exported import ask_of_all, finish, take
 from tests.support.ledger import house_of, ledger_gateway
-from tests.support.people import Cast, as_member, make_cast, make_person
+from tests.support.operators import RUNS
+from tests.support.people import Cast, as_member, make_cast, make_operator, make_person
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -119,3 +121,39 @@ def test_one_is_made_every_month_until_it_is_ended(cast: Cast) -> None:
     schedule = ExportSchedule.objects.get(tenant=cast.tenant)
     alice.post(address(cast, f"/monthly/{schedule.pk}/end"))
     assert not ExportSchedule.objects.filter(tenant=cast.tenant).exists()
+
+
+def test_who_bills_asks_for_all_organisations_and_nobody_else_finds_it(cast: Cast) -> None:
+    here, biller = "/operator/billing/exports", make_operator(OperatorRole.BILLING)
+    cancel_export_of_all(by=RUNS, public_id=ask_of_all(RUNS, "days").public_id)
+    bill = signed_in(biller)
+    assert here in bill.get("/operator/billing").content.decode()
+    wish = {"kind": "days", "format": "csv", "first_day": "2025-10-01", "last_day": "2025-10-31"}
+    for changes, said in (
+        ({"last_day": "2025-09-01"}, "Must not be before the first day."),
+        ({"kind": "requests"}, "requests"),
+        ({"kind": "all_days"}, "all_days"),
+    ):
+        refused = bill.post(f"{here}/new", wish | changes)
+        assert refused.status_code == 200
+        assert said in refused.content.decode()
+    assert bill.post(f"{here}/new", wish)["Location"] == here
+    export = Export.objects.filter(tenant=None).latest("pk")
+    assert "waiting" in bill.get(here, headers={"HX-Request": "true"}).content.decode()
+    made = finish(export)
+    address = f"{here}/{export.public_id}"
+    assert b"".join(bill.get(f"{address}/file")) == made.data
+    assert f"{address}/remove" in bill.get(here).content.decode()
+
+    for role in (OperatorRole.PLATFORM, OperatorRole.SUPPORT):
+        other = signed_in(make_operator(role))
+        assert here not in other.get("/operator/billing").content.decode()
+        for refused in (other.get(here), other.get(f"{address}/file"), other.post(f"{address}/remove")):
+            assert refused.status_code == 403
+    alice = signed_in(cast.alice)
+    assert alice.get(f"{address}/file").status_code in (302, 404)
+    theirs = f"/t/{cast.tenant.slug}/usage/exports/{export.public_id}"
+    assert alice.get(f"{theirs}/file").status_code == alice.post(f"{theirs}/remove").status_code == 404
+
+    assert "The export was removed." in bill.post(f"{address}/remove", follow=True).content.decode()
+    assert "The export had ended already." in bill.post(f"{address}/remove", follow=True).content.decode()

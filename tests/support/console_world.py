@@ -122,6 +122,7 @@ def make_console_world() -> ConsoleWorld:
         "export_id": _collector().pk,
         "rule": _rule().code,
         "list_id": contract_of(cast).rate_card_id,
+        "file_id": exported.finish(exported.ask_of_all(RUNS, "days")).export.public_id,
         "public_id": exported.finish(exported.ask(house)).export.public_id,
         "schedule_id": _monthly(cast).pk,
         "month": "2026-10",

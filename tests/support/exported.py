@@ -17,11 +17,15 @@ from django.utils import timezone
 
 from billing import export_run
 from billing.exports import Wanted, ask_export, content_of
+from billing.exports_of_all import ask_export_of_all, cancel_export_of_all
 from billing.models import Export
 from identity.access import Caller
+from identity.operators import Operator
 from tests.support.ledger import House
+from tests.support.operators import RUNS
 
 NANO = Decimal(10) ** 9
+OCTOBER = (date(2025, 10, 1), date(2025, 10, 31))
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,19 @@ def ask(house: House, kind: str = "requests", file_format: str = "csv", **change
     """An export that waits. What was settled before is in it."""
     export = ask_export(by=Caller.system("tests", house.tenant), wanted=wanted(house, kind, file_format, **changes))
     # The cut is some seconds in the past: nothing of this test's comes later.
+    Export.objects.filter(pk=export.pk).update(cut_at=timezone.now())
+    export.refresh_from_db()
+    return export
+
+
+def ask_of_all(
+    by: Operator, content: str, file_format: str = "jsonl", first_day: date = OCTOBER[0], last_day: date = OCTOBER[1]
+) -> Export:
+    """One of all organisations that waits, and none beside it: there are only so many."""
+    for older in Export.objects.filter(tenant=None, state__in=["waiting", "running"]):
+        cancel_export_of_all(by=RUNS, public_id=older.public_id)
+    kind, form = Export.Kind(content), Export.Format(file_format)
+    export = ask_export_of_all(by=by, content=kind, file_format=form, first_day=first_day, last_day=last_day)
     Export.objects.filter(pk=export.pk).update(cut_at=timezone.now())
     export.refresh_from_db()
     return export

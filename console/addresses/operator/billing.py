@@ -2,10 +2,14 @@
 
 from django.urls import URLPattern, path
 
-from console.views.operator import billing, credit
+from console.views.operator import billing, credit, exports
 
 urlpatterns: list[URLPattern] = [
     path("billing", billing.billing, name="operator-billing"),
+    path("billing/exports", exports.exports, name="operator-billing-exports"),
+    path("billing/exports/new", exports.export_new, name="operator-billing-export-new"),
+    path("billing/exports/<uuid:file_id>/file", exports.export_download, name="operator-billing-export-file"),
+    path("billing/exports/<uuid:file_id>/remove", exports.export_remove, name="operator-billing-export-remove"),
     path("billing/credit", credit.credit_orders, name="operator-credit"),
     path("billing/credit/orders/<int:order_id>", credit.credit_order, name="operator-credit-order"),
     path("billing/credit/orders/<int:order_id>/cancel", credit.credit_order_cancel, name="operator-credit-cancel"),

@@ -30,6 +30,7 @@ from gateway.api.operator.credit import (
     OperatedCreditView,
 )
 from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
+from gateway.api.operator.exports import OperatedExportFileView, OperatedExportsView, OperatedExportView
 from gateway.api.operator.invoices import (
     OperatedCreditNotesView,
     OperatedInvoicesView,
@@ -85,6 +86,7 @@ register_converter(ExternalIdConverter, "external")
 _LIST = "operator/price-lists/<int:list_id>"
 _TENANT = "operator/tenants/<external:external_id>"
 
+_EXPORT = "operator/exports/<uuid:public_id>"
 _INVOICE = "operator/invoices/<uuid:invoice_id>"
 _ORDER = "operator/credit-orders/<int:order_id>"
 
@@ -114,6 +116,9 @@ urlpatterns: list[URLPattern] = [
     path("operator/journal", OperatedJournalView.as_view(), name="operator-api-journal"),
     path("operator/engines", OperatedEnginesView.as_view(), name="operator-api-engines"),
     path("operator/engines/<int:engine_id>", OperatedEngineView.as_view(), name="operator-api-engine"),
+    path("operator/exports", OperatedExportsView.as_view(), name="operator-api-exports"),
+    path(_EXPORT, OperatedExportView.as_view(), name="operator-api-export"),
+    path(f"{_EXPORT}/file", OperatedExportFileView.as_view(), name="operator-api-export-file"),
     path("operator/group-imports", GroupImportsView.as_view(), name="operator-api-group-imports"),
     path("operator/models", OperatedModelsView.as_view(), name="operator-api-models"),
     path("operator/models/<path:model_id>", OperatedModelView.as_view(), name="operator-api-model"),
