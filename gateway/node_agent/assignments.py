@@ -41,7 +41,7 @@ class Spec(msgspec.Struct, frozen=True):
 
     arguments: the engine's, by their names with dashes; `engine_flags.py` says which there may be
     gpus: their indexes; none on a machine without
-    gpu_memory_share: the part of each GPU's memory that the engine may take
+    gpu_memory_share: the part of each GPU's memory that the engine may take; without GPUs it says nothing
     ready_within_s: from the start of its process until it answers
     may_sleep: it is started so that it can sleep; sleeps: it is to sleep now
     """
@@ -57,7 +57,7 @@ class Spec(msgspec.Struct, frozen=True):
     arguments: dict[str, Value] = {}
     trust_remote_code: bool = False
     gpus: tuple[Natural, ...] = ()
-    gpu_memory_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
+    gpu_memory_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.9
     may_sleep: bool = False
     sleeps: bool = False
 

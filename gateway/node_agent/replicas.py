@@ -79,9 +79,12 @@ class Replica:
         )
 
     def is_alive(self) -> bool:
-        """Whether its engine runs. An ended child is waited for here, so it does not stay a zombie."""
-        if self.child is not None and self.child.poll() is not None:
-            return False
+        """Whether its engine runs. A child that ended is waited for here, so it does not stay a zombie.
+
+        Of a child only the wait counts: its first thread may have ended, as /proc says, while others of it have not.
+        """
+        if self.child is not None:
+            return self.child.poll() is None
         return self.process is not None and self.process.is_alive()
 
     def enter(self, state: State, fault: Fault | None = None) -> None:

@@ -26,6 +26,7 @@ from gateway.node_agent.assignments import Weights
 from gateway.node_agent.weights_fault import WeightsFault
 
 COMPLETE = "complete.json"
+LOCATION_LENGTH_MAX = 300  # what a report may say of one
 SPARE_BYTES = 1024**3  # of the disk, left to logs and to the system
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -115,7 +116,7 @@ def _bring(weights: Weights, folder: Path, engine_python: Path | None, progress:
         _fetch_mirror(weights, folder, progress)
     else:
         _fetch_hugging_face(weights, folder, engine_python, progress)
-    told = OnDisk(weights.location, weights.revision, progress.total_bytes or _bytes_in(folder))
+    told = OnDisk(weights.location[:LOCATION_LENGTH_MAX], weights.revision, progress.total_bytes or _bytes_in(folder))
     (folder / COMPLETE).write_bytes(msgspec.json.encode(told))
 
 

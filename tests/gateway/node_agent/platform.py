@@ -209,6 +209,10 @@ class AgentProcess:
         self.process = spawn(Command(argv), self._environment, self.log)
         return self.process
 
+    def has_logged(self, text: str) -> bool:
+        """Whether it said so, also before it was started again."""
+        return text in self.log.read_text()
+
     def kill(self) -> None:
         """SIGKILL it alone; its engines are in sessions of their own."""
         self.process.kill()

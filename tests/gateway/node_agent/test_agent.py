@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,33 @@ def test_its_user_of_the_broker_can_do_no_more_than_it_needs(platform: Platform,
     with platform.broker() as client:
         assert client.execute_command("ACL", "LOG") == []
         assert client.llen(QUEUE) == 0
+
+
+def test_wherever_the_agent_is_killed_each_replica_has_one_engine(platform: Platform, start: Start) -> None:
+    """It is killed again and again about when it begins the first of three engines, and finds what it began."""
+    agent = start(TMPDIR=str(platform.folder))
+    for round_ in range(1, 7):
+        told = [spec(100 * round_ + number) for number in (1, 2, 3)]
+        platform.assign(*told)
+        first_begins = f"Replica {100 * round_ + 1} (demo): launch"
+        assert eventually(partial(agent.has_logged, first_begins))
+        time.sleep(0.02 * round_)
+        agent.kill()
+        agent.start()
+    platform.send(platform.signed(*told))
+    running = {platform.wait_for(spec["id"], "running")["pid"] for spec in told}
+    assert eventually(lambda: engines_of(platform) == running), (engines_of(platform), running)
+
+
+def engines_of(platform: Platform) -> set[int]:
+    """The processes of engines that agents of this test began, known to them or not."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_engine = b"gateway.simulated_engine" in (process / "cmdline").read_bytes()
+            is_ours = f"TMPDIR={platform.folder}".encode() in (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if is_engine and is_ours:
+            found.add(int(process.name))
+    return found

@@ -33,6 +33,7 @@ def test_the_platforms_word_is_read_whole() -> None:
     told = [spec(17), spec(18, engine="vllm", weights=weights, gpus=[0, 1], arguments={"--max-model-len": "8192"})]
     assignment = heard(signed(replicas=told))
     assert (assignment.generation, set(assignment.by_id())) == (7, {17, 18})
+    assert heard(signed(replicas=[spec(17, gpus=[], gpu_memory_share=0)])).by_id()[17].gpus == ()
     assert assignment.by_id()[18].gpus == (0, 1)
     assert assignment.by_id()[18].weights.location == "https://m/x"
 
@@ -61,6 +62,7 @@ def test_the_same_generation_counts_again_and_an_older_one_never() -> None:
         ({"replicas": [{"id": 17}]}, "cannot be read"),
         ({"replicas": [spec(0)]}, "cannot be read"),
         ({"replicas": [spec(17, gpus=[-1])]}, "cannot be read"),
+        ({"replicas": [spec(17, gpu_memory_share=1.5)]}, "cannot be read"),
         ({"replicas": [spec(17, arguments={"--x": ["a"]})]}, "cannot be read"),
         ({"replicas": [spec(17), spec(17)]}, "twice"),
     ],
