@@ -98,8 +98,11 @@ def read_bank_file(text: str) -> list[BankLine]:
     reference names the number.
     """
     sample = text.lstrip("\ufeff")
-    rows = list(csv.DictReader(io.StringIO(sample), delimiter=";" if ";" in sample.partition("\n")[0] else ","))
-    if not rows or not {"date", "amount_eur", "reference"} <= set(rows[0]):
+    try:
+        rows = list(csv.DictReader(io.StringIO(sample), delimiter=";" if ";" in sample.partition("\n")[0] else ","))
+    except csv.Error:
+        rows = []
+    if "\x00" in sample or not rows or not {"date", "amount_eur", "reference"} <= set(rows[0]):
         raise Invalid("file", _("must have the columns date, amount_eur, reference and invoice"))
     if len(rows) > LINES_MAX:
         raise Invalid("file", _("must have at most %(count)s lines") % {"count": LINES_MAX})
@@ -118,7 +121,7 @@ def _imported(by: Operator, line: BankLine, invoices: dict[str, Invoice]) -> Ban
     if line.match != Match.NEW or line.paid_on is None:
         return line
     try:
-        record_payment(
+        _payment, is_new = record_payment(
             by=by,
             invoice=invoices[line.number],
             amount_cents=line.amount_cents,
@@ -128,7 +131,7 @@ def _imported(by: Operator, line: BankLine, invoices: dict[str, Invoice]) -> Ban
         )
     except (Conflict, Invalid) as error:
         return _with(line, Match.REFUSED, str(error))
-    return line
+    return line if is_new else _with(line, Match.KNOWN, "")
 
 
 def _line_of(number: int, row: dict[str, str | None]) -> BankLine:
@@ -159,10 +162,14 @@ def _matched(lines: Sequence[BankLine]) -> list[BankLine]:
         (one.invoice_id, one.reference): one.amount_cents
         for one in Payment.objects.filter(invoice__in=[invoice.pk for invoice in invoices.values()])
     }
-    return [_match(line, invoices, known) for line in lines]
+    left = {invoice.pk: open_cents(invoice) for invoice in invoices.values()}
+    return [_match(line, invoices, known, left) for line in lines]
 
 
-def _match(line: BankLine, invoices: dict[str, Invoice], known: dict[tuple[int, str], int]) -> BankLine:
+def _match(
+    line: BankLine, invoices: dict[str, Invoice], known: dict[tuple[int, str], int], left: dict[int, int]
+) -> BankLine:
+    """Lines above it in the file count as recorded: `known` and `left` move on with each that is new."""
     if line.match == Match.REFUSED:
         return line
     named = [line.number] if line.number else [word.strip(".,;:()") for word in line.reference.split()]
@@ -176,8 +183,10 @@ def _match(line: BankLine, invoices: dict[str, Invoice], known: dict[tuple[int, 
         return _with(line, Match.KNOWN, "")
     if before is not None:
         return _with(line, Match.REFUSED, _("Another amount is recorded under this reference."))
-    if line.amount_cents > open_cents(invoice):
+    if line.amount_cents > left[invoice.pk]:
         return _with(line, Match.REFUSED, _("It is more than is due."))
+    known[invoice.pk, line.reference] = line.amount_cents
+    left[invoice.pk] -= line.amount_cents
     return line
 
 
