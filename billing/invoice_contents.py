@@ -136,7 +136,7 @@ def contents_of(house: House, tenant: Tenant, head: Head, lines: Sequence[LineCo
             preceding=head.corrects,
             rounding_note=_rounding(lines, net, language),
             payment=_payment(house, head),
-            notes=_notes(house.settings) if house.is_seller else (),
+            notes=(*(_notes(house.settings) if house.is_seller else ()), *_of_demo(tenant)),
         )
 
 
@@ -263,6 +263,11 @@ def _notes(known: BillingSettings) -> tuple[Note, ...]:
     """By the subjects that French law wants (UNTDID 4451)."""
     given = ((known.late_payment, "PMD"), (known.recovery, "PMT"), (known.early_payment, "AAB"))
     return tuple(Note(text, code) for text, code in given if text)
+
+
+def _of_demo(tenant: Tenant) -> tuple[Note, ...]:
+    """What nobody should take for a bill says so."""
+    return (Note(_("A demonstration: the organisation and its usage are made up.")),) if tenant.is_demo else ()
 
 
 def _rounding(lines: Sequence[LineColumns], net_cents: int, language: str) -> str:

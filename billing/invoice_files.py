@@ -25,6 +25,7 @@ from billing.invoices import invoices_of
 from billing.models import Invoice, InvoiceDrawing, InvoiceFile
 from billing.money import NANO_EUR_PER_CENT, exact_eur
 from billing.payer_notices import tell_payer
+from identity import audit
 from identity.access import Caller
 from identity.errors import NotFound
 from identity.notices import notify
@@ -66,6 +67,14 @@ def file_of(invoice: Invoice, media_type: str) -> InvoiceFile:
     if found is None:
         raise NotFound("file")
     return found
+
+
+def note_download(*, by: audit.Actor, invoice: Invoice, ending: str) -> None:
+    """Say in the organisation's audit who took a file of it away: a member, a key, or somebody of a payer's."""
+    target = audit.Target("invoice", invoice.number)
+    detail = {"file": ending, "sha256": invoice.sha256}
+    with transaction.atomic():
+        audit.record(tenant=invoice.tenant, actor=by, action="invoice.downloaded", target=target, detail=detail)
 
 
 def file_name(invoice: Invoice, ending: str) -> str:

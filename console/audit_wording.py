@@ -181,6 +181,7 @@ WORDING: dict[str, Promise] = {
     "price_version.added": _("%(who)s added prices"),
     "invoice.credited": _("%(who)s issued the credit note %(what)s"),
     "invoice.payment_recorded": _("%(who)s recorded a payment of %(what)s"),
+    "invoice.downloaded": _("%(who)s downloaded %(what)s"),
     "invoice.issued": _("%(who)s issued %(what)s"),
     "payer.named": _("%(who)s asked %(what)s to pay"),
     "payer.accepted": _("%(who)s accepted to pay, for %(what)s"),

@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Exists
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, resolve_url
 from django.utils import timezone, translation
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.http import urlencode
 
+from billing.payers import payers_for
 from console.operator_site import is_operators
 from identity import access
 from identity.access import Caller
@@ -140,9 +142,19 @@ def some_tenants_of(request: HttpRequest) -> list[Tenant]:
     if not isinstance(request.user, Person):
         return []
     if not hasattr(request, "some_tenants"):
-        request.some_tenants = list(access.tenants_of(request.user)[: TENANTS_SHOWN + 1])  # type: ignore[attr-defined]
+        # Whether the person pays for others comes with them, for the frame: not a query of its own on every page.
+        found = access.tenants_of(request.user).annotate(pays=Exists(payers_for(request.user).order_by()))
+        request.some_tenants = list(found[: TENANTS_SHOWN + 1])  # type: ignore[attr-defined]
     tenants: list[Tenant] = request.some_tenants  # type: ignore[attr-defined]
     return tenants
+
+
+def pays_for_others(request: HttpRequest) -> bool:
+    """Whether who is signed in is of a payer's people, and so has invoices to look at outside of any organisation."""
+    if not isinstance(request.user, Person) or is_operators(request):
+        return False
+    tenants = some_tenants_of(request)
+    return bool(getattr(tenants[0], "pays")) if tenants else payers_for(request.user).exists()  # noqa: B009  # annotated
 
 
 def _last_caller(request: HttpRequest, person: Person) -> Caller | None:

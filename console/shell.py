@@ -9,7 +9,7 @@ from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from console.operator_site import PREFIX, bound_host, is_operators
-from console.pages import frame_caller_of, permissions_of, some_tenants_of
+from console.pages import frame_caller_of, pays_for_others, permissions_of, some_tenants_of
 from identity.access import Caller
 from identity.models import Tenant
 from identity.permissions import OperatorPermission, Permission
@@ -152,6 +152,7 @@ def context(request: HttpRequest) -> dict[str, object]:
         "public_url": settings.PUBLIC_URL if is_operators(request) and bound_host() else "",
         "service": SimpleLazyObject(service),
         "support_contact": SimpleLazyObject(lambda: service().support_contact),
+        "pays_for_others": SimpleLazyObject(lambda: pays_for_others(request)),
         "switcher": SimpleLazyObject(lambda: _tenants_to_switch_to(request)),
         "theme": getattr(request.user, "theme", "system") if hasattr(request, "user") else "system",
     }

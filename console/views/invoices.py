@@ -49,21 +49,21 @@ def invoice(request: HttpRequest, caller: Caller, invoice_id: UUID) -> HttpRespo
 @tenant_page(Permission.BILLING_READ)
 def invoice_pdf(request: HttpRequest, caller: Caller, invoice_id: UUID) -> HttpResponse:
     """Its PDF, with the XML inside."""
-    return answer_with(issued_to(caller, invoice_id), "pdf")
+    return answer_with(issued_to(caller, invoice_id), "pdf", to=caller.actor)
 
 
 @require_GET
 @tenant_page(Permission.BILLING_READ)
 def invoice_xml(request: HttpRequest, caller: Caller, invoice_id: UUID) -> HttpResponse:
     """Its XML (EN 16931)."""
-    return answer_with(issued_to(caller, invoice_id), "xml")
+    return answer_with(issued_to(caller, invoice_id), "xml", to=caller.actor)
 
 
 @require_GET
 @tenant_page(Permission.BILLING_READ)
 def invoice_csv(request: HttpRequest, caller: Caller, invoice_id: UUID) -> HttpResponse:
     """Its lines as a table."""
-    return answer_with(issued_to(caller, invoice_id), "csv")
+    return answer_with(issued_to(caller, invoice_id), "csv", to=caller.actor)
 
 
 def _today(caller: Caller) -> date:

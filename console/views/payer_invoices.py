@@ -25,6 +25,7 @@ from console.invoice_words import row_of, shown_invoice
 from console.pages import person_page
 from console.refusals import sentence_of, show_at_form
 from gateway.api.invoice_answers import ENDINGS, answer_with
+from identity.audit import Actor
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Person
 
@@ -113,4 +114,4 @@ def invoice_file(request: HttpRequest, person: Person, paid_id: UUID, ending: st
     found = invoice_of_payer(person, paid_id)
     if ending not in ENDINGS:
         raise NotFound("file")
-    return answer_with(found, ending)
+    return answer_with(found, ending, to=Actor.person(person))

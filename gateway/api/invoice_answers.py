@@ -5,13 +5,19 @@ from collections.abc import Callable
 from django.http import HttpResponse
 
 from billing.invoice_document.contents import from_json
-from billing.invoice_files import PDF, XML, csv_of_lines, file_name, file_of
+from billing.invoice_files import PDF, XML, csv_of_lines, file_name, file_of, note_download
 from billing.models import Invoice
+from identity.audit import Actor
 
 
-def answer_with(invoice: Invoice, ending: str) -> HttpResponse:
-    """A file of it, to be saved. Its `ETag` is its SHA-256. Raises `NotFound` where it is not made yet, or never is."""
-    return _ANSWERS[ending](invoice)
+def answer_with(invoice: Invoice, ending: str, *, to: Actor) -> HttpResponse:
+    """A file of it, to be saved, and a line about that in the organisation's audit. Its `ETag` is its SHA-256.
+
+    Raises `NotFound` where it is not made yet, or never is.
+    """
+    answer = _ANSWERS[ending](invoice)
+    note_download(by=to, invoice=invoice, ending=ending)
+    return answer
 
 
 def _made(invoice: Invoice, media_type: str, ending: str) -> HttpResponse:

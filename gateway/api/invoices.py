@@ -154,7 +154,7 @@ class InvoicePdfView(ApiView):
     @_file("pdf", "application/pdf", "an invoice as PDF", "PDF/A-3 with the XML inside. `ETag` is its SHA-256.")
     def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
         """As it was made, once."""
-        return answer_with(issued_to(self.caller(request), public_id), "pdf")
+        return _answer(self.caller(request), public_id, "pdf")
 
 
 class InvoiceXmlView(ApiView):
@@ -163,7 +163,7 @@ class InvoiceXmlView(ApiView):
     @_file("xml", "application/xml", "an invoice as XML", "Factur-X, EN 16931. A statement has none.")
     def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
         """As it was made, once."""
-        return answer_with(issued_to(self.caller(request), public_id), "xml")
+        return _answer(self.caller(request), public_id, "xml")
 
 
 class InvoiceCsvView(ApiView):
@@ -172,7 +172,11 @@ class InvoiceCsvView(ApiView):
     @_file("csv", "text/csv", "the lines of an invoice as CSV", "A line each, exact.")
     def get(self, request: Request, public_id: UUID) -> HttpResponseBase:
         """Of what was issued."""
-        return answer_with(issued_to(self.caller(request), public_id), "csv")
+        return _answer(self.caller(request), public_id, "csv")
+
+
+def _answer(caller: Caller, public_id: UUID, ending: str) -> HttpResponseBase:
+    return answer_with(issued_to(caller, public_id), ending, to=caller.actor)
 
 
 def _of(caller: Caller) -> dict[str, object]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from identity.models import Person
+from identity.models import AuditEvent, Person
 from tests.support.console import page, signed_in
 from tests.support.invoices import filed
 from tests.support.payers import GROUP, asked, paying
@@ -63,3 +63,28 @@ def test_I6_a_payers_person_is_a_stranger_to_all_else(cast: Cast, paul: Person) 
     assert client.get(f"/payer/invoices/{theirs.public_id}").status_code == 404
     for other in (cast.alice, cast.charlie):
         assert signed_in(other).get("/payer").status_code == 404
+
+
+def test_a_member_who_pays_for_others_finds_their_invoices_in_the_account_menu(cast: Cast) -> None:
+    """Charlie is a member elsewhere: `/` leads there, so the way to what he pays has to be on every page."""
+    client, address = signed_in(cast.charlie), f"/t/{cast.strangers.slug}/"
+    assert 'href="/payer"' not in page(client.get(address))
+    paying(cast.tenant, cast.alice, cast.charlie)
+    for path in (address, "/account", "/payer"):
+        assert 'href="/payer"' in page(client.get(path)), path
+    assert 'href="/payer"' not in page(signed_in(cast.bob).get(f"/t/{cast.tenant.slug}/"))
+
+
+def test_who_takes_an_invoice_away_is_in_the_organisations_audit(cast: Cast, paul: Person) -> None:
+    paying(cast.tenant, cast.alice, paul)
+    made = filed(cast.tenant)
+    signed_in(paul).get(f"/payer/invoices/{made.public_id}/pdf")
+    alice = signed_in(cast.alice)
+    alice.get(f"/t/{cast.tenant.slug}/billing/invoices/{made.public_id}/xml")
+    alice.get(f"/t/{cast.tenant.slug}/billing/invoices/{made.public_id}/csv")
+    events = AuditEvent.objects.filter(tenant=cast.tenant, action="invoice.downloaded").order_by("pk")
+    assert [(event.detail["file"], event.target) for event in events] == [
+        (ending, made.number) for ending in ("pdf", "xml", "csv")
+    ]
+    assert {event.detail["sha256"] for event in events} == {made.sha256}
+    assert "downloaded" in page(alice.get(f"/t/{cast.tenant.slug}/audit"))

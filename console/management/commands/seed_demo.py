@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from console import env
 from console.demo import demo_models, seed_demo, sign_in_secrets
+from console.demo_month import ask_to_close
 from console.demo_past import has_past
 from console.operator_site import sign_in_link
 from identity.errors import NotFound
@@ -29,6 +30,7 @@ class Command(BaseCommand):
             api_key = seed_demo(tier=tier, new_key=new_key)
         except NotFound as error:
             raise CommandError(f"BEFFROI_DEMO_TIER={tier}: {error}") from None
+        ask_to_close()
         given = [
             engine.partition("=")[0].strip() for engine in env.text("BEFFROI_ENGINES", "").split(",") if "=" in engine
         ]
