@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 
 from billing.invoice_document.cii import xml_of
 from billing.invoice_document.contents import InvoiceContents, from_json
+from billing.invoice_document.libraries import INSTALLS
 from billing.invoice_document.pdf import SECONDS, LibrariesMissing, Picture, render_pdf
 from billing.invoices import invoices_of
 from billing.models import Invoice, InvoiceDrawing, InvoiceFile
@@ -39,6 +40,7 @@ LIBRARIES = "libraries"
 TOLD_AFTER = 2
 _LEASE = timedelta(seconds=2 * SECONDS)  # longer than the drawing may take: a killed worker's invoice waits so long
 _PAUSE, _PAUSE_MAX = timedelta(minutes=1), timedelta(hours=6)
+_LIBRARIES_PAUSE = timedelta(minutes=5)  # looking for them costs nothing, and who installed them waits for the PDF
 _FAULT_LENGTH_MAX = 500
 _HEAD = (
     "number", "line", "project", "cost_centre", "purchase_order", "description", "explanation", "quantity", "unit",
@@ -170,13 +172,19 @@ def _logo() -> Picture | None:
 def _failed(invoice: Invoice, fault: str) -> bool:
     drawing = InvoiceDrawing.objects.get(pk=invoice.pk)
     pause = min(_PAUSE * 2 ** min(drawing.attempts, 10), _PAUSE_MAX)
+    once_key = f"invoice.not_drawn:{invoice.pk}"
+    if fault == LIBRARIES:  # of all invoices at once
+        pause, once_key = _LIBRARIES_PAUSE, f"invoice.not_drawn:libraries:{invoice.month:%Y-%m}"
+        if not drawing.attempts:
+            logger.warning("PDFs of invoices wait for libraries that this machine lacks: %s", INSTALLS)
     with transaction.atomic():
         InvoiceDrawing.objects.filter(pk=invoice.pk).update(
             attempts=F("attempts") + 1, fault=fault[:_FAULT_LENGTH_MAX], lease_until=Now() + pause
         )
         if drawing.attempts + 1 >= TOLD_AFTER:
             told = {"number": invoice.number, "organisation": invoice.tenant.name, "fault": fault[:300]}
-            notify(None, "invoice.not_drawn", context=told, once_key=f"invoice.not_drawn:{invoice.pk}")
+            told |= {"fault": INSTALLS} if fault == LIBRARIES else {}
+            notify(None, "invoice.not_drawn", context=told, once_key=once_key)
     return False
 
 

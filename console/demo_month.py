@@ -8,16 +8,16 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from billing import ledger_checks
 from billing.closing import approve, closing_of, issue
 from billing.closing_period import preceding
 from billing.closing_previews import ask_previews, make_preview
 from billing.models import Closing
-from console.celery import app
 from console.demo import TENANTS
 from console.demo_past import has_past
+from console.operator_jobs import ask_worker
+from identity.errors import Conflict
 from identity.models import Tenant
 from identity.operators import Operator
 
@@ -29,8 +29,8 @@ def ask_to_close() -> None:
     tenant = Tenant.objects.get(slug=TENANTS[0].slug)
     if Closing.objects.filter(tenant=tenant).exists():
         return
-    with suppress(OperationalError, OSError):  # the next start asks again
-        app.send_task(TASK, retry=False)
+    with suppress(Conflict):  # the next start asks again
+        ask_worker(TASK)
 
 
 def close_demo_month() -> bool:

@@ -66,8 +66,15 @@ def run_now(name: str) -> None:
     """Have the worker run a job, beside its schedule. Raises `NotFound`, `Conflict` where the broker is away."""
     if name not in scheduled_tasks():
         raise NotFound("job")
+    ask_worker(name, expires=60)
+
+
+def ask_worker(task: str, *, expires: int | None = None) -> None:
+    """Have the worker do a task; where none takes it within so many seconds, nobody does. Raises `Conflict` where the
+    broker is away.
+    """
     try:
-        app.send_task(name, expires=60, retry=False)
+        app.send_task(task, expires=expires, retry=False)
     except (OperationalError, OSError) as error:
         raise Conflict(str(_("The worker's broker does not answer."))) from error
 

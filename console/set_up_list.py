@@ -14,6 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
+from billing.invoice_document.libraries import INSTALLS, missing_libraries
 from billing.tiers import offered_tiers
 from console.formats import ago
 from console.operator_jobs import run_now
@@ -79,6 +80,7 @@ def set_up_lines() -> list[Line]:
         _tier(is_there="tier" in there),
         _tenant(there),
         _credentials(),
+        _documents(),
         _backup(),
     ]
 
@@ -95,6 +97,15 @@ def try_line(key: str, *, operator: Person) -> Trial:
     if key not in trials:
         raise NotFound("line")
     return trials[key]()
+
+
+def _documents() -> Line:
+    title = _("PDF of invoices and statements")
+    if missing := missing_libraries():
+        told = {"missing": ", ".join(missing), "installs": INSTALLS}
+        why = gettext("This machine lacks %(missing)s. What is issued waits for its PDF until you run: %(installs)s")
+        return Line("documents", title, State.MISSING, why % told)
+    return Line("documents", title, State.DONE, _("The libraries that draw text are there."))
 
 
 def _operators(version: ProviderVersion | None) -> Line:

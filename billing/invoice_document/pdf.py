@@ -5,14 +5,12 @@ needs libraries of the system (Pango) that a machine may lack. An invoice and a 
 """
 
 import base64
-import ctypes
 import io
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from django.conf import settings
@@ -21,19 +19,13 @@ from django.utils import translation
 
 from billing.invoice_document.cii import xml_of
 from billing.invoice_document.contents import InvoiceContents, Kind, digest_of
+from billing.invoice_document.libraries import INSTALLS, missing_libraries
 from billing.invoice_document.make_pdf import LIBRARIES_MISSING, SCHEME
 from billing.invoice_document.page import words_of
 from billing.money import NANO_EUR_PER_CENT, exact_eur
 
 # Ten thousand lines take about two minutes on a slow core.
 SECONDS = 300
-# How to get what is missing, on Debian and Ubuntu.
-INSTALLS = "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
-_LIBRARIES = {
-    "libpango-1.0-0": ("libpango-1.0.so.0", "libpango-1.0.dylib"),
-    "libpangoft2-1.0-0": ("libpangoft2-1.0.so.0", "libpangoft2-1.0.dylib"),
-    "libharfbuzz-subset0": ("libharfbuzz-subset.so.0", "libharfbuzz-subset.0.dylib"),
-}
 _ROOT = Path(__file__).parents[2]
 _FONTS = Path("node_modules/@fontsource/inter/files")
 _SCRIPTS = ("latin", "latin-ext", "greek", "greek-ext", "cyrillic", "cyrillic-ext", "vietnamese")
@@ -65,6 +57,8 @@ def render_pdf(contents: InvoiceContents, *, logo: Picture | None = None) -> byt
 
     Raises `LibrariesMissing`, `NoPdf`, and ValueError where there is no valid XML to embed.
     """
+    if missing_libraries():
+        raise LibrariesMissing(INSTALLS)
     files = {"logo": logo.content} if logo else {}
     code = _code_for_banks(contents)
     if code:
@@ -87,20 +81,6 @@ def html_of(contents: InvoiceContents, *, has_logo: bool = False, has_code: bool
         words = {**words_of(contents), "has_logo": has_logo, "has_code": has_code}
         page = render_to_string("documents/invoice.html", words)
     return page.replace(_NARROW, _WIDE)
-
-
-@cache
-def missing_libraries() -> tuple[str, ...]:
-    """The packages (Debian's names) that this machine lacks for PDF; () lets them be made."""
-    return tuple(package for package, names in _LIBRARIES.items() if not any(map(_loads, names)))
-
-
-def _loads(name: str) -> bool:
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        return False
-    return True
 
 
 def _run(task: bytes) -> bytes:

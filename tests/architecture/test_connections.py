@@ -102,6 +102,7 @@ NO_DOORS: dict[str, tuple[str, ...]] = {
     "console/supervisor/processes.py": ("subprocess",),
     "console/supervisor/service.py": ("subprocess",),
     "console/supervisor/supervisor.py": ("subprocess",),
+    "console/tasks.py": ("celery",),
     "gateway/node_agent/engine_commands.py": ("socket",),
     "gateway/node_agent/processes.py": ("subprocess", ".execve()"),
     "gateway/node_agent/replicas.py": ("subprocess",),

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from billing import invoice_files
 from billing.invoice_document.contents import from_json
-from billing.invoice_document.pdf import LibrariesMissing
 from billing.invoice_files import (
     LIBRARIES,
     PDF,
@@ -122,15 +121,20 @@ def test_a_failure_is_tried_again_later_and_told_at_the_second(monkeypatch: pyte
     assert file_of(found, XML)
 
 
-def test_a_machine_without_the_libraries_gives_the_xml(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacks(*_args: object, **_more: object) -> bytes:
-        raise LibrariesMissing
-
-    monkeypatch.setattr(invoice_files, "render_pdf", lacks)
-    found = kept(make_tenant())
-    assert not write_files_of(take(found))
+def test_a_machine_without_the_libraries_gives_the_xml_and_draws_when_they_are_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found, other = kept(make_tenant()), kept(make_tenant(), statement())
+    with monkeypatch.context() as bare:
+        bare.setattr("billing.invoice_document.pdf.missing_libraries", lambda: ("libpango-1.0-0",))
+        for one in (found, other):
+            assert not write_files_of(take(one))
     assert InvoiceDrawing.objects.get(invoice=found).fault == LIBRARIES
     assert file_of(found, XML)
+    assert "apt-get install libpango" in caplog.text
+    InvoiceDrawing.objects.filter(pk=found.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert write_files_of(take(found))
+    assert bytes(file_of(found, PDF).content).startswith(b"%PDF-")
 
 
 def test_the_lines_as_a_table_are_exact_and_safe() -> None:

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -150,19 +152,28 @@ def test_the_banks_code_holds_the_transfer() -> None:
     assert (pdf._code_for_banks(paid), pdf._code_for_banks(credit_note())) == (b"", b"")
 
 
-def test_a_machine_without_the_libraries_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacks(*_args: object, **_more: object) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.CompletedProcess([], make_pdf.LIBRARIES_MISSING, b"", b"cannot load library")
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process that finds no Pango: what it finds first is none."""
+    for name in ("libpango-1.0.so.0", "libpangoft2-1.0.so.0"):
+        (tmp_path / name).write_bytes(b"")
+    return {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": str(tmp_path)}
 
-    monkeypatch.setattr(subprocess, "run", lacks)
+
+def test_a_process_without_the_libraries_names_them_and_draws_nothing(bare: dict[str, str]) -> None:
+    code = "from billing.invoice_document.libraries import missing_libraries; print(*missing_libraries())"
+    told = subprocess.run([sys.executable, "-c", code], env=bare, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["libpango-1.0-0", "libpangoft2-1.0-0"]
+    command = [sys.executable, "-m", "billing.invoice_document.make_pdf", "."]
+    done = subprocess.run(command, env=bare, input=b"{}", capture_output=True, check=False)
+    assert done.returncode == make_pdf.LIBRARIES_MISSING
+    assert b"%PDF" not in done.stdout
+
+
+def test_a_machine_without_the_libraries_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "missing_libraries", lambda: ("libpango-1.0-0",))
     with pytest.raises(LibrariesMissing, match="libpango"):
         render_pdf(statement())
-
-
-def test_libraries_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not pdf._loads("libthat-is-nowhere.so.0")
-    monkeypatch.setattr(pdf, "_loads", lambda name: "pangoft2" not in name)
-    assert pdf.missing_libraries.__wrapped__() == ("libpangoft2-1.0-0",)
 
 
 def test_a_drawing_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from billing.closing_list import closing_page, rows_of
 from billing.closing_period import following, month_named, preceding
 from billing.closing_previews import ask_previews, billed_tenants
 from billing.invoice_contents import vat_for
+from billing.invoice_document.libraries import INSTALLS, missing_libraries
 from billing.models import DraftLine, InvoiceLine, LegalParty
 from billing.platform_use import MONTHS_BACK
 from billing.vat import Missing, Vat
@@ -53,6 +54,7 @@ def closing(request: HttpRequest, operator: Person) -> HttpResponse:
         "text": text,
         "is_open": month == months[0],
         "is_seller": service().trade == Service.Trade.SELLER,
+        "installs": INSTALLS if missing_libraries() else "",
     }
     if is_partial(request):
         return render(request, "console/operator/closing/_table.html", shown)
