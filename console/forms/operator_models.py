@@ -72,6 +72,18 @@ class ServedForm(EngineForm):
     )
 
 
+class PlacesForm(forms.Form):
+    """How many requests the engines of a pool get at once."""
+
+    requests_at_once = forms.IntegerField(
+        label=_("Requests at once, to each engine"),
+        min_value=1,
+        required=False,
+        widget=_text(inputmode="numeric", placeholder="256"),
+        help_text=_("What the engine itself works on at once (vLLM: max-num-seqs). Empty: as many as come."),
+    )
+
+
 class EntryForm(forms.Form):
     """Which of what an engine serves, and which entry of the catalogue that is."""
 

@@ -1,7 +1,7 @@
 """Usage: bars a day or hour and the same figures in a table, by model, project or key; as a file too."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from billing.overview import Totals
 from billing.pricing import METERS
 from billing.projection import projected, recent_since
 from billing.usage import Grouping, Interval, TooManyRows, UsageSum, sums
-from billing.usage_span import Days, whole_hours
+from billing.usage_span import Days
 from billing.usage_table import (
     Group,
     Measure,
@@ -230,8 +230,7 @@ def _labels(query: QueryDict, caller: Caller, asked: Asked, narrowed: Narrowed, 
     """The labels, and what has none; empty where nothing is labelled, and for a key: the sums of labels know none."""
     if narrowed.reader.key_id is not None:
         return []
-    since, until = whole_hours(asked.time)  # as the table has them
-    found = usage_by_label(narrowed.reader, replace(narrowed.filters(asked.time), since=since, until=until))
+    found = usage_by_label(narrowed.reader, narrowed.filters(asked.time))
     lines = [
         LabelLine(one.label or "", one.totals, _requests_address(query, caller, days=asked.span, label=one.label or ""))
         for one in found

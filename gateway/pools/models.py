@@ -7,12 +7,17 @@ from models_catalog.models import LanguageModel
 
 
 class Pool(models.Model):
-    """The replicas that serve one model the same way. `served_name` is the id that the engines know the model by."""
+    """The replicas that serve one model the same way. `served_name` is the id that the engines know the model by.
+
+    `requests_at_once` is what gateways send to each replica at the most; further requests wait in line, and tenants
+    take turns. Empty: there is no bound, the engines' own queues take all.
+    """
 
     name = models.SlugField(max_length=100, unique=True)
     model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="pools")
     served_name = models.CharField(max_length=200)
     site = models.CharField(max_length=64, blank=True)
+    requests_at_once = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         constraints = [

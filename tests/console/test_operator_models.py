@@ -229,6 +229,21 @@ def test_an_engine_is_drained_ejected_put_back_and_removed(olga: Client, start_e
     assert not Replica.objects.filter(pk=replica.pk).exists()
 
 
+def test_the_engines_of_a_pool_get_no_more_requests_at_once_than_it_says(olga: Client) -> None:
+    model = make_model()
+    pool = register_pool(model=model, served_name="m", actor=TESTS)
+    register_replica(pool=pool, url="http://10.1.1.9:1", actor=TESTS)
+    assert "as many requests at once as come" in page(olga.get(address(model)))
+    form = address(model, f"/pools/{pool.pk}")
+    assert "12 requests at once to each engine" in page(olga.post(form, {"requests_at_once": "12"}, follow=True))
+    assert "It was so before." in page(olga.post(form, {"requests_at_once": "12"}, follow=True))
+    assert 'value="12"' in page(olga.get(form))
+    for wrong in ("0", "-1", "many", str(10**9)):
+        assert 'class="invalid-feedback' in page(olga.post(form, {"requests_at_once": wrong}))
+    assert "as many requests at once as come" in page(olga.post(form, {"requests_at_once": ""}, follow=True))
+    assert olga.get(address(make_model(), f"/pools/{pool.pk}")).status_code == 404
+
+
 def test_an_end_is_announced_in_time_to_those_who_see_the_model(olga: Client) -> None:
     house = make_house()
     model, next_one = offered(house.model), make_model()

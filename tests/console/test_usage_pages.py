@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from html import unescape
 from io import StringIO
-from zoneinfo import ZoneInfo
 
 import pytest
 from django.http import QueryDict
@@ -20,9 +19,8 @@ from billing.usage_span import Days, Span
 from billing.usage_table import Measure
 from console.csv_files import cell
 from console.usage_question import Asked
-from identity.models import ApiKey, Membership, Person, Role, Tenant
+from identity.models import ApiKey, Membership, Person, Role
 from tests.support.browser import open_browser
-from tests.support.closings import last_month
 from tests.support.console import page, signed_in
 from tests.support.history import History, history_of
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house, make_model
@@ -251,24 +249,6 @@ def test_labels_add_up_to_the_whole_and_lead_to_their_requests(
     assert str(labelled) in listed
     assert str(other) not in listed
     assert "without a label" not in page(client.get(f"/t/{slug}/usage?key={key.lookup}"))
-
-
-def test_labels_are_of_the_hours_that_the_table_adds_up(house: House, alice: Person, history: History) -> None:
-    Tenant.objects.filter(pk=house.tenant.pk).update(time_zone="Asia/Kolkata")
-    key, month = house.key().row, last_month()
-    begins = datetime(month.year, month.month, 1, tzinfo=ZoneInfo("Asia/Kolkata"))
-    for label, minutes in (("of the day before", -20), ("of the day", 120)):
-        at = begins + timedelta(minutes=minutes)
-        history.record(key, at)
-        history.owner.execute(
-            "insert into billing_usage_label"
-            " values (date_trunc('hour', %s, 'UTC'), %s, %s, %s, %s, 1, 0, 100, 50, 45000)",
-            [at, house.tenant.pk, key.project_id, house.model.pk, label],
-        )
-    text = page(signed_in(alice).get(f"/t/{house.tenant.slug}/usage?span={month:%Y-%m}"))
-    assert "of the day<" in text
-    assert "of the day before" not in text
-    assert "without a label" not in text
 
 
 def test_a_pasted_id_leads_to_its_request(house: House, alice: Person, gateway: LedgerGateway) -> None:

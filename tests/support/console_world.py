@@ -15,6 +15,7 @@ from billing.limits import set_limit
 from billing.models import Agreement, Contract, ContractTerm, CreditOrder, Export, ExportSchedule
 from billing.organisation_rules import RuleWish, put_rule
 from billing.terms import TermWish, add_term, this_month
+from gateway.pools.registry import register_pool
 from identity.access_reviews import start_review
 from identity.invitations import invite
 from identity.log_exports import ExportSettings, Protocol, add_export
@@ -109,6 +110,7 @@ def make_console_world() -> ConsoleWorld:
         "model": house.model.name,
         "model_id": house.model.pk,
         "replica_id": 0,
+        "pool_id": register_pool(model=house.model, served_name="m", actor=TESTS).pk,
         "act": "drain",
         "budget_id": budget.pk,
         "limit_id": limit.pk,

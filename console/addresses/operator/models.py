@@ -14,5 +14,6 @@ urlpatterns: list[URLPattern] = [
     path("models/<int:model_id>/visibility", models.visibility, name="operator-model-visibility"),
     path("models/<int:model_id>/end", models.end, name="operator-model-end"),
     path("models/<int:model_id>/engines", replicas.add_replica, name="operator-replica-add"),
+    path("models/<int:model_id>/pools/<int:pool_id>", replicas.change_pool, name="operator-pool"),
     path("models/<int:model_id>/engines/<int:replica_id>/<str:act>", replicas.change_replica, name="operator-replica"),
 ]

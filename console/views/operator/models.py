@@ -76,6 +76,7 @@ def model(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
         "has_more_tenants": len(tenants) == TENANTS_SHOWN,
         "spent": sum(one.cost_nano_eur for one in tenants),
         "replicas": replicas,
+        "pools": {replica.pool_id: replica.pool for replica in replicas}.values(),
         "prices": prices,
         "missing": missing_of(found, has_price=bool(prices), has_engine=has_engine) if stage == "draft" else [],
         "audience": _audience_names(found),
@@ -105,7 +106,7 @@ def price(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
             return _("The price is in force from now on.")
         return _("The price was so before.")
 
-    return _changed(request, found, form, change, "price")
+    return changed(request, found, form, change, "price")
 
 
 @operator_page(OperatorPermission.CATALOGUE_UPDATE)
@@ -120,7 +121,7 @@ def entry(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
             return _("The entry is changed.")
         return _("The entry was so before.")
 
-    return _changed(request, found, form, change, "entry")
+    return changed(request, found, form, change, "entry")
 
 
 @operator_page(OperatorPermission.CATALOGUE_UPDATE)
@@ -135,7 +136,7 @@ def targets(request: HttpRequest, operator: Person, model_id: int) -> HttpRespon
             return _("The targets count from now on, over the last 24 hours.")
         return _("The targets were so before.")
 
-    return _changed(request, found, form, change, "targets")
+    return changed(request, found, form, change, "targets")
 
 
 @operator_page(OperatorPermission.CATALOGUE_UPDATE)
@@ -157,7 +158,7 @@ def visibility(request: HttpRequest, operator: Person, model_id: int) -> HttpRes
         show_to(found, audience=form.audience, by=by)
         return _("Who sees the model is changed, for keys in use too.")
 
-    return _changed(request, found, form, change, "visibility")
+    return changed(request, found, form, change, "visibility")
 
 
 @operator_page(OperatorPermission.CATALOGUE_UPDATE)
@@ -178,7 +179,7 @@ def end(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse:
             told,
         ) % {"count": told}
 
-    return _changed(request, found, form, change, "end")
+    return changed(request, found, form, change, "end")
 
 
 def _is_here(one: ModelState) -> bool:
@@ -203,7 +204,7 @@ def put_on_form(form: forms.Form, refused: Invalid | Conflict) -> None:
         form.add_error(None, str(refused))
 
 
-def _changed(
+def changed(
     request: HttpRequest, found: LanguageModel, form: forms.Form, change: Callable[[], str], what: str
 ) -> HttpResponse:
     """The form's page; once it is sent and taken, the model's page with what `change` says."""

@@ -8,10 +8,11 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.forms.operator_models import ServedForm
+from console.forms.operator_models import PlacesForm, ServedForm
 from console.pages import operator_page
-from console.views.operator.models import model_or_404, put_on_form
-from gateway.pools.models import Replica
+from console.views.operator.models import changed, model_or_404, put_on_form
+from gateway.pools.models import Pool, Replica
+from gateway.pools.places import set_requests_at_once
 from gateway.pools.publishing import add_engine, drain, eject, put_back, take_away
 from gateway.pools.reasons import in_readers_language
 from identity.errors import Conflict, Invalid, NotFound
@@ -44,6 +45,24 @@ def add_replica(request: HttpRequest, operator: Person, model_id: int) -> HttpRe
             return redirect("operator-model", model_id=found.pk)
     shown = {"form": form, "model": found, "what": "engine"}
     return render(request, "console/operator/models/form.html", shown)
+
+
+@operator_page(OperatorPermission.CAPACITY_UPDATE)
+@require_http_methods(["GET", "POST"])
+def change_pool(request: HttpRequest, operator: Person, model_id: int, pool_id: int) -> HttpResponse:
+    """How many requests its engines get at once."""
+    pool = Pool.objects.filter(pk=pool_id, model=model_id).select_related("model").first()
+    if pool is None:
+        raise NotFound("pool")
+    form = PlacesForm(request.POST or None, initial={"requests_at_once": pool.requests_at_once})
+
+    def change() -> str:
+        number = form.cleaned_data["requests_at_once"]
+        if set_requests_at_once(pool, number=number, by=operator_for_person(operator)):
+            return _("It holds from now on. What is under way comes to its end.")
+        return _("It was so before.")
+
+    return changed(request, pool.model, form, change, "pool")
 
 
 @operator_page(OperatorPermission.CAPACITY_UPDATE)

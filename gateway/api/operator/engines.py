@@ -12,6 +12,7 @@ from gateway.api.operator.models import model_of
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictSerializer, TextField
+from gateway.pools import places
 from gateway.pools.models import Replica
 from gateway.pools.publishing import add_engine, drain, eject, put_back, take_away
 from gateway.pools.registry import OUT
@@ -39,6 +40,11 @@ class OperatedEngineSerializer(serializers.Serializer[Any]):
         source="source", choices=Replica.Source.values, help_text="Who keeps it on the list."
     )
     probed_at = serializers.DateTimeField(allow_null=True)
+    requests_at_once = serializers.IntegerField(
+        source="pool.requests_at_once",
+        allow_null=True,
+        help_text="So many it is sent at once, as every engine of its pool; null: as many as come.",
+    )
 
 
 class OperatedEnginePageSerializer(serializers.Serializer[Any]):
@@ -63,10 +69,19 @@ class NewEngineSerializer(StrictSerializer):
 
 
 class ServiceSerializer(StrictSerializer):
-    """Whether an engine is to take requests."""
+    """Whether an engine is to take requests, and how many. What is left out stays as it is."""
 
     service = serializers.ChoiceField(
-        choices=list(_WISHES), help_text="; ".join(f"`{wish}`: it {does}" for wish, does in _WISHES.items())
+        required=False,
+        choices=list(_WISHES),
+        help_text="; ".join(f"`{wish}`: it {does}" for wish, does in _WISHES.items()),
+    )
+    requests_at_once = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=places.MOST,
+        help_text="So many each engine of its pool is sent at once; the others wait, and organisations take turns. "
+        "0: as many as come.",
     )
 
 
@@ -128,18 +143,21 @@ class OperatedEngineView(OperatorApiView):
 
     @extend_schema(
         operation_id="operator_engines_change",
-        summary="Take an engine out of service, or put it back",
+        summary="Take an engine out of service, put it back, or bound its pool",
         tags=["Operator"],
         request=ServiceSerializer,
         responses={200: OperatedEngineSerializer, **errors_of(400, 401, 403, 404, 413, 415)},
     )
     def patch(self, request: Request, engine_id: int) -> Response:
-        """Drain it, eject it or put it back. The same again changes nothing. Needs `pools:write`."""
-        replica = _engine(engine_id)
+        """Drain it, eject it or put it back; bound its pool. The same again changes nothing. Needs `pools:write`."""
+        replica, by = _engine(engine_id), self.operator(request)
         asked = ServiceSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        if asked.validated_data["service"] != _service_of(replica):
-            _ACTS[asked.validated_data["service"]](replica, by=self.operator(request))
+        given = asked.validated_data
+        if given.get("service", _service_of(replica)) != _service_of(replica):
+            _ACTS[given["service"]](replica, by=by)
+        if "requests_at_once" in given:
+            places.set_requests_at_once(replica.pool, number=given["requests_at_once"] or None, by=by)
         return Response(OperatedEngineSerializer(_engine(engine_id)).data)
 
     @extend_schema(

@@ -270,6 +270,7 @@ PAGES: dict[str, Told] = {
     "operator-model-targets": ("operator_models_put",),
     "operator-model-visibility": ("operator_models_put",),
     "operator-model-end": ("operator_models_put",),
+    "operator-pool": ("operator_engines_change",),
     "operator-replica": ("operator_engines_change", "operator_engines_delete"),
     "operator-replica-add": ("operator_engines_add",),
     # audit

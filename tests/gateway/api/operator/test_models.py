@@ -177,6 +177,26 @@ def test_an_engine_is_taken_out_of_service_and_off_the_list(
     assert api.ask("DELETE", address, script).status_code == 404
 
 
+def test_a_pool_is_bounded_by_any_of_its_engines(
+    api: Api, script: HeldOperatorKey, engine: tuple[str, EngineProcess]
+) -> None:
+    name, running = engine
+    sent = {"model": make_model().name, "served_name": name, "url": running.url, "api_key": KEY}
+    made = api.ask("POST", "/api/operator/engines", script, sent).json()
+    address = f"/api/operator/engines/{made['id']}"
+    assert made["requests_at_once"] is None
+    for given, shown in ((8, 8), (8, 8), (0, None)):
+        answer = api.ask("PATCH", address, script, {"requests_at_once": given}).json()
+        assert (answer["requests_at_once"], answer["state"]) == (shown, "ready")
+    assert fields_of(api.ask("PATCH", address, script, {"requests_at_once": -1})) == ["requests_at_once"]
+    pool = Replica.objects.get(pk=made["id"]).pool
+    changes = AuditEvent.objects.filter(action="pool.changed", target=str(pool.pk)).order_by("pk")
+    assert [(change.detail["before"], change.detail["after"]) for change in changes] == [
+        ({"requests_at_once": None}, {"requests_at_once": 8}),
+        ({"requests_at_once": 8}, {"requests_at_once": None}),
+    ]
+
+
 def test_an_engine_that_is_silent_is_on_the_list_with_its_reason(api: Api, script: HeldOperatorKey) -> None:
     sent = {"model": make_model().name, "url": "http://127.0.0.1:9"}
     answer = api.ask("POST", "/api/operator/engines", script, sent)
