@@ -6,7 +6,7 @@ a series have no gap and a crash burns none. What was issued the database keeps 
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
@@ -127,24 +127,24 @@ def issue(*, by: Operator, tenant: Tenant, month: date) -> Invoice | None:
 
 def approve_all(*, by: Operator, month: date, tenants: Iterable[Tenant]) -> Done:
     """Approve what can be, each in a transaction of its own. Raises `Forbidden`."""
-    return _each(approve, by, month, tenants, State.PREVIEWED)
+    return _each(by, month, tenants, (State.PREVIEWED,), issues=False)
 
 
 def issue_all(*, by: Operator, month: date, tenants: Iterable[Tenant]) -> Done:
     """Issue what is approved, each in a transaction of its own, for some seconds. Raises `Forbidden`."""
-    return _each(issue, by, month, tenants, State.APPROVED)
+    return _each(by, month, tenants, (State.APPROVED,), issues=True)
 
 
-def _each(act: Callable[..., object], by: Operator, month: date, tenants: Iterable[Tenant], state: State) -> Done:
+def _each(by: Operator, month: date, tenants: Iterable[Tenant], states: tuple[str, ...], *, issues: bool) -> Done:
     by.require(OperatorPermission.INVOICE_ISSUE)
-    due = Closing.objects.filter(tenant__in=[tenant.pk for tenant in tenants], month=month, state=state)
+    due = Closing.objects.filter(tenant__in=[tenant.pk for tenant in tenants], month=month, state__in=states)
     waiting = list(due.select_related("tenant").order_by("tenant__name", "tenant"))
     deadline, done, blocked = time.monotonic() + ISSUED_SECONDS, 0, 0
     for number, closing in enumerate(waiting):
         if time.monotonic() > deadline:
             return Done(done, blocked, len(waiting) - number)
         try:
-            act(by=by, tenant=closing.tenant, month=month)
+            (issue if issues else approve)(by=by, tenant=closing.tenant, month=month)
             done += 1
         except Conflict:
             blocked += 1

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from billing.models import CreditOrder
+from billing.models import CreditOrder, CreditPayment
+from billing.statement import month_of
 from identity.models import Tenant
 
 MOST_SHOWN = 200  # lots, movements or orders: the newest
@@ -162,11 +163,40 @@ class Movement:
     order_id: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """A payment that was recorded. `paid_at`: when it became credit; `received_on`: when the money came."""
+
+    entry_id: UUID
+    amount_nano_eur: int
+    paid_at: datetime
+    received_on: date
+    reference: str
+    purchase_order: str
+
+
 def credit_used(tenant: Tenant, since: datetime, until: datetime) -> int:
     """What of the charges of that time was paid out of prepaid credit, less what was given back of it then."""
     with connection.cursor() as cursor:
         cursor.execute(_USED, {"tenant": tenant.pk, "since": since, "until": until})
         return int(cursor.fetchone()[0])
+
+
+def top_ups_paid(tenant: Tenant, month: date) -> list[TopUp]:
+    """The payments that were recorded in the month, given by any day of it (the tenant's), the oldest first."""
+    since, until = month_of(tenant, month)
+    found = CreditPayment.objects.filter(tenant=tenant, recorded_at__gte=since, recorded_at__lt=until)
+    return [
+        TopUp(
+            entry_id=one.entry_id,
+            amount_nano_eur=one.amount_nano_eur,
+            paid_at=one.recorded_at,
+            received_on=one.received_on,
+            reference=one.reference,
+            purchase_order=one.order.purchase_order if one.order else "",
+        )
+        for one in found.select_related("order").order_by("recorded_at", "entry_id")
+    ]
 
 
 def credit_between_bills() -> list[str]:

@@ -47,8 +47,8 @@ class LabelTotals:
 def usage_by_label(reader: Reader, filters: Filters, *, most: int = LABELS_MAX) -> list[LabelTotals]:
     """The dearest labels, then the others together; empty where nothing was labelled. One query.
 
-    Of whole hours (UTC), from the one in which the filters' time begins, of their model and project. The sums know no
-    key: the reader's and the filters' must be None.
+    Of the whole hours (UTC) that begin in the filters' time, of their model and project. The sums know no key: the
+    reader's and the filters' must be None.
     """
     with connection.cursor() as cursor:
         cursor.execute(_BY_LABEL, _parameters(reader, filters) | {"most": most})

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from billing.agreements import put_agreement, wish_of
 from billing.contracts import contract_in_force, turn_contract
-from billing.models import Agreement, Contract, RateCard, Tier
+from billing.models import Contract, RateCard, Tier
 from billing.price_changes import (
     Outcome,
     PricePlan,
@@ -90,11 +90,9 @@ def _is_own(running: Contract) -> bool:
     """Whether the price list is agreed and nobody else has or gets it."""
     if running.agreement is None or running.agreement.rate_card_id != running.rate_card_id:
         return False
-    card, tenant = running.rate_card, running.tenant
-    have_it = Contract.objects.filter(rate_card=card).exclude(tenant=tenant)
-    get_it = Agreement.objects.filter(rate_card=card, closed_at=None).exclude(tenant=tenant)
-    is_offered = Tier.objects.filter(rate_card=card).exists() or card.is_reference
-    return not is_offered and not have_it.exists() and not get_it.exists()
+    others = Contract.objects.filter(rate_card=running.rate_card).exclude(tenant=running.tenant)
+    is_offered = Tier.objects.filter(rate_card=running.rate_card).exists() or running.rate_card.is_reference
+    return not is_offered and not others.exists()
 
 
 def _free_name(tenant: Tenant) -> str:

@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,6 @@ class Hours:
 
 
 Span = Days | Hours
-
-
-def whole_hours(span: Span) -> tuple[datetime, datetime]:
-    """The bounds of the hours (UTC) that begin in it: where a time zone lies half an hour off, these are its days'."""
-    since, until = span.bounds()
-    return since + (_EARLIEST - since) % _HOUR, until + (_EARLIEST - until) % _HOUR
 
 
 def month_of_days(first: date, time_zone: str) -> Days:

@@ -9,7 +9,7 @@ from billing.pricing import Prices
 from gateway.relay.config import Config
 from gateway.relay.database import Line
 from gateway.relay.input_bound import ModelFacts
-from gateway.relay.routing import Replica
+from gateway.relay.routing import Replica, places_of
 from gateway.relay.snapshot import Audience, Model, PriceList, Snapshot
 from identity.secret_box import SecretBoxError
 
@@ -26,9 +26,17 @@ _MODELS = """
 """
 _ALIASES = "select model_id, alias, tenant_id from models_catalog_modelalias order by alias"
 _REPLICAS = """
-    select r.id, r.name, r.url, r.sealed_api_key, p.served_name, p.name, r.node, p.site, p.model_id, r.context_window
+    select r.id, r.name, r.url, r.sealed_api_key, p.served_name, p.name, r.node, p.site, p.requests_at_once,
+        coalesce((select s.waiting from pools_enginesample s where s.pool = p.name and s.replica = r.name
+            and s.at > now() - make_interval(secs => %s) order by s.at desc limit 1), 0),
+        p.model_id, r.context_window
     from pools_replica r join pools_pool p on p.id = r.pool_id where r.state = 'ready' order by r.id
 """
+_GATEWAYS = """
+    select count(*) from billing_incarnation
+    where fenced_at is null and heartbeat_at > now() - make_interval(secs => %s)
+"""
+SAMPLE_FRESH_S = 90  # the worker reads engines every minute
 _OUT = "select id, state = 'ejected' from pools_replica where state in ('draining', 'ejected')"
 PRICES_QUERY = """
     select v.rate_card_id, v.model_id, v.mode, v.id, extract(epoch from v.valid_from)::float8,
@@ -60,11 +68,12 @@ class CatalogReader:
             number = self._begun = self._begun + 1
             models = await self._line.call(_MODELS)
             aliases = await self._line.call(_ALIASES)
-            replicas = await self._line.call(_REPLICAS)
+            replicas = await self._line.call(_REPLICAS, (SAMPLE_FRESH_S,))
             out = await self._line.call(_OUT)
+            [[gateways]] = await self._line.call(_GATEWAYS, (self._config.limits.silent_s,))
             prices = await self._line.call(PRICES_QUERY)
             self._known = number
-        served = self._replicas_by_model(replicas, dict(out))
+        served = self._replicas_by_model(replicas, dict(out), gateways)
         priced = prices_by_model(prices)
         named: dict[int, list[str]] = defaultdict(list)
         for model_id, alias, tenant_id in aliases:
@@ -79,8 +88,10 @@ class CatalogReader:
             (tenant, alias): by_id[model] for model, alias, tenant in aliases if tenant is not None
         }
 
-    def _replicas_by_model(self, rows: list[tuple[Any, ...]], out: dict[int, bool]) -> dict[int, list[Replica]]:
-        """The replicas by model; one that was known keeps its counts.
+    def _replicas_by_model(
+        self, rows: list[tuple[Any, ...]], out: dict[int, bool], gateways: int
+    ) -> dict[int, list[Replica]]:
+        """The replicas by model; one that was known keeps its counts. `gateways`: how many share the places there.
 
         `out`: those that were taken out of service, and whether what they are answering ends too. One that was known
         stays known: what it answers may take long, and it may be ejected in the middle of draining.
@@ -90,7 +101,7 @@ class CatalogReader:
         for replica_id in known.keys() & out.keys():
             self._replicas[replica_id] = known[replica_id]
             known[replica_id].is_ejected = out[replica_id]
-        for replica_id, name, url, sealed, served_name, pool, node, site, model_id, _ in rows:
+        for replica_id, name, url, sealed, served_name, pool, node, site, at_once, waiting, model_id, _ in rows:
             api_key = self._open_api_key(replica_id, sealed)
             if api_key is None:
                 continue
@@ -108,6 +119,8 @@ class CatalogReader:
                     node=node,
                     site=site,
                 )
+            replica.most = places_of(at_once, gateways)
+            replica.queued = waiting // max(1, gateways)
             self._replicas[replica_id] = replica
             by_model[model_id].append(replica)
         return by_model

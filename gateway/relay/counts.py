@@ -32,7 +32,6 @@ OPERATIONS = {
     Endpoint.EMBEDDINGS.engine_path: "embeddings",
     Endpoint.RERANK.engine_path: "rerank",
 }
-GENERATING = frozenset(endpoint.engine_path for endpoint in Endpoint if endpoint.is_generating)
 MOST_SERIES = 1_000  # of a counter whose labels come and go; what is beyond is counted together
 OTHERS = "others"
 
@@ -137,7 +136,7 @@ class Counts:
     def series(self) -> Iterator[Series]:
         """All figures as they are now."""
         for (model, path), operation in self._operations.items():
-            yield from _series_of(operation, OPERATIONS[path], model, is_generating=path in GENERATING)
+            yield from _series_of(operation, OPERATIONS[path], model)
         for reason, count in self._refusals.items():
             yield Series("beffroi_gateway_refusals_total", (reason,), count)
         for labels, count in self._engine_failures.items():
@@ -150,16 +149,14 @@ class Counts:
         yield Series("beffroi_ledger_uncharged_euros_total", (), self.uncharged_nano_eur)
 
 
-def _series_of(operation: _Operation, name: str, model: str, *, is_generating: bool) -> Iterator[Series]:
+def _series_of(operation: _Operation, name: str, model: str) -> Iterator[Series]:
     for status, durations in operation.durations.items():
         error = "" if status == "completed" else status
         yield durations.series("gen_ai_server_request_duration_seconds", name, model, error)
-    yield operation.inputs.series("gen_ai_client_token_usage", name, model, "input")
-    if not is_generating:
-        return
-    yield operation.outputs.series("gen_ai_client_token_usage", name, model, "output")
     yield operation.first_tokens.series("gen_ai_server_time_to_first_token_seconds", name, model)
     yield operation.gaps.series("gen_ai_server_time_per_output_token_seconds", name, model)
+    yield operation.inputs.series("gen_ai_client_token_usage", name, model, "input")
+    yield operation.outputs.series("gen_ai_client_token_usage", name, model, "output")
     yield Series("beffroi_gateway_cached_input_tokens_total", (name, model), operation.cached)
 
 

@@ -346,6 +346,11 @@ def overloaded(seconds: float = 1) -> Refusal:
     return _unavailable("overloaded", "The gateway is overloaded. Try again shortly.", seconds)
 
 
+def engines_busy(name: str, seconds: float = 5) -> Refusal:
+    """503: all places at the model's engines are taken, and the line before them is too long."""
+    return _unavailable("overloaded", f"All engines of '{printable(name, 100)}' are busy. Try again shortly.", seconds)
+
+
 def ledger_unavailable(seconds: float = 5) -> Refusal:
     """503: the request could not be admitted in time. An engine never saw it."""
     return _unavailable("ledger_unavailable", "Billing is unavailable for a moment. Nothing was charged.", seconds)

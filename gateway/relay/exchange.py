@@ -25,7 +25,7 @@ from gateway.relay.ids import new_request_id
 from gateway.relay.input_bound import check_media
 from gateway.relay.ledger import Charge
 from gateway.relay.request_body import Endpoint, parse_request
-from gateway.relay.routing import Replica, choose
+from gateway.relay.routing import Replica
 from gateway.relay.stream_meter import StreamMeter
 from gateway.relay.upstream import UpstreamConnection
 from gateway.relay.usage import Usage
@@ -94,9 +94,9 @@ class Exchange:
         tried: list[Replica] = []
         refusal, status = None, "engine_failed"
         while len(tried) < self._gateway.limits.attempts:
-            model = self._gateway.snapshot.models.get(plan.model.name, plan.model)  # its replicas may have changed
-            replica = None if self._has_left else choose(model.replicas, tried, time.monotonic())
-            if replica is None:
+            replica = errors.stopping() if self._has_left else await self._gateway.placing.place(plan, tried)
+            if isinstance(replica, errors.Refusal):
+                refusal = refusal or replica
                 break
             tried.append(replica)
             trouble = await self._attempt(plan, replica)
@@ -121,7 +121,7 @@ class Exchange:
             else:
                 self._settle("client_left_early", CLIENT_LEFT, None)
             return None
-        refusal = refusal or errors.no_replica(plan.model.name)
+        assert refusal is not None
         self._settle(status, refusal.status, None)
         raise refusal
 
@@ -135,7 +135,6 @@ class Exchange:
         )
         parts = [engine_head(replica, plan.inference.endpoint.engine_path, sum(map(len, body)), self._id), *body]
         pool = self._gateway.pool_of(replica)
-        replica.began()
         try:
             kept = pool.kept()
             trouble = await self._ask(plan, kept or await pool.fresh(), parts)
@@ -146,7 +145,7 @@ class Exchange:
         except OSError as error:
             return f"cannot be reached: {type(error).__name__}"
         finally:
-            replica.ended()
+            self._gateway.placing.ended(plan, replica)
 
     async def _ask(self, plan: Plan, connection: UpstreamConnection, parts: list[bytes]) -> str:
         assert self._replica is not None
@@ -330,6 +329,7 @@ class Exchange:
     def _stop(self, trouble: str) -> None:
         if self._engine is not None:
             self._engine.leave(self)
+        self._gateway.placing.leave(self.request_id)
         self._resolve(trouble)
 
     def _resolve(self, trouble: str) -> None:

@@ -23,6 +23,7 @@ from gateway.relay.key_use import KeyUses
 from gateway.relay.ledger import Charge, Ledger, Settlement
 from gateway.relay.memory import Memory
 from gateway.relay.model_list import model_list, one_model
+from gateway.relay.placing import Placing
 from gateway.relay.routes import (
     ENDPOINTS,
     ESTIMATE,
@@ -66,6 +67,7 @@ class Gateway:
         self.key_uses = KeyUses(config)
         self.sweeper = Sweeper(config, self.ledger, self._works_on)
         self.money = MoneyQueue(self.limits)
+        self.placing = Placing(self.limits, self.snapshot)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.is_draining = self.is_fenced = self.is_closed = False
@@ -325,6 +327,7 @@ class Gateway:
                 exchange.tick(now)
             for holder in (*self._memory.overdue(now), *self._page_memory.overdue(now)):
                 holder.refuse_memory()
+            self.placing.tick(now)
             self._tell_trouble()
 
     def _tell_trouble(self) -> None:

@@ -49,6 +49,9 @@ class Limits:
     silent_s: float = 20  # I2: an incarnation silent this long is fenced
     grace_s: float = 30  # I2: none is fenced this long after PostgreSQL started
 
+    remembered_prompts: int = 65_536  # beginnings of prompts, some 150 bytes each: about what engines keep
+    waiting_for_engine: int = 1_000  # requests of a model that wait for a place at its engines; past it 503
+    engine_wait_s: float = 30  # for a place; past it 503
     connect_s: float = 5  # to an engine on the local network
     first_byte_s: float = 600  # a long prompt on a busy engine, not streamed
     silence_s: float = 300  # between two bytes of a stream

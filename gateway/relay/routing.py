@@ -1,14 +1,18 @@
-"""Which replica takes a request: the one with the fewest under way; a sick one rests, and is tried again. Pure."""
+"""The replicas of a model: who may take a request, who has least to do; a sick one rests, and is tried again. Pure."""
 
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 from gateway.relay.limits import Limits
 
+NO_BOUND = 2**31
+
 
 class Replica:
     """One engine endpoint as this process sees it. Times are monotonic seconds; `place` is host, port, whether TLS;
-    `head` what every request to it says."""
+    `head` what every request to it says; `most` how many requests this process may have under way there;
+    `queued` this process's part of those that waited in the engine when the worker last looked.
+    """
 
     __slots__ = (
         "api_key",
@@ -16,11 +20,13 @@ class Replica:
         "head",
         "id",
         "is_ejected",
+        "most",
         "name",
         "node",
         "outstanding",
         "place",
         "pool",
+        "queued",
         "rests_until",
         "served_name",
         "shut_until",
@@ -40,9 +46,10 @@ class Replica:
         self.place = (parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls)
         credential = f"authorization: Bearer {api_key}\r\n" if api_key else ""
         self.head = f"host: {parts.netloc}\r\ncontent-type: application/json\r\n{credential}".encode()
-        self.outstanding = self.turns = self.failures = self.unmetered = 0
+        self.outstanding = self.queued = self.turns = self.failures = self.unmetered = 0
         self.rests_until = self.shut_until = 0.0
         self.is_ejected = False
+        self.most = NO_BOUND
 
     def patience(self, limits: Limits, *, is_relayed: bool) -> float:
         """Seconds that it may be silent, once bytes of it were relayed or before; none for one that was ejected."""
@@ -83,15 +90,35 @@ class Replica:
 UNMETERED_MOST = 3
 
 
-def choose(replicas: Sequence[Replica], tried: Collection[Replica], now: float) -> Replica | None:
-    """The replica with the fewest requests under way, then the fewest turns, among those not tried and not resting.
+def places_of(at_once: int | None, gateways: int) -> int:
+    """One gateway's share of the requests that an engine gets at once, None for any number: together they never send
+    more, unless there are more gateways than places, as each has one.
+    """
+    return NO_BOUND if at_once is None else max(1, at_once // max(1, gateways))
 
-    Where all rest, the one that may come back first is tried: a request is worth a probe. Not so one that is shut,
-    because what it answers cannot be billed. None when none is left.
+
+def usable(replicas: Sequence[Replica], tried: Collection[Replica], now: float) -> list[Replica]:
+    """Those that may be sent a request: neither tried nor shut, because what those answer cannot be billed. One that
+    rests is among them only where all do: a request is worth a probe.
     """
     left = [replica for replica in replicas if replica.shut_until <= now and replica not in tried]
+    return [replica for replica in left if replica.rests_until <= now] or left
+
+
+def with_room(replicas: Sequence[Replica]) -> list[Replica]:
+    """Those that may take one more."""
+    return [replica for replica in replicas if replica.outstanding < replica.most]
+
+
+def least_busy(replicas: Sequence[Replica], now: float) -> Replica | None:
+    """The one that may come back first, then the one with the least to do, then the fewest turns."""
     return min(
-        left,
-        key=lambda replica: (max(0.0, replica.rests_until - now), replica.outstanding, replica.turns),
+        replicas,
+        key=lambda replica: (max(0.0, replica.rests_until - now), replica.outstanding + replica.queued, replica.turns),
         default=None,
     )
+
+
+def choose(replicas: Sequence[Replica], tried: Collection[Replica], now: float) -> Replica | None:
+    """The replica that has the least to do, for a question that nobody waits in line for. None when none is left."""
+    return least_busy(usable(replicas, tried, now), now)

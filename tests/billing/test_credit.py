@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from billing.credit import Account, account_of, credit_used, lots_of, movements_of
+from billing.credit import Account, account_of, credit_used, lots_of, movements_of, top_ups_paid
 from billing.credit_budget import credit_budgets
 from billing.credit_moves import Payment, correct_credit, end_of_lot, expire_lots, record_payment
 from billing.models import CreditRule, LedgerEntry
@@ -232,9 +232,12 @@ def test_credit_rests_while_the_contract_is_billed_afterwards(gateway: LedgerGat
     assert credit_used(house.tenant, *month_of(house.tenant, timezone.localdate())) == 3 * A_CHAT_COSTS
 
 
-def test_what_a_month_used_is_said(gateway: LedgerGateway, house: House) -> None:
+def test_what_a_month_used_and_took_in_is_said(gateway: LedgerGateway, house: House) -> None:
     gateway.complete(house, house.key().row)
     this_month = timezone.now().astimezone(ZoneInfo(house.tenant.time_zone)).date()
     before = this_month.replace(day=1) - timedelta(days=1)
     used = [credit_used(house.tenant, *month_of(house.tenant, day)) for day in (this_month, before)]
     assert used == [A_CHAT_COSTS, 0]
+    [top_up] = top_ups_paid(house.tenant, this_month)
+    assert (top_up.amount_nano_eur, top_up.received_on, top_ups_paid(house.tenant, before)) == (EUR, TODAY, [])
+    assert isinstance(top_up.paid_at, datetime)

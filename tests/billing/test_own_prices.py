@@ -1,9 +1,6 @@
 """Own prices for some models in one act: a list of the organisation's own, and an agreement that names it."""
 
-from datetime import timedelta
-
 import pytest
-from django.utils import timezone
 
 from billing.agreements import AgreementWish, agreements_of, end_agreement, put_agreement
 from billing.contracts import contract_in_force
@@ -76,19 +73,6 @@ def test_its_own_list_is_changed_and_not_made_again_and_what_else_is_agreed_stay
     assert contract.agreement is not None
     assert (contract.agreement.reference, contract.agreement.is_cap_agreed) == ("C-9", True)
     assert costs(house.tenant, house.model) == {"input": 3, "output": 4}
-
-
-def test_a_list_that_another_organisation_will_get_is_not_changed_for_one(house: House) -> None:
-    put(house)
-    shared, later = running(house.tenant).rate_card, timezone.now().date() + timedelta(days=40)
-    neighbour = make_house()
-    wish = AgreementWish(first_day=later, rate_card=shared.name, reference="C-10")
-    put_agreement(by=RUNS, tenant=neighbour.tenant, wish=wish)
-    put(house, {"input": 3, "output": 4})
-    version = price_in_force(rate_card=shared, model=house.model)
-    assert version is not None
-    assert dict(prices_of(version).nano_eur_per_million) == CHEAP
-    assert running(house.tenant).rate_card != shared
 
 
 def test_a_price_that_makes_no_sense_leaves_no_list_behind(house: House) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gateway.pools.models import Replica as ReplicaRow
 from gateway.pools.registry import set_state
 from gateway.relay.limits import Limits
-from gateway.relay.routing import Replica, choose
+from gateway.relay.routing import Replica, choose, places_of, usable, with_room
 from tests.gateway.relay.bills import assert_exact, house_served_by, key_with_budget, only_record_of, records_of
 from tests.gateway.relay.conftest import MODELS, Scene
 from tests.gateway.simulated_engine.process import EngineProcess, eventually, read_until
@@ -231,6 +231,29 @@ def test_where_all_rest_the_one_that_comes_back_first_is_tried() -> None:
     assert choose([first, second], (), 10) is second
     assert choose([first, second], (second,), 10) is first
     assert choose([first, second], (first, second), 10) is None
+
+
+def test_gateways_share_the_places_at_an_engine() -> None:
+    assert [places_of(256, gateways) for gateways in (0, 1, 4, 5, 300)] == [256, 256, 64, 51, 1]
+    assert places_of(None, 4) > 1_000_000
+
+
+def test_one_that_rests_is_not_tried_while_another_is_merely_full() -> None:
+    sick, full = a_replica("a"), a_replica("b")
+    sick.failed(10, Limits())
+    full.most = 1
+    full.began()
+    assert usable([sick, full], (), 10) == [full]
+    assert with_room([sick, full]) == [sick]
+    assert usable([sick, full], (full,), 10) == [sick]
+
+
+def test_one_that_had_to_let_requests_wait_gets_less() -> None:
+    queueing, idle = a_replica("a"), a_replica("b")
+    queueing.queued = 3
+    for _ in range(3):
+        assert choose([queueing, idle], (), 0) is idle
+        idle.began()
 
 
 def test_rest_doubles_up_to_a_bound_and_ends_with_a_success() -> None:
