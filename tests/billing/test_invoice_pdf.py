@@ -35,6 +35,13 @@ def made() -> bytes:
 
 
 @pytest.fixture(scope="module")
+def dressed() -> bytes:
+    """One with a logo, and a line whose name is markup."""
+    contents = invoice([flat_line(1, 100, '<img src="file:///etc/passwd"><style>')], language="en")
+    return render_pdf(contents, logo=Picture(PNG))
+
+
+@pytest.fixture(scope="module")
 def opened(made: bytes) -> Iterator[pikepdf.Pdf]:
     with pikepdf.open(io.BytesIO(made)) as document:
         yield document
@@ -83,8 +90,8 @@ def test_the_same_contents_give_the_same_bytes(made: bytes) -> None:
         ("es", ["Factura", "Facturado a", "A pagar", "1.234.567", "0,90 € por millón", "octubre de 2026"]),
     ],
 )
-def test_it_is_in_the_language_of_the_invoice(language: str, words: list[str]) -> None:
-    [page] = words_of(render_pdf(invoice(language=language)))
+def test_it_is_in_the_language_of_the_invoice(made: bytes, language: str, words: list[str]) -> None:
+    [page] = words_of(made if language == "fr" else render_pdf(invoice(language=language)))
     for said in (*words, "F2026-000042", "Imprimerie Leclerc & Fils <Nord>", "Chat <assistant> & co", "PO-2026-118"):
         assert said in page
 
@@ -125,9 +132,8 @@ def test_a_payer_is_billed_for_whom_it_pays() -> None:
     assert page.index("Groupe Écluse Holding") < page.index("For the service used by Imprimerie")
 
 
-def test_a_name_that_is_markup_stays_a_name() -> None:
-    contents = invoice([flat_line(1, 100, '<img src="file:///etc/passwd"><style>')], language="en")
-    assert '<img src="file:///etc/passwd"><style>' in words_of(render_pdf(contents))[0]
+def test_a_name_that_is_markup_stays_a_name(dressed: bytes) -> None:
+    assert '<img src="file:///etc/passwd"><style>' in words_of(dressed)[0]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +146,9 @@ def test_the_page_can_read_nothing_that_is_not_ours(address: str) -> None:
         fetch(address)
 
 
-def test_the_logo_of_the_service_is_shown() -> None:
+def test_the_logo_of_the_service_is_shown(dressed: bytes) -> None:
     assert "beffroi:logo" in html_of(invoice(), has_logo=True)
-    with pikepdf.open(io.BytesIO(render_pdf(invoice(), logo=Picture(PNG)))) as document:
+    with pikepdf.open(io.BytesIO(dressed)) as document:
         assert len(document.pages[0].Resources.XObject) == 1
 
 
