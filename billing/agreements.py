@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from billing.budgets import HIGHEST_LIMIT
@@ -29,8 +30,10 @@ from identity.notices import notify
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
 from identity.wording import clean_text
+from models_catalog.models import LanguageModel
 
 LIMITS_MAX = 20
+MODELS_MAX = 200
 PLANNED_MAX = 20
 FURTHEST = timedelta(days=20 * 366)  # what begins or ends later is a slip of the pen
 SUPPORT_LENGTH_MAX, REFERENCE_LENGTH_MAX, URL_LENGTH_MAX = 100, 200, 500
@@ -44,6 +47,7 @@ class AgreementWish:
     rate_card: the name of the price list; "": that of the tier
     is_cap_agreed: `monthly_cap_nano_eur` counts, None for no cap
     limits: {"what", "window", "amount"}, `amount` None for no limit of that kind
+    models: by their names, such as are shown to chosen organisations, and by this to the tenant
     availability_millionths: what is promised, 990,000 for 99 %; None: nothing
     """
 
@@ -53,6 +57,7 @@ class AgreementWish:
     is_cap_agreed: bool = False
     monthly_cap_nano_eur: int | None = None
     limits: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    models: Sequence[str] = ()
     availability_millionths: int | None = None
     support_class: str = ""
     reference: str = ""
@@ -87,6 +92,7 @@ def wish_of(agreement: Agreement | None, tenant: Tenant, *, rate_card: str) -> A
         is_cap_agreed=agreement.is_cap_agreed,
         monthly_cap_nano_eur=agreement.monthly_cap_nano_eur,
         limits=agreement.limits,
+        models=names_of(agreement.model_ids),
         availability_millionths=agreement.availability_millionths,
         support_class=agreement.support_class,
         reference=agreement.reference,
@@ -104,6 +110,7 @@ def draft_agreement(*, tenant: Tenant, wish: AgreementWish) -> Agreement:
         is_cap_agreed=wish.is_cap_agreed,
         monthly_cap_nano_eur=_cap(wish),
         limits=_limits(wish.limits),
+        model_ids=_models(wish.models),
         availability_millionths=_availability(wish.availability_millionths),
         support_class=_line(wish.support_class, "support_class", SUPPORT_LENGTH_MAX),
         reference=_line(wish.reference, "reference", REFERENCE_LENGTH_MAX),
@@ -186,11 +193,25 @@ def told_of(agreement: Agreement) -> dict[str, Any]:
         "ends_at": agreement.ends_at.astimezone(UTC).isoformat() if agreement.ends_at else None,
         "rate_card": agreement.rate_card.name if agreement.rate_card else "",
         "limits": agreement.limits,
+        "models": names_of(agreement.model_ids),
         "availability_millionths": agreement.availability_millionths,
         "support_class": agreement.support_class,
         "reference": agreement.reference,
         "document_url": agreement.document_url,
     }
+
+
+def names_of(model_ids: Sequence[int]) -> list[str]:
+    """The models' names, in their order."""
+    if not model_ids:
+        return []
+    return list(LanguageModel.objects.filter(pk__in=model_ids).order_by("name").values_list("name", flat=True))
+
+
+def models_to_agree_on() -> QuerySet[LanguageModel]:
+    """Published models that not everybody sees, by name."""
+    chosen = LanguageModel.objects.filter(visibility=LanguageModel.Visibility.CHOSEN, published_at__isnull=False)
+    return chosen.order_by("name")
 
 
 def named(agreement: Agreement) -> str:
@@ -263,8 +284,8 @@ def _refuse_overlap(wanted: Agreement, tenant: Tenant) -> None:
 
 def _values(agreement: Agreement) -> list[Any]:
     """What of it is agreed."""
-    given = [agreement.rate_card, agreement.is_cap_agreed, agreement.limits, agreement.availability_millionths]
-    given += [agreement.support_class, agreement.reference, agreement.document_url]
+    given = [agreement.rate_card, agreement.is_cap_agreed, agreement.limits, agreement.model_ids]
+    given += [agreement.availability_millionths, agreement.support_class, agreement.reference, agreement.document_url]
     return [one for one in given if one]
 
 
@@ -299,6 +320,17 @@ def _limits(limits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             words = _("One of a kind and window: %(what)s stands here twice.")
             raise Invalid("limits", words % {"what": limit["what"]})
     return [{"what": one["what"], "window": one["window"], "amount": one["amount"]} for one in limits]
+
+
+def _models(names: Sequence[str]) -> list[int]:
+    if len(names) > MODELS_MAX:
+        raise Invalid("models", _("At most %(count)s.") % {"count": MODELS_MAX})
+    published = LanguageModel.objects.filter(name__in=names, published_at__isnull=False)
+    found = dict(published.values_list("name", "pk"))
+    for name in names:
+        if name not in found:
+            raise Invalid("models", _("There is no published model %(name)s.") % {"name": name})
+    return sorted(found.values())
 
 
 def _availability(share: int | None) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from billing.agreements import agreements_of, day_of, last_day_of
+from billing.agreements import agreements_of, day_of, last_day_of, names_of
 from billing.contracts import agreed_kinds, contract_in_force, terms_brought
 from billing.models import Agreement, Contract, ContractTerm
 from billing.terms import terms_of
@@ -27,11 +27,12 @@ class BroughtLimit:
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """An agreement with its days as the tenant counts them; `last_day` None: it has no end."""
+    """An agreement with its days as the tenant counts them; `last_day` None: it has no end. `models`: by name."""
 
     agreement: Agreement
     first_day: date
     last_day: date | None
+    models: Sequence[str]
 
     @property
     def is_planned(self) -> bool:
@@ -87,7 +88,8 @@ def contract_sheet(tenant: Tenant) -> ContractSheet | None:
 
 def dated(agreement: Agreement, tenant: Tenant) -> Dated:
     """With its days in the tenant's time zone."""
-    return Dated(agreement, day_of(agreement.starts_at, tenant), last_day_of(agreement, tenant))
+    days = day_of(agreement.starts_at, tenant), last_day_of(agreement, tenant)
+    return Dated(agreement, *days, names_of(agreement.model_ids))
 
 
 def contracts_of(tenant: Tenant) -> list[Contract]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from billing.contracts import (
@@ -21,6 +22,7 @@ from billing.contracts import (
     terms_with,
 )
 from billing.models import Agreement, Contract, RateCard, Tier
+from billing.visibility import agreed_models
 from identity import audit
 from identity.errors import Conflict, Invalid
 from identity.models import Tenant
@@ -133,7 +135,7 @@ def _change(tenant: Tenant, running: Contract | None, tier: Tier, card: RateCard
             for what, window in dict.fromkeys([*kinds_before, *kinds_after])
         ],
         gained=_only_seen_by(tenant, tier.pk, old_tier) if tier.pk != old_tier else [],
-        lost=_only_seen_by(tenant, old_tier, tier.pk) if tier.pk != old_tier else [],
+        lost=_only_seen_by(tenant, old_tier, tier.pk, agreed_models(tenant)) if tier.pk != old_tier else [],
     )
 
 
@@ -176,10 +178,11 @@ def _call_it(tenant: Tenant, external_id: str) -> None:
         raise Conflict(_("another organisation has this external id")) from None
 
 
-def _only_seen_by(tenant: Tenant, tier_id: int, other_id: int) -> list[str]:
-    """Published models that the one tier shows to the tenant and the other does not."""
+def _only_seen_by(tenant: Tenant, tier_id: int, other_id: int, agreed: Sequence[int] = ()) -> list[str]:
+    """Published models that the one tier, or what is agreed beside it, shows to the tenant and the other does not."""
+    by_contract = Q(visible_tiers__contains=[tier_id]) | Q(pk__in=agreed)
     chosen = LanguageModel.objects.filter(
-        visibility=LanguageModel.Visibility.CHOSEN, published_at__isnull=False, visible_tiers__contains=[tier_id]
+        by_contract, visibility=LanguageModel.Visibility.CHOSEN, published_at__isnull=False
     )
     found = chosen.exclude(visible_tiers__contains=[other_id]).exclude(visible_tenants__contains=[tenant.pk])
     return list(found.order_by("name").values_list("name", flat=True))

@@ -5,7 +5,7 @@ nano-EUR, this each sum a model and mode, so the two differ by half a nano-EUR a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from billing.pricing import METERS, MissingPrice, Prices, Quantities, price_of
 from billing.tier_choice import Hindrance, NextTier, contract_and_next, hindrance_of, is_up, next_month
 from billing.tiers import all_tiers
 from billing.usage_span import Days
+from billing.visibility import agreed_models
 from identity.models import Tenant
 from models_catalog.models import LanguageModel
 
@@ -42,9 +43,9 @@ class _Used(NamedTuple):
     requests: int
     quantities: Quantities
 
-    def is_seen(self, tenant: Tenant, tier: Tier) -> bool:
+    def is_seen(self, tenant: Tenant, tier: Tier, agreed: Collection[int]) -> bool:
         if self.visibility == LanguageModel.Visibility.CHOSEN:
-            return tier.pk in self.tiers or tenant.pk in self.tenants
+            return tier.pk in self.tiers or tenant.pk in self.tenants or self.model_id in agreed
         return self.visibility == LanguageModel.Visibility.EVERYBODY
 
 
@@ -52,6 +53,7 @@ class _Used(NamedTuple):
 class TierOffer:
     """A tier, and last month on it.
 
+    cap_nano_eur: its cap a month, for the one in force what the contract brought; `is_cap_agreed` where that is agreed
     bill_nano_eur: of what it lets the tenant call, at its prices of today
     missing: models that were used and that it does not show, or has no price for
     hindrance: why the tenant cannot take it by itself
@@ -60,6 +62,8 @@ class TierOffer:
 
     tier: Tier
     is_current: bool
+    cap_nano_eur: int | None
+    is_cap_agreed: bool
     bill_nano_eur: int
     more_nano_eur: int
     missing: Sequence[str]
@@ -69,8 +73,7 @@ class TierOffer:
     @property
     def is_over_cap(self) -> bool:
         """Whether last month would have reached its cap."""
-        cap = self.tier.monthly_cap_nano_eur
-        return cap is not None and self.bill_nano_eur >= cap
+        return self.cap_nano_eur is not None and self.bill_nano_eur >= self.cap_nano_eur
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Comparison:
 
 
 def compare_tiers(tenant: Tenant) -> Comparison:
-    """The tier in force and all that are offered, on last month's usage. Seven queries."""
+    """The tier in force and all that are offered, on last month's usage. Eight queries."""
     running, following = contract_and_next(tenant)
     now = database_now()
     last = now.astimezone(UTC).date().replace(day=1) - timedelta(days=1)
@@ -97,13 +100,17 @@ def compare_tiers(tenant: Tenant) -> Comparison:
     if running is not None:
         cards[running.tier_id] = running.rate_card_id
     prices = _prices(set(cards.values()), {one.model_id for one in used})
-    bills = {tier.pk: _bill(tenant, tier, used, prices[cards[tier.pk]]) for tier in tiers}
+    agreed = {running.tier_id: agreed_models(tenant)} if running is not None else {}
+    bills = {tier.pk: _bill(tenant, tier, used, prices[cards[tier.pk]], agreed.get(tier.pk, ())) for tier in tiers}
     current = bills[running.tier_id][0] if running and running.tier_id in bills else 0
+    agreement = running.agreement if running is not None else None
     terms, later = terms_brought(tenant), next_month(tenant, now)
     offers = [
         TierOffer(
             tier=tier,
-            is_current=running is not None and tier.pk == running.tier_id,
+            is_current=tier.pk in agreed,
+            cap_nano_eur=terms.cap_nano_eur if tier.pk in agreed else tier.monthly_cap_nano_eur,
+            is_cap_agreed=tier.pk in agreed and agreement is not None and agreement.is_cap_agreed,
             bill_nano_eur=bills[tier.pk][0],
             more_nano_eur=bills[tier.pk][0] - current,
             missing=bills[tier.pk][1],
@@ -119,12 +126,14 @@ def compare_tiers(tenant: Tenant) -> Comparison:
 _PriceTable = Mapping[tuple[int, str], Prices]
 
 
-def _bill(tenant: Tenant, tier: Tier, used: Iterable[_Used], prices: _PriceTable) -> tuple[int, list[str]]:
+def _bill(
+    tenant: Tenant, tier: Tier, used: Iterable[_Used], prices: _PriceTable, agreed: Collection[int]
+) -> tuple[int, list[str]]:
     total = 0
     missing: dict[str, None] = {}
     for one in used:
         found = prices.get((one.model_id, one.mode))
-        if found is None or not one.is_seen(tenant, tier):
+        if found is None or not one.is_seen(tenant, tier, agreed):
             missing[one.model] = None
             continue
         try:

@@ -1,4 +1,5 @@
-"""Who sees a model: everybody, tenants with a contract of some tiers and some tenants, or nobody.
+"""Who sees a model: everybody; tenants with a contract of some tiers, some tenants, and those with whom it is agreed,
+as long as that counts; or nobody.
 
 A model that a tenant may not see does not exist for it: not in the console, not in the API, not at the gateway
 (`gateway/relay/snapshot.py` holds the same rule), and its prices are not touched. What the tenant used of it before
@@ -12,9 +13,10 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from billing.models import Contract, Tier
+from billing.models import Agreement, Contract, Tier
 from identity import audit
 from identity.errors import Invalid
 from identity.models import Tenant
@@ -53,8 +55,21 @@ def visible_to(tenant: Tenant) -> Q:
         & (
             Q(visible_tenants__contains=[tenant.pk])
             | Q(Exists(of_a_tier.filter(Q(("tiers__contains", [F("tier_id")])))))
+            | Q(pk__in=agreed_models(tenant))
         )
     )
+
+
+def agreed_models(tenant: Tenant) -> list[int]:
+    """The models that it sees by agreement at this instant, by id. One query."""
+    listed = _counting().filter(tenant=tenant).exclude(model_ids=[]).values_list("model_ids", flat=True)
+    return [one for ids in listed for one in ids]
+
+
+def _counting() -> QuerySet[Agreement]:
+    """Agreements whose time it is, whether or not their contract has turned yet."""
+    begun = Agreement.objects.filter(closed_at=None, starts_at__lte=Now())
+    return begun.filter(Q(ends_at=None) | Q(ends_at__gt=Now()))
 
 
 def visible_models(tenant: Tenant) -> QuerySet[LanguageModel]:
@@ -90,7 +105,8 @@ def tenants_that_see(model: LanguageModel) -> QuerySet[Tenant]:
     if model.visibility == LanguageModel.Visibility.NOBODY:
         return clients.none()
     of_a_tier = Contract.objects.filter(tenant=OuterRef("pk"), ends_at=None, tier__in=model.visible_tiers)
-    return clients.filter(Q(pk__in=model.visible_tenants) | Q(Exists(of_a_tier)))
+    agreed = _counting().filter(tenant=OuterRef("pk"), model_ids__contains=[model.pk])
+    return clients.filter(Q(pk__in=model.visible_tenants) | Q(Exists(of_a_tier)) | Q(Exists(agreed)))
 
 
 def set_visibility(*, model: LanguageModel, audience: Audience, actor: audit.Actor) -> bool:

@@ -1,7 +1,8 @@
 """What was agreed with a tenant beside its tier: values of its contract, and discounts and fixed lines of its bill."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from billing.models.prices import RateCard
@@ -20,6 +21,7 @@ class Agreement(models.Model):
     rate_card: its own prices; empty: those of the tier
     is_cap_agreed: `monthly_cap_nano_eur` counts, empty for no cap; otherwise the tier's does
     limits: [{"what", "window", "amount"}] instead of the tier's of that kind; `amount` null: none of that kind
+    model_ids: models that are shown to chosen ones and, by this, to the tenant
     availability_millionths: what is promised of the time, 990,000 for 99 %
     """
 
@@ -30,6 +32,7 @@ class Agreement(models.Model):
     is_cap_agreed = models.BooleanField(default=False)
     monthly_cap_nano_eur = models.BigIntegerField(null=True, blank=True)
     limits = models.JSONField(default=list)
+    model_ids = ArrayField(models.BigIntegerField(), default=list, db_default=Value("{}"), blank=True)
     availability_millionths = models.PositiveIntegerField(null=True, blank=True)
     support_class = models.CharField(max_length=100, blank=True)
     reference = models.CharField(max_length=200, blank=True)

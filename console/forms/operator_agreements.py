@@ -10,7 +10,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from billing.agreements import REFERENCE_LENGTH_MAX, SUPPORT_LENGTH_MAX, URL_LENGTH_MAX, AgreementWish
+from billing.agreements import (
+    REFERENCE_LENGTH_MAX,
+    SUPPORT_LENGTH_MAX,
+    URL_LENGTH_MAX,
+    AgreementWish,
+    models_to_agree_on,
+)
 from billing.contract_sheet import Dated
 from billing.limits import HIGHEST_AMOUNT
 from billing.models import ContractTerm, RateCard, Tier
@@ -115,6 +121,12 @@ class AgreementForm(forms.Form):
     cap_amount = AmountField(
         label=_("That amount in euros"), required=False, widget=_control(inputmode="decimal"), initial=""
     )
+    models = forms.MultipleChoiceField(
+        label=_("Models besides those that it sees anyway"),
+        required=False,
+        widget=forms.SelectMultiple(attrs={"class": "form-select", "size": 5}),
+        help_text=_("Of those shown to chosen organisations. It sees them from the first day to the last."),
+    )
     availability = ShareField(
         label=_("Promised availability in percent"),
         required=False,
@@ -130,6 +142,10 @@ class AgreementForm(forms.Form):
         assert isinstance(card, forms.ChoiceField)
         names = RateCard.objects.order_by("name").values_list("name", flat=True)
         card.choices = [("", _("That of the tier")), *((name, name) for name in names)]
+        models = self.fields["models"]
+        assert isinstance(models, forms.MultipleChoiceField)
+        known = dict.fromkeys([*models_to_agree_on().values_list("name", flat=True), *(now.models if now else ())])
+        models.choices = [(name, name) for name in known]
         of_tier = {(limit["what"], limit["window"]): limit["amount"] for limit in tier.limits}
         for what, window in limit_kinds():
             shown = str(of_tier.get((what, window), "–"))
@@ -147,7 +163,7 @@ class AgreementForm(forms.Form):
     @property
     def values(self) -> list[forms.BoundField]:
         """What else is agreed, besides the limits."""
-        return [self[name] for name in ("rate_card", "cap", "cap_amount", "availability", "support_class")]
+        return [self[name] for name in ("rate_card", "cap", "cap_amount", "models", "availability", "support_class")]
 
     @property
     def limit_rows(self) -> list[tuple[Promise, list[forms.BoundField]]]:
@@ -177,6 +193,7 @@ class AgreementForm(forms.Form):
             is_cap_agreed=given["cap"] != "tier",
             monthly_cap_nano_eur=given["cap_amount"] if given["cap"] == "own" else None,
             limits=list(self._limits()),
+            models=given["models"],
             availability_millionths=given["availability"],
             support_class=given["support_class"],
             reference=given["reference"],
@@ -206,6 +223,7 @@ def _initial(now: Dated | None) -> dict[str, Any]:
         "rate_card": agreement.rate_card.name if agreement.rate_card else "",
         "cap": cap,
         "cap_amount": agreement.monthly_cap_nano_eur if cap == "own" else "",
+        "models": list(now.models),
         "availability": agreement.availability_millionths,
         "support_class": agreement.support_class,
     }

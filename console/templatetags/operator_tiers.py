@@ -21,6 +21,7 @@ _REASONS: dict[str, Promise] = {
     Reason.EVERYBODY: _("everybody sees it"),
     Reason.TIER: _("its tier"),
     Reason.TENANT: _("the organisation itself"),
+    Reason.AGREEMENT: _("what is agreed"),
 }
 _HINDRANCES: dict[str, Promise] = {
     Hindrance.NO_ENGINE: _("no engine is ready"),

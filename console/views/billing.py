@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.agreements import last_day_of
+from billing.agreements import last_day_of, names_of
 from billing.closing_terms import counting_in, lines_of
 from billing.money import exact_eur
 from billing.places import Source
@@ -48,6 +48,7 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
         "with_terms": shown.total_nano_eur + sum(line.amount_nano_eur for line in term_lines) if shown else 0,
         "last_day": last_day_of(agreement, tenant) if agreement else None,
         "is_cap_agreed": agreement is not None and agreement.is_cap_agreed,
+        "agreed_models": names_of(agreement.model_ids) if agreement else [],
         "contract": contract,
         "next": following,
         "statement": shown,

@@ -53,6 +53,7 @@ class AgreementSerializer(serializers.Serializer[Any]):
         source="agreement.monthly_cap_nano_eur", allow_null=True, help_text="Where a cap is agreed; null: none."
     )
     limits = AgreedLimitSerializer(source="agreement.limits", many=True)
+    models = serializers.ListField(child=serializers.CharField(), help_text="Shown by this agreement, by id.")
     availability_millionths = serializers.IntegerField(
         source="agreement.availability_millionths", allow_null=True, help_text="Promised: 999,000 for 99.9 %."
     )

@@ -25,7 +25,7 @@ class TierOfferSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(source="tier.name")
     description = serializers.CharField(source="tier.description")
     monthly_cap_nano_eur = serializers.IntegerField(
-        source="tier.monthly_cap_nano_eur", allow_null=True, help_text="Null: no cap."
+        source="cap_nano_eur", allow_null=True, help_text="Of the one in force what the contract brought; null: no cap."
     )
     prepaid_nano_eur = serializers.IntegerField(
         source="tier.prepaid_nano_eur", allow_null=True, help_text="The least first top-up; null: billed afterwards."

@@ -1,12 +1,13 @@
 """Which models a tenant, or the tenants of a tier, can call, why they see them and at which price. Reads only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from billing.contracts import card_of, contract_in_force
 from billing.models import RateCard, Tier
+from billing.visibility import agreed_models
 from gateway.pools.model_state import prices_on
 from gateway.pools.models import Replica
 from identity.models import Tenant
@@ -21,6 +22,7 @@ class Reason(StrEnum):
     EVERYBODY = "everybody"
     TIER = "tier"
     TENANT = "tenant"
+    AGREEMENT = "agreement"
 
 
 class Hindrance(StrEnum):
@@ -47,10 +49,10 @@ class Seen:
 
 
 def models_seen_by(tenant: Tenant) -> list[Seen]:
-    """The tenant's, what it can call first, then by name; in four queries."""
+    """The tenant's, what it can call first, then by name; in five queries."""
     contract = contract_in_force(tenant)
     tier_id = contract.tier_id if contract else None
-    return _seen(tier_id, tenant.pk, contract.rate_card if contract else None)
+    return _seen(tier_id, tenant.pk, contract.rate_card if contract else None, agreed_models(tenant))
 
 
 def models_seen_on(tier: Tier) -> list[Seen]:
@@ -62,9 +64,11 @@ def models_seen_on(tier: Tier) -> list[Seen]:
     return _seen(tier.pk, None, card)
 
 
-def _seen(tier_id: int | None, tenant_id: int | None, card: RateCard | None) -> list[Seen]:
+def _seen(
+    tier_id: int | None, tenant_id: int | None, card: RateCard | None, agreed: Collection[int] = ()
+) -> list[Seen]:
     published = LanguageModel.objects.filter(published_at__isnull=False).exclude(visibility=Visibility.NOBODY)
-    reasons = {model: _reasons(model, tier_id, tenant_id) for model in published.order_by("name")}
+    reasons = {model: _reasons(model, tier_id, tenant_id, agreed) for model in published.order_by("name")}
     ids = [model.pk for model, why in reasons.items() if why]
     now = datetime.now(UTC)
     prices = prices_on(card, ids, now) if card else {}
@@ -78,11 +82,15 @@ def _seen(tier_id: int | None, tenant_id: int | None, card: RateCard | None) -> 
     return sorted(found, key=lambda one: not one.is_callable)
 
 
-def _reasons(model: LanguageModel, tier_id: int | None, tenant_id: int | None) -> list[Reason]:
+def _reasons(model: LanguageModel, tier_id: int | None, tenant_id: int | None, agreed: Collection[int]) -> list[Reason]:
     if model.visibility == Visibility.EVERYBODY:
         return [Reason.EVERYBODY]
-    of_tier = [Reason.TIER] if tier_id in model.visible_tiers else []
-    return [*of_tier, Reason.TENANT] if tenant_id in model.visible_tenants else of_tier
+    found = {
+        Reason.TIER: tier_id in model.visible_tiers,
+        Reason.TENANT: tenant_id in model.visible_tenants,
+        Reason.AGREEMENT: model.pk in agreed,
+    }
+    return [reason for reason, is_so in found.items() if is_so]
 
 
 def _hindrances(model: LanguageModel, now: datetime, has_price: bool, is_served: bool) -> list[Hindrance]:  # noqa: FBT001

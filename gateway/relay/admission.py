@@ -131,11 +131,12 @@ def _label_of(request: HttpRequest) -> str:
 
 def find_model(gateway: "Gateway", caller: Caller, name: str) -> Model:
     """The model that the caller means, if it lives and the key may call it. Raises Refusal."""
-    model = gateway.snapshot.model(name, caller.tenant)
+    now = gateway.ledger.now()
+    model = gateway.snapshot.model(name, caller.tenant, now)
     if model is None:
         raise errors.model_not_found(name)
-    if model.retired_on is not None and model.is_retired(datetime.fromtimestamp(gateway.ledger.now(), UTC).date()):
-        successor = gateway.snapshot.successor(model, caller.tenant)
+    if model.retired_on is not None and model.is_retired(datetime.fromtimestamp(now, UTC).date()):
+        successor = gateway.snapshot.successor(model, caller.tenant, now)
         raise errors.model_retired(name, str(model.retired_on), successor)
     if not _is_among(caller.key.policy.allowed_models, model, name):
         raise errors.model_not_allowed(name)

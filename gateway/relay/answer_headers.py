@@ -1,12 +1,16 @@
 """Headers that answers carry beside their content: limits, lifecycle, CORS."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gateway.relay.admission import Plan
 from gateway.relay.http_message import Header, HttpRequest
-from gateway.relay.snapshot import Model, Snapshot
+from gateway.relay.snapshot import Model
 from models_catalog.lifecycle import deprecation_headers
+
+if TYPE_CHECKING:
+    from gateway.relay.gateway import Gateway
 
 STREAM_HEADERS: list[Header] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -15,12 +19,13 @@ STREAM_HEADERS: list[Header] = [
 ]
 
 
-def headers_of_answer(plan: Plan, snapshot: Snapshot) -> list[Header]:
+def headers_of_answer(plan: Plan, gateway: "Gateway") -> list[Header]:
     """What every answer of a model says: the tightest limits, a lowered output limit, the model's end."""
     headers = limit_headers(plan.standing)
     if plan.was_lowered and plan.output is not None:
         headers.append((b"x-beffroi-max-tokens", b"%d" % plan.output))
-    return headers + lifecycle_headers(plan.model, snapshot.successor(plan.model, plan.caller.tenant))
+    successor = gateway.snapshot.successor(plan.model, plan.caller.tenant, gateway.ledger.now())
+    return headers + lifecycle_headers(plan.model, successor)
 
 
 def limit_headers(standing: Mapping[str, list[int]] | None) -> list[Header]:

@@ -379,7 +379,7 @@ class Exchange:
         headers: list[Header] = [(b"x-request-id", self._id)]
         if caller is not None and caller.origin is not None:
             headers += cors_headers(caller.origin)
-        return headers + headers_of_answer(plan, self._gateway.snapshot) if plan is not None else headers
+        return headers + headers_of_answer(plan, self._gateway) if plan is not None else headers
 
     def _send(self, events: bytes) -> None:
         if not self._events.is_begun:

@@ -211,7 +211,7 @@ class Gateway:
         caller = request.caller
         if caller is None:
             return
-        model = self.snapshot.model(model_asked, caller.tenant)
+        model = self.snapshot.model(model_asked, caller.tenant, self.ledger.now())
         self.ledger.refused({
             "request_id": request.request_id, "tenant_id": caller.tenant.id, "project_id": caller.key.project_id,
             "key_id": caller.key.id,

@@ -23,7 +23,7 @@ def model_list(gateway: "Gateway", caller: Caller) -> bytes:
 
 def one_model(gateway: "Gateway", caller: Caller, name: str) -> bytes:
     """The answer's body for one model, by name or alias. Raises Refusal."""
-    model = gateway.snapshot.model(name, caller.tenant)
+    model = gateway.snapshot.model(name, caller.tenant, gateway.ledger.now())
     if model is None or not _is_offered(gateway, caller, model, name):
         raise errors.model_not_found(name)
     return msgspec.json.encode(_described(gateway, caller, model, gateway.snapshot.aliases_of_tenant(caller.tenant.id)))
@@ -35,7 +35,7 @@ def _is_offered(gateway: "Gateway", caller: Caller, model: Model, name: str = ""
     is_priced = price_list is not None and price_list.at(now) is not None
     return (
         bool(model.replicas)
-        and model.is_visible_to(caller.tenant)
+        and model.is_visible_to(caller.tenant, now)
         and is_priced
         and not model.is_retired(datetime.fromtimestamp(now, UTC).date())
         and may_call(caller, model, name)
@@ -45,7 +45,7 @@ def _is_offered(gateway: "Gateway", caller: Caller, model: Model, name: str = ""
 def _described(
     gateway: "Gateway", caller: Caller, model: Model, own_aliases: dict[int, list[str]]
 ) -> dict[str, object]:
-    successor = gateway.snapshot.successor(model, caller.tenant)
+    successor = gateway.snapshot.successor(model, caller.tenant, gateway.ledger.now())
     described: dict[str, object] = {
         "id": model.name,
         "object": "model",

@@ -4,7 +4,7 @@ The ledger decides in the end: an admission decided on an old row is answered `s
 """
 
 from bisect import bisect_right
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
@@ -19,6 +19,7 @@ class Tenant(NamedTuple):
     """A tenant as the relay needs it; `rate_card_id` and `tier_id` are those of its contract in force, 0 for none.
 
     `models_of_projects`: the only models that a project's keys may call, for the projects that list some.
+    `agreed_models`: model, from and until (Unix seconds; None: no end) of what it sees by agreement, now or later.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Tenant(NamedTuple):
     is_platform: bool
     archived_projects: frozenset[int]
     models_of_projects: Mapping[int, frozenset[str]]
+    agreed_models: Sequence[tuple[int, float, float | None]]
     cache_salt: str
 
 
@@ -88,14 +90,21 @@ class Model:
     replicas: tuple[Replica, ...]
     prices: Mapping[tuple[int, str], PriceList]  # by (rate card, mode)
 
-    def is_visible_to(self, tenant: Tenant) -> bool:
-        """Whether the model exists for the tenant. The platform's own account sees what somebody sees."""
+    def is_visible_to(self, tenant: Tenant, now: float) -> bool:
+        """Whether the model exists for the tenant at `now` (Unix seconds, the database's clock). The platform's own
+        account sees what somebody sees.
+        """
         audience = self.audience
         if audience is None:
             return True
         if tenant.is_platform:
             return audience.is_somebody
-        return tenant.id in audience.tenants or tenant.tier_id in audience.tiers
+        if tenant.id in audience.tenants or tenant.tier_id in audience.tiers:
+            return True
+        return audience.is_somebody and any(
+            model_id == self.id and begins <= now and (ends is None or now < ends)
+            for model_id, begins, ends in tenant.agreed_models
+        )
 
     def is_retired(self, today: date) -> bool:
         """Whether its life is over."""
@@ -117,14 +126,14 @@ class Snapshot:
         """The browser origins that some key lists."""
         return self.keys.origins
 
-    def model(self, name: str, tenant: Tenant) -> Model | None:
-        """The model of that name or alias; a tenant's own alias comes first. What it may not see is not there."""
+    def model(self, name: str, tenant: Tenant, now: float) -> Model | None:
+        """The model of that name or alias; a tenant's own alias comes first. What it may not see now is not there."""
         model = self.tenant_aliases.get((tenant.id, name)) or self.models.get(name)
-        return model if model is not None and model.is_visible_to(tenant) else None
+        return model if model is not None and model.is_visible_to(tenant, now) else None
 
-    def successor(self, model: Model, tenant: Tenant) -> str:
+    def successor(self, model: Model, tenant: Tenant, now: float) -> str:
         """The name of the model that takes over, "" where there is none or the tenant may not see it."""
-        return model.successor if model.successor and self.model(model.successor, tenant) is not None else ""
+        return model.successor if model.successor and self.model(model.successor, tenant, now) is not None else ""
 
     def aliases_of_tenant(self, tenant_id: int) -> dict[int, list[str]]:
         """By model, the names that only this tenant gave it."""

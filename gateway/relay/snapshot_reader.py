@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -54,7 +54,11 @@ _TENANTS = """
         x.is_platform,
         array(select p.id from identity_project p where p.tenant_id = x.id and p.status <> 'active'),
         coalesce((select json_object_agg(p.id, p.allowed_models) from identity_project p
-            where p.tenant_id = x.id and p.status = 'active' and p.allowed_models <> '{}'), '{}')::text
+            where p.tenant_id = x.id and p.status = 'active' and p.allowed_models <> '{}'), '{}')::text,
+        coalesce((
+            select json_agg(json_build_array(m, extract(epoch from a.starts_at), extract(epoch from a.ends_at)))
+            from billing_agreement a cross join unnest(a.model_ids) m
+            where a.tenant_id = x.id and a.closed_at is null), '[]')::text
     from identity_tenant x left join billing_contract c on c.tenant_id = x.id and c.ends_at is null
 """
 
@@ -65,6 +69,7 @@ _LAST_VERSION = """
 _TURN = "select turn_contract_v1(%s)"  # may be why the ledger called a tenant's row old
 _LISTEN = "listen beffroi_policy"
 _PROJECTS = msgspec.json.Decoder(dict[int, frozenset[str]])
+_AGREED = msgspec.json.Decoder(tuple[tuple[int, float, float | None], ...])
 
 
 class _Row(Protocol):
@@ -240,13 +245,16 @@ class SnapshotReader:
     async def _read_tenants(self, where: str, parameter: object) -> list[Tenant]:
         async with self._busy:
             rows = await self._line.call(_TENANTS + where, (parameter,))
-            tenants = [
-                Tenant._make((tenant_id, *told, frozenset(archived), _lists(models), self._cache_salt(tenant_id)))
-                for tenant_id, *told, archived, models in rows
-            ]
+            tenants = [self._tenant(*row) for row in rows]
             for tenant in tenants:
                 self._snapshot.tenants[tenant.id] = tenant
         return tenants
+
+    def _tenant(self, tenant_id: int, *told: Any) -> Tenant:
+        """Of a row that `_TENANTS` gives."""
+        *known, archived, models, agreed = told
+        parts = frozenset(archived), _lists(models), _AGREED.decode(agreed), self._cache_salt(tenant_id)
+        return Tenant._make((tenant_id, *known, *parts))
 
     def _cache_salt(self, tenant_id: int) -> str:
         """256 secret bits a tenant, so that no tenant can time another's prefix cache."""

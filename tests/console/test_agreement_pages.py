@@ -16,7 +16,7 @@ from identity.operators import appoint_operator
 from tests.support.console import page, signed_in
 from tests.support.ledger import make_model, make_price, unique
 from tests.support.operators import RUNS
-from tests.support.people import TESTS, Cast, make_cast, make_operator
+from tests.support.people import TESTS, Cast, make_cast, make_operator, make_tenant
 
 pytestmark = pytest.mark.usefixtures("database")
 EUR = 10**9
@@ -140,6 +140,18 @@ def test_a_client_sees_what_the_month_comes_to_with_its_terms(cast: Cast) -> Non
     assert "Support day and night" in text
     assert "Before discounts" in text
     assert "€250.00" in text
+
+
+def test_models_are_agreed_on_and_both_read_which(cast: Cast, operator: Client) -> None:
+    model = make_model(visibility="chosen", visible_tenants=[make_tenant().pk], published_at=timezone.now())
+    assert f'value="{model.name}"' in page(operator.get(at(cast, "agreement")))
+    assert "Models besides" in page(operator.post(at(cast, "agreement"), FORM | {"models": [model.name]}))
+    assert operator.post(at(cast, "agreement"), FORM | {"models": [model.name], "agree": "1"}).status_code == 302
+    assert model.name in page(operator.get(at(cast, "terms")))
+    assert "what is agreed" in page(operator.get(at(cast, "models")))
+    alice = signed_in(cast.alice)
+    assert model.name in page(alice.get(f"/t/{cast.tenant.slug}/billing"))
+    assert "€250.00" in page(alice.get(f"/t/{cast.tenant.slug}/billing/tiers"))
 
 
 def test_own_prices_are_looked_at_then_agreed(cast: Cast) -> None:

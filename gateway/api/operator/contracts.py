@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from billing.agreements import (
     LIMITS_MAX,
+    MODELS_MAX,
     REFERENCE_LENGTH_MAX,
     SUPPORT_LENGTH_MAX,
     URL_LENGTH_MAX,
@@ -86,6 +87,12 @@ class WishedAgreementSerializer(StrictSerializer):
         required=False, allow_null=True, min_value=0, max_value=HIGHEST_LIMIT, help_text="Null: no cap."
     )
     limits = serializers.ListField(required=False, child=WishedLimitSerializer(), max_length=LIMITS_MAX)
+    models = serializers.ListField(
+        required=False,
+        child=TextField(max_length=200),
+        max_length=MODELS_MAX,
+        help_text="By id: published models that are shown to chosen organisations, and so to this one for that time.",
+    )
     availability_millionths = serializers.IntegerField(
         required=False, allow_null=True, min_value=1, max_value=WHOLE, help_text="Promised: 999,000 for 99.9 %."
     )

@@ -23,7 +23,7 @@ class SeenModelSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(source="model.name")
     reasons = serializers.ListField(
         child=serializers.ChoiceField(choices=[one.value for one in Reason]),
-        help_text="Why it is seen: it is for everybody, for the tier, for the organisation itself.",
+        help_text="Why it is seen: it is for everybody, for the tier, for the organisation itself, or agreed.",
     )
     is_callable = serializers.BooleanField(help_text="Whether a key may call it now, budgets and limits aside.")
     hindrances = serializers.ListField(

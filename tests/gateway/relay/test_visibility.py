@@ -1,11 +1,14 @@
 """Who may not see a model is told that there is none: at running gateways, at once, as of one that there is not."""
 
 import time
+from datetime import date, timedelta
 
 import pytest
+from django.utils import timezone
 
+from billing.agreements import AgreementWish, end_agreement, put_agreement
 from billing.contracts import start_contract
-from billing.models import Contract, Tier
+from billing.models import Agreement, Contract, Tier
 from billing.visibility import EVERYBODY, NOBODY, Audience, set_visibility
 from identity.models import Tenant
 from models_catalog.models import LanguageModel, ModelAlias
@@ -15,6 +18,7 @@ from tests.gateway.simulated_engine.process import eventually
 from tests.support.gateway import error_of
 from tests.support.ledger import HeldKey, House, make_house, make_price, unique
 from tests.support.load import Load, chat
+from tests.support.operators import RUNS
 from tests.support.people import TESTS
 
 AT_ONCE_S = 1.0
@@ -43,6 +47,46 @@ def show(model: LanguageModel, audience: Audience) -> float:
     """Let these see it; when that was done, in monotonic seconds."""
     assert set_visibility(model=model, audience=audience, actor=TESTS)
     return time.monotonic()
+
+
+def agree(house: House, first_day: date | None = None, last_day: date | None = None) -> Agreement:
+    LanguageModel.objects.filter(pk=house.model.pk).update(published_at=timezone.now())
+    wish = AgreementWish(first_day=first_day, last_day=last_day, models=[house.model.name])
+    return put_agreement(by=RUNS, tenant=house.tenant, wish=wish)[0]
+
+
+def test_a_model_by_agreement_is_there_for_its_time_and_to_nobody_else(
+    scene: Scene, house: House, neighbour: House
+) -> None:
+    model, key, other = house.model.name, known(scene, house).text, known(scene, neighbour).text
+    show(house.model, only(scene.house.tenant))
+    eventually(lambda: not sees(scene, model, key), AT_ONCE_S)
+    agreement = agree(house)
+    eventually(lambda: sees(scene, model, key), AT_ONCE_S)
+    assert not sees(scene, model, other)
+    end_agreement(by=RUNS, tenant=house.tenant, agreement_id=agreement.pk)
+    eventually(lambda: not sees(scene, model, key), AT_ONCE_S)
+
+
+def test_a_model_by_agreement_comes_and_goes_at_its_instant_though_nobody_turns_the_contract(
+    scene: Scene, house: House
+) -> None:
+    model, key = house.model.name, known(scene, house).text
+    show(house.model, only(scene.house.tenant))
+    eventually(lambda: not sees(scene, model, key), AT_ONCE_S)
+    tomorrow = timezone.localdate() + timedelta(days=1)
+    planned = agree(house, first_day=tomorrow, last_day=tomorrow + timedelta(days=1))
+    begins = timezone.now() + timedelta(seconds=2)
+    ends = begins + timedelta(seconds=2)
+    Agreement.objects.filter(pk=planned.pk).update(starts_at=begins, ends_at=ends)
+    Contract.objects.filter(tenant=house.tenant, ends_at=None).update(turns_at=begins)  # so that gateways hear of it
+    time.sleep(1)
+    assert not sees(scene, model, key)
+    time.sleep(max((begins - timezone.now()).total_seconds(), 0) + 0.2)
+    assert scene.gateway.get(f"/v1/models/{model}", key).status == 200
+    time.sleep(max((ends - timezone.now()).total_seconds(), 0) + 0.2)
+    assert scene.gateway.get(f"/v1/models/{model}", key).status == 404
+    assert scene.gateway.chat(model, key, max_tokens=1).status == 404
 
 
 def only(*tenants: Tenant, tiers: tuple[int, ...] = ()) -> Audience:

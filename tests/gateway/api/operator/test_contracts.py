@@ -13,7 +13,7 @@ from billing.price_book import load_prices
 from identity.models import Tenant
 from identity.scopes import OperatorScope, Scope
 from tests.gateway.api.conftest import Api, problem_of
-from tests.support.ledger import House, make_house, unique
+from tests.support.ledger import House, make_house, make_model, unique
 from tests.support.operators import HeldOperatorKey, held_operator_key
 from tests.support.people import TESTS
 
@@ -138,6 +138,16 @@ def test_a_key_without_the_scope_agrees_on_nothing(api: Api, house: House) -> No
     assert api.get(address(house), reader).status_code == 200
     assert api.ask("PUT", address(house, "/agreement"), reader, {"reference": "x"}).status_code == 403
     assert api.ask("POST", address(house, "/terms"), reader, {}).status_code == 403
+
+
+def test_models_are_agreed_on_for_a_time(api: Api, script: HeldOperatorKey, house: House) -> None:
+    model = make_model(visibility="chosen", visible_tenants=[make_house().tenant.pk], published_at=timezone.now())
+    agreed = {"models": [model.name], "last_day": day(house, 90)}
+    [shown] = api.ask("PUT", address(house, "/agreement"), script, agreed).json()["agreements"]
+    assert shown["models"] == [model.name]
+    seen = api.get(f"/api/operator/tenants/{house.tenant.external_id}/models", script).json()["results"]
+    assert ["agreement"] in [one["reasons"] for one in seen if one["id"] == model.name]
+    assert api.ask("PUT", address(house, "/agreement"), script, {"models": ["none such"]}).status_code == 400
 
 
 def test_own_prices_are_agreed_in_one_call(api: Api, house: House) -> None:
