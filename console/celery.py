@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery, Task, signals
 from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
@@ -50,3 +50,13 @@ class WorkersTask(Task):  # type: ignore[misc]  # Celery has no types
 app = Celery("beffroi", task_cls=WorkersTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+def _take_reports(**_: Any) -> None:
+    """In a worker, the consumer of what nodes report."""
+    from console.node_reports import NodeReports  # when Django is set up
+
+    app.steps["consumer"].add(NodeReports)
+
+
+signals.worker_init.connect(_take_reports, weak=False)

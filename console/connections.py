@@ -141,7 +141,7 @@ def _own_servers() -> list[Connection]:
         Connection(
             Kind.BROKER,
             _("Broker"),
-            _("What Django asks the worker to do: Valkey, Redis or RabbitMQ."),
+            _("What Django asks the worker to do, and what nodes are told: Valkey, Redis or RabbitMQ."),
             _("Django, worker"),
             "VALKEY_URL",
             _of_urls((url, "") for url in settings.VALKEY_URL.split(";")),

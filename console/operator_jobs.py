@@ -21,6 +21,7 @@ TITLES: dict[str, Promise] = {
     "pools.reconcile_hours": _("Reconcile charged tokens with the engines' counters"),
     "pools.probe_models": _("Probe published models"),
     "pools.forget_probes": _("Remove old probes"),
+    "pools.reconcile_fleet": _("Move the fleet towards what is wanted"),
     "pools.look_at_certificates": _("Look at certificates"),
     "identity.checkpoint_audit_chains": _("Sign the audit chains"),
     "identity.ship_audit": _("Send audit and logs to collectors"),

@@ -32,6 +32,9 @@ KEY_PEPPERS = env.keyring("BEFFROI_KEY_PEPPERS")
 ENCRYPTION_KEYS = env.keyring("BEFFROI_ENCRYPTION_KEYS")
 AUDIT_KEYS = env.keyring("BEFFROI_AUDIT_KEYS")  # Ed25519; they sign the audit chain's checkpoints
 
+# Ed25519; they sign what nodes are told. Without one there are no nodes, and an installation of before needs none.
+COMMAND_KEYS = env.keyring("BEFFROI_COMMAND_KEYS") if env.secret_in(os.environ, "BEFFROI_COMMAND_KEYS") else {}
+
 # Whose X-Forwarded-For is believed. The gateway has checked it already and adds its peer.
 TRUSTED_PROXIES = parse_networks(env.words("BEFFROI_TRUSTED_PROXIES"))
 
@@ -119,6 +122,7 @@ def _database(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": _database(env.secret("DATABASE_URL"))}
 VALKEY_URL = env.secret("VALKEY_URL")
+NODE_BROKER_URL = env.text("BEFFROI_NODE_BROKER_URL", VALKEY_URL)  # where nodes reach it, without a user
 
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -183,6 +187,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "ENUM_NAME_OVERRIDES": {"NodeServiceEnum": ["in", "cordoned", "draining"]},
     "TITLE": "Beffroi",
     "DESCRIPTION": "Keys, usage, budgets and models of a self-hosted LLM service.",
     "VERSION": "1",

@@ -21,6 +21,7 @@ _SECRETS = (
     "BEFFROI_KEY_PEPPERS",
     "BEFFROI_ENCRYPTION_KEYS",
     "BEFFROI_AUDIT_KEYS",
+    "BEFFROI_COMMAND_KEYS",
 )
 
 
@@ -101,6 +102,7 @@ def _made(home: Home, secrets: Secrets, port: str) -> dict[str, str]:
         "BEFFROI_KEY_PEPPERS": secrets.key_peppers,
         "BEFFROI_ENCRYPTION_KEYS": secrets.encryption_keys,
         "BEFFROI_AUDIT_KEYS": secrets.audit_keys,
+        "BEFFROI_COMMAND_KEYS": secrets.command_keys,
         "BEFFROI_DJANGO_SOCKET": str(home.sockets / "django.sock"),
         "BEFFROI_LOG_SPOOL": str(home.folder / "log-spool"),
         "BEFFROI_METRICS_FOLDER": str(home.folder / "metrics"),

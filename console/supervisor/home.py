@@ -39,6 +39,11 @@ class Home:
         return self.folder / "audit_keys.json"
 
     @property
+    def command_keys_file(self) -> Path:
+        """What signs the commands to nodes: made once; without it every node has to join again."""
+        return self.folder / "command_keys.json"
+
+    @property
     def demo_file(self) -> Path:
         """What scripts need; it exists exactly while everything runs."""
         return self.folder / "demo.json"
@@ -110,6 +115,7 @@ class Secrets:
     engine_key: str
     database_passwords: dict[str, str]
     audit_keys: str
+    command_keys: str
 
 
 def load_secrets(home: Home) -> Secrets:
@@ -125,14 +131,15 @@ def load_secrets(home: Home) -> Secrets:
                 f"Put it back from a backup, or remove {home.folder} to start anew."
             )
         _write_first(home.secrets_file, _new_secrets())
-    if not home.audit_keys_file.exists():
-        _write_first(home.audit_keys_file, {"audit_keys": f"1:{secrets.token_hex(32)}"})
+    for file, name in ((home.audit_keys_file, "audit_keys"), (home.command_keys_file, "command_keys")):
+        if not file.exists():
+            _write_first(file, {name: f"1:{secrets.token_hex(32)}"})
+    files = (home.secrets_file, home.audit_keys_file, home.command_keys_file)
     try:
-        return Secrets(**json.loads(home.secrets_file.read_text()), **json.loads(home.audit_keys_file.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise HomeError(
-            f"{home.secrets_file} or {home.audit_keys_file} cannot be read. Put it back from a backup."
-        ) from error
+        return Secrets(**{name: value for file in files for name, value in json.loads(file.read_text()).items()})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        names = ", ".join(map(str, files))
+        raise HomeError(f"One of {names} cannot be read. Put it back from a backup.") from error
 
 
 def _new_secrets() -> dict[str, object]:

@@ -50,6 +50,7 @@ from gateway.api.members import (
     SupportSessionView,
 )
 from gateway.api.model_aliases import ModelAliasesView, ModelAliasView
+from gateway.api.nodes import JoinView
 from gateway.api.notices import NoticesView, NoticeView
 from gateway.api.openapi import DocumentationView, SchemaView
 from gateway.api.operator.urls import urlpatterns as operator_patterns
@@ -176,6 +177,7 @@ urlpatterns = [
     path("model-aliases/<path:alias>", ModelAliasView.as_view(), name="model-alias"),
     path("models", ModelsView.as_view(), name="models"),
     path("models/<path:model_id>", ModelView.as_view(), name="model"),
+    path("nodes/join", JoinView.as_view(), name="node-join"),
     *operator_patterns,
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", DocumentationView.as_view(), name="docs"),

@@ -20,7 +20,8 @@ _MODELS = """
     cross join lateral (
         select count(*) as every, count(*) filter (where state = 'ready') as ready,
             count(*) filter (where state = 'failed') as failed
-        from pools_pool p join pools_replica r on r.pool_id = p.id where p.model_id = m.id
+        from pools_pool p join pools_replica r on r.pool_id = p.id
+        where p.model_id = m.id and r.state not in ('requested', 'starting', 'warming', 'stopping')
     ) r
     cross join lateral (
         select count(*) filter (where outcome = 'answered') as answered, count(*) as probed,
@@ -43,7 +44,7 @@ _MODELS = """
 @dataclass(frozen=True, slots=True)
 class ModelHealth:
     """A model that has replicas or is published: how many of them take requests, and how many failed their probe;
-    its last probe, its last 24 hours by the probes, and what is aimed at.
+    its last probe, its last 24 hours by the probes, and what is aimed at. Replicas of the fleet count while they run.
     """
 
     id: int

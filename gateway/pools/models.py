@@ -1,8 +1,12 @@
-"""Tables of the pools: which engines serve a model (verbs in `gateway/pools/registry.py`), and what they counted."""
+"""Tables of the pools: which engines serve a model (verbs in `gateway/pools/registry.py`), and what they counted.
+
+What the fleet adds, nodes and the configurations of managed pools, is in `gateway/pools/fleet_tables.py`.
+"""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from gateway.pools.fleet_tables import Node
 from models_catalog.models import LanguageModel
 
 
@@ -11,13 +15,30 @@ class Pool(models.Model):
 
     `requests_at_once` is what gateways send to each replica at the most; further requests wait in line, and tenants
     take turns. Empty: there is no bound, the engines' own queues take all.
+
+    An UNMANAGED pool has the engines that somebody registered. Of any other one, `wanted` replicas of `generation`
+    (`PoolConfiguration`) are kept running on nodes, within `minimum` and `maximum`. `sound_generation` is the last one
+    of which a replica took requests: what a bad configuration falls back to; 0: none did yet.
     """
+
+    class Policy(models.TextChoices):
+        """Who says how many replicas there are: nobody, a person, the demand."""
+
+        UNMANAGED = "unmanaged", _("unmanaged")
+        MANUAL = "manual", _("manual")
+        AUTOMATIC = "automatic", _("automatic")
 
     name = models.SlugField(max_length=100, unique=True)
     model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="pools")
     served_name = models.CharField(max_length=200)
     site = models.CharField(max_length=64, blank=True)
     requests_at_once = models.PositiveIntegerField(null=True, blank=True)
+    policy = models.CharField(max_length=16, choices=Policy.choices, default=Policy.UNMANAGED, db_default="unmanaged")
+    minimum = models.PositiveSmallIntegerField(default=0, db_default=0)
+    maximum = models.PositiveSmallIntegerField(default=0, db_default=0)
+    wanted = models.PositiveSmallIntegerField(default=0, db_default=0)
+    generation = models.PositiveIntegerField(default=0, db_default=0)
+    sound_generation = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [
@@ -35,6 +56,12 @@ class Replica(models.Model):
     A replica takes requests only when READY: a probe has shown that it reports usage, streamed and not. One that drains
     ends what it is answering; what an EJECTED one is answering is broken off, and begun elsewhere where nothing was
     sent yet. Both stay so until somebody puts them back.
+
+    One of the FLEET is the reconciler's: REQUESTED of its node, STARTING there, WARMING up while it is probed, READY;
+    then DRAINING, STOPPING, and gone. Until its engine listens, its `url` is `node://<node>/<word>`. It runs the
+    configuration `generation` of its pool on `machine` and there on the GPUs of `gpus` (their indexes), and keeps both
+    for its life. `observed` is what its node last reported of it. One that `retires` is replaced as soon as another
+    one is ready. `state_since` tells when the state was reached, where that matters to somebody.
     """
 
     class State(models.TextChoices):
@@ -43,12 +70,19 @@ class Replica(models.Model):
         FAILED = "failed", _("failed")
         DRAINING = "draining", _("draining")
         EJECTED = "ejected", _("ejected")
+        REQUESTED = "requested", _("requested")
+        STARTING = "starting", _("starting")
+        WARMING = "warming", _("warming up")
+        STOPPING = "stopping", _("stopping")
 
     class Source(models.TextChoices):
-        """Who keeps it in the list: the environment names its engines anew at every start."""
+        """Who keeps it in the list: the environment names its engines anew at every start, the fleet's reconciler
+        brings and takes its own.
+        """
 
         ENVIRONMENT = "environment", _("environment")
         OPERATOR = "operator", _("operator")
+        FLEET = "fleet", _("fleet")
 
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="replicas")
     name = models.CharField(max_length=100)
@@ -61,6 +95,12 @@ class Replica(models.Model):
     context_window = models.PositiveIntegerField(null=True, blank=True)
     node = models.CharField(max_length=100, blank=True)
     probed_at = models.DateTimeField(null=True, blank=True)
+    machine = models.ForeignKey(Node, on_delete=models.PROTECT, null=True, related_name="replicas", db_index=False)
+    gpus = models.JSONField(default=list, db_default=[])
+    generation = models.PositiveIntegerField(null=True)
+    observed = models.JSONField(default=dict, db_default={})
+    retires = models.BooleanField(default=False, db_default=False)
+    state_since = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["pool", "url"], name="replica_is_registered_once_in_its_pool")]

@@ -16,7 +16,7 @@ from django.utils import timezone
 from billing.clock import database_now
 from gateway.pools import reasons
 from gateway.pools.models import EngineProbe, Replica
-from gateway.pools.registry import OUT, key_of, set_state
+from gateway.pools.registry import NOT_THERE, OUT, key_of, set_state
 from identity import audit, egress
 from identity.secret_box import SecretBoxError
 from models_catalog.models import LanguageModel
@@ -134,7 +134,7 @@ def probe_replica(replica: Replica) -> NotReady | None:
             generation_tokens=generation_tokens,
         )
     with transaction.atomic():
-        fresh = Replica.objects.select_for_update().exclude(state__in=OUT).filter(pk=replica.pk).first()
+        fresh = Replica.objects.select_for_update().exclude(state__in=(*OUT, *NOT_THERE)).filter(pk=replica.pk).first()
         if fresh is None:
             return missing or NotReady(reasons.TAKEN_OUT)
         fresh.probed_at = timezone.now()
@@ -155,7 +155,7 @@ def take_out_the_gone(models: Collection[LanguageModel]) -> None:
     """
     replicas = list(Replica.objects.filter(pool__model__in=models, state=Replica.State.READY))
     with ThreadPoolExecutor(LOOKS_AT_ONCE) as lookers:
-        faults = list(lookers.map(_why_gone, [replica.url for replica in replicas]))
+        faults = list(lookers.map(why_gone, [replica.url for replica in replicas]))
     for replica, fault in zip(replicas, faults, strict=True):
         if fault is None:
             continue
@@ -166,7 +166,7 @@ def take_out_the_gone(models: Collection[LanguageModel]) -> None:
                 set_state(replica=fresh, state=Replica.State.FAILED, reason=reason, actor=ACTOR)
 
 
-def _why_gone(url: str) -> egress.Unreachable | None:
+def why_gone(url: str) -> egress.Unreachable | None:
     """Why the engine cannot be reached; None where it can, however late or badly it answers."""
     try:
         egress.fetch("GET", f"{url}/health", allow_private=True, total_seconds=LOOK_SECONDS)

@@ -20,7 +20,15 @@ from gateway.pools.models import Pool, Replica
 from gateway.pools.probe_call import PROBED_KINDS
 from gateway.pools.probes import probe_replica
 from gateway.pools.reasons import DRAINS, EJECTED, PUT_BACK
-from gateway.pools.registry import OUT, engine_address, register_pool, register_replica, remove_replica, set_state
+from gateway.pools.registry import (
+    NOT_THERE,
+    OUT,
+    engine_address,
+    register_pool,
+    register_replica,
+    remove_replica,
+    set_state,
+)
 from identity import audit
 from identity.errors import Conflict, Invalid
 from identity.models import Tenant
@@ -75,25 +83,30 @@ def add_engine(
 
 
 def drain(replica: Replica, *, by: Operator) -> None:
-    """It gets no new request; what it is answering it ends. Raises `Forbidden`."""
+    """It gets no new request; what it is answering it ends. Raises `Forbidden`, `Conflict` where it does not run."""
     _set(replica, Replica.State.DRAINING, DRAINS % {"who": by.name}, by)
 
 
 def eject(replica: Replica, *, by: Operator) -> None:
-    """Out at once: what it answers breaks off, and is begun elsewhere where nothing was sent. Raises `Forbidden`."""
+    """Out at once: what it answers breaks off, and is begun elsewhere where nothing was sent. Raises as `drain`."""
     _set(replica, Replica.State.EJECTED, EJECTED % {"who": by.name}, by)
 
 
 def put_back(replica: Replica, *, by: Operator) -> None:
-    """Into service again, once a probe finds it sound; that is tried at once. Raises `Forbidden`."""
+    """Into service again, once a probe finds it sound; that is tried at once. Raises as `drain`."""
     _set(replica, Replica.State.REGISTERED, PUT_BACK, by)
     probe_replica(replica)
     replica.refresh_from_db()
 
 
 def take_away(replica: Replica, *, by: Operator) -> None:
-    """Off the list; what it is answering it ends. Raises `Forbidden`, `Conflict` where the environment names it."""
+    """Off the list; what it is answering it ends.
+
+    Raises `Forbidden`, `Conflict` where the environment names it or its pool is managed.
+    """
     by.require(OperatorPermission.CAPACITY_UPDATE)
+    if replica.source == Replica.Source.FLEET:
+        raise Conflict(_("Its pool would bring another one: change how many replicas the pool has."))
     if replica.source == Replica.Source.ENVIRONMENT:
         raise Conflict(
             _("The environment names this engine (BEFFROI_ENGINES): take it out there, and let it drain here.")
@@ -227,6 +240,8 @@ _MISSING = {
 
 def _set(replica: Replica, state: Replica.State, reason: str, by: Operator) -> None:
     by.require(OperatorPermission.CAPACITY_UPDATE)
+    if replica.state in NOT_THERE:
+        raise Conflict(_("It does not run yet, or not any more."))
     set_state(replica=replica, state=state, reason=reason, actor=by.actor)
 
 

@@ -4,6 +4,8 @@ import re
 
 from django.utils.translation import gettext, gettext_noop
 
+from gateway.pools.fleet.reasons import SENTENCES as FLEET
+
 SILENT = gettext_noop("It does not answer: %(fault)s.")
 REFUSES_KEY = gettext_noop("It refuses the key that it was registered with.")
 ANSWERS_STATUS = gettext_noop("It answers %(path)s with status %(status)s.")
@@ -43,8 +45,8 @@ def in_readers_language(reason: str) -> str:
     for sentence, pattern in _PATTERNS:
         if found := pattern.fullmatch(reason):
             values = found.groupdict()
-            if "fault" in values:
-                values["fault"] = in_readers_language(values["fault"])
+            for inner in values.keys() & {"fault", "reason"}:
+                values[inner] = in_readers_language(values[inner])
             return gettext(sentence) % values
     return reason
 
@@ -57,5 +59,5 @@ def _pattern(sentence: str) -> re.Pattern[str]:
 _PATTERNS = tuple((sentence, _pattern(sentence)) for sentence in (
     SILENT, REFUSES_KEY, ANSWERS_STATUS, NO_OBJECT, LISTS_NOTHING, SERVES_OTHERS, KIND_NOT_PASSED_ON, OF_NO_KIND,
     KEY_UNREADABLE, TAKEN_OUT, NO_USAGE, NO_USAGE_AT_END, NO_USAGE_DURING, NO_USAGE_OF_EMBEDDING, NO_RERANK, NO_DONE,
-    SMALL_WINDOW, NOT_PROBED, PUT_BACK, DRAINS, EJECTED, *_FAULTS,
+    SMALL_WINDOW, NOT_PROBED, PUT_BACK, DRAINS, EJECTED, *_FAULTS, *FLEET,
 ))  # fmt: skip

@@ -7,6 +7,8 @@ from django.db.models import Q
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from billing.clock import database_now
+from gateway.pools.fleet import events
 from gateway.pools.models import Pool, Replica
 from gateway.pools.reasons import NOT_PROBED
 from identity import audit, secret_box
@@ -14,6 +16,8 @@ from identity.errors import Invalid
 from models_catalog.models import LanguageModel
 
 OUT = (Replica.State.DRAINING, Replica.State.EJECTED)  # taken out of service by somebody, who alone puts it back
+# What of the fleet does not run, or not any more: nobody asks it anything.
+NOT_THERE = (Replica.State.REQUESTED, Replica.State.STARTING, Replica.State.STOPPING)
 _REASON_LENGTH = 300  # characters, as the column
 
 
@@ -92,18 +96,27 @@ def remove_replica(*, replica: Replica, actor: audit.Actor) -> None:
 
 
 def set_state(*, replica: Replica, state: Replica.State, reason: str, actor: audit.Actor) -> None:
-    """Change a replica's state; `reason` says why in words. The same state with another reason is no event."""
+    """Change a replica's state; `reason` says why in words. The same state with another reason is no event.
+
+    Of the fleet's, every change is an event of the fleet; the audit chain tells of those that somebody made.
+    """
     with transaction.atomic():
-        before = Replica.objects.select_for_update().get(pk=replica.pk).state
+        before = Replica.objects.select_for_update().get(pk=replica.pk)
         replica.state, replica.state_reason = state, reason[:_REASON_LENGTH]
-        replica.save(update_fields=["state", "state_reason"])
-        if before != state:
+        replica.state_since = before.state_since if before.state == state else database_now()
+        replica.save(update_fields=["state", "state_reason", "state_since"])
+        if before.state == state:
+            return
+        is_of_fleet = replica.source == Replica.Source.FLEET
+        if is_of_fleet:
+            events.note_replica(replica, "state", before=before, reason=replica.state_reason)
+        if not (is_of_fleet and actor.kind == audit.ActorKind.SYSTEM):
             audit.record(
                 actor=actor,
                 action="replica.state_changed",
                 target=replica,
                 detail={"pool": replica.pool.name, "url": replica.url, "reason": replica.state_reason},
-                before={"state": before},
+                before={"state": before.state},
                 after={"state": state.value},
             )
 

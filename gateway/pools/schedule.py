@@ -7,6 +7,7 @@ RECONCILE_EVERY_SECONDS = 600  # an hour is reconciled once, ten minutes after i
 PROBE_MODELS_EVERY_SECONDS = 30
 FORGET_EVERY_SECONDS = 6 * 3600
 LOOK_EVERY_SECONDS = 3600
+FLEET_EVERY_SECONDS = 5
 # What was not begun when its successor is due is dropped: a worker that was away does not work off the past.
 BEAT_SCHEDULE = {
     "probe replicas that are not ready": {
@@ -33,6 +34,11 @@ BEAT_SCHEDULE = {
         "task": "pools.reconcile_hours",
         "schedule": RECONCILE_EVERY_SECONDS,
         "options": {"expires": RECONCILE_EVERY_SECONDS},
+    },
+    "move the fleet towards what is wanted": {
+        "task": "pools.reconcile_fleet",
+        "schedule": FLEET_EVERY_SECONDS,
+        "options": {"expires": FLEET_EVERY_SECONDS},
     },
     "look at certificates": {
         "task": "pools.look_at_certificates",

@@ -7,14 +7,21 @@ from celery import shared_task
 
 from billing.clock import database_now
 from gateway.pools.counters import NoCounters, sample_replica
+from gateway.pools.fleet.assignments import send_assignments
+from gateway.pools.fleet.broker_users import renew_broker_users
+from gateway.pools.fleet.events import forget_events
+from gateway.pools.fleet.reconciler import reconcile_fleet
+from gateway.pools.fleet.reports import NotTaken, take_report
 from gateway.pools.model_probes import forget_probes, probe_published_models
 from gateway.pools.models import Reconciliation, Replica
 from gateway.pools.probes import probe_replica
 from gateway.pools.reconciliation import forget, reconcile_and_keep
-from gateway.pools.schedule import PROBE_EVERY_SECONDS, SAMPLE_EVERY_SECONDS
+from gateway.pools.registry import NOT_THERE
+from gateway.pools.schedule import FLEET_EVERY_SECONDS, PROBE_EVERY_SECONDS, SAMPLE_EVERY_SECONDS
 from gateway.pools.tls_servers import tls_servers
 from identity.certificates import look_at, remind_operators
 
+State = Replica.State
 logger = logging.getLogger("beffroi.pools")
 
 HOUR = timedelta(hours=1)
@@ -26,7 +33,7 @@ HOURS_BACK = 24  # a worker that was away so long catches up
 @shared_task(name="pools.probe_replicas", ignore_result=True)  # type: ignore[untyped-decorator]
 def probe_replicas() -> None:
     """Have every replica probed that waits for its first probe or failed the last."""
-    waiting = Replica.objects.filter(state__in=(Replica.State.REGISTERED, Replica.State.FAILED))
+    waiting = Replica.objects.filter(state__in=(State.REGISTERED, State.WARMING, State.FAILED))
     for replica_id in waiting.values_list("pk", flat=True):
         probe_one.apply_async((replica_id,), expires=PROBE_EVERY_SECONDS)
 
@@ -45,16 +52,39 @@ def probe_models() -> None:
     probe_published_models()
 
 
+@shared_task(name="pools.reconcile_fleet", ignore_result=True)  # type: ignore[untyped-decorator]
+def reconcile() -> None:
+    """A step towards what is wanted of the fleet, then to every node what it does not have yet."""
+    renew_broker_users()
+    reconcile_fleet()
+    send_assignments()
+
+
+@shared_task(name="pools.take_report", ignore_result=True)  # type: ignore[untyped-decorator]
+def take_nodes_report(report: str) -> None:
+    """Write down what a node says; probe an engine that answers now, and go on at once where something changed."""
+    try:
+        taken = take_report(report)
+    except NotTaken as error:
+        logger.warning("a node's report does not count: %s", error)
+        return
+    for replica_id in taken.warming:
+        probe_one.apply_async((replica_id,), expires=PROBE_EVERY_SECONDS)
+    if taken.is_news:
+        reconcile.apply_async(expires=FLEET_EVERY_SECONDS)
+
+
 @shared_task(name="pools.forget_probes", ignore_result=True)  # type: ignore[untyped-decorator]
 def forget_old_probes() -> None:
     """Remove what is kept no longer."""
     forget_probes()
+    forget_events()
 
 
 @shared_task(name="pools.sample_replicas", ignore_result=True)  # type: ignore[untyped-decorator]
 def sample_replicas() -> None:
     """Have the counters of every replica read, whatever its state: it may still end what it began."""
-    for replica_id in Replica.objects.values_list("pk", flat=True):
+    for replica_id in Replica.objects.exclude(state__in=NOT_THERE).values_list("pk", flat=True):
         sample_one.apply_async((replica_id,), expires=SAMPLE_EVERY_SECONDS)
 
 

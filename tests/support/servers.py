@@ -66,6 +66,7 @@ class TestServers:
             "BEFFROI_KEY_PEPPERS": f"1:{secrets.token_hex(32)}",
             "BEFFROI_ENCRYPTION_KEYS": f"1:{secrets.token_hex(32)}",
             "BEFFROI_AUDIT_KEYS": f"1:{secrets.token_hex(32)}",
+            "BEFFROI_COMMAND_KEYS": f"1:{secrets.token_hex(32)}",
             "BEFFROI_PUBLIC_URL": "http://127.0.0.1:8000",
         }
 

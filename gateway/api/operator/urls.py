@@ -40,6 +40,7 @@ from gateway.api.operator.invoices import (
 )
 from gateway.api.operator.model_aliases import OperatedAliasesView, OperatedAliasView
 from gateway.api.operator.models import OperatedModelsView, OperatedModelView
+from gateway.api.operator.nodes import OperatedNodesView, OperatedNodeTokenView, OperatedNodeView
 from gateway.api.operator.organisation_rules import (
     GroupFeedView,
     GroupImportsView,
@@ -47,6 +48,13 @@ from gateway.api.operator.organisation_rules import (
     OrganisationRuleView,
 )
 from gateway.api.operator.own_key import OwnOperatorKeyView
+from gateway.api.operator.pools import (
+    OperatedConfigurationView,
+    OperatedFitView,
+    OperatedFleetEventsView,
+    OperatedPoolsView,
+    OperatedPoolView,
+)
 from gateway.api.operator.price_changes import (
     OperatedScheduledPriceView,
     OperatedVersionsView,
@@ -119,6 +127,18 @@ urlpatterns: list[URLPattern] = [
     path("operator/exports", OperatedExportsView.as_view(), name="operator-api-exports"),
     path(_EXPORT, OperatedExportView.as_view(), name="operator-api-export"),
     path(f"{_EXPORT}/file", OperatedExportFileView.as_view(), name="operator-api-export-file"),
+    path("operator/nodes", OperatedNodesView.as_view(), name="operator-api-nodes"),
+    path("operator/nodes/<slug:name>", OperatedNodeView.as_view(), name="operator-api-node"),
+    path("operator/nodes/<slug:name>/token", OperatedNodeTokenView.as_view(), name="operator-api-node-token"),
+    path("operator/pools", OperatedPoolsView.as_view(), name="operator-api-pools"),
+    path("operator/pools/<slug:name>", OperatedPoolView.as_view(), name="operator-api-pool"),
+    path(
+        "operator/pools/<slug:name>/configuration",
+        OperatedConfigurationView.as_view(),
+        name="operator-api-pool-configuration",
+    ),
+    path("operator/pool-fits", OperatedFitView.as_view(), name="operator-api-pool-fits"),
+    path("operator/fleet-events", OperatedFleetEventsView.as_view(), name="operator-api-fleet-events"),
     path("operator/group-imports", GroupImportsView.as_view(), name="operator-api-group-imports"),
     path("operator/models", OperatedModelsView.as_view(), name="operator-api-models"),
     path("operator/models/<path:model_id>", OperatedModelView.as_view(), name="operator-api-model"),

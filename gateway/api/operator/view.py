@@ -103,9 +103,18 @@ def tenant_of(external_id: str) -> Tenant:
     return found
 
 
-def page_of(request: Request, rows: QuerySet[Row], shown: Callable[[list[Row]], Any], by: str = "pk") -> Response:
-    """A page of the rows as `shown` shows them, which are in the order of `by`, an id. Raises ValidationError."""
-    given = parameters(PageQuery, request)
+def page_of(
+    request: Request,
+    rows: QuerySet[Row],
+    shown: Callable[[list[Row]], Any],
+    by: str = "pk",
+    query: type[PageQuery] = PageQuery,
+) -> Response:
+    """A page of the rows as `shown` shows them, which are in the order of `by`, an id. Raises ValidationError.
+
+    query: what else the address may ask for; the rows are chosen by it already
+    """
+    given = parameters(query, request)
     found = list(rows.filter(**{f"{by}__gt": given.get("cursor", 0)})[: given["limit"] + 1])
     page = found[: given["limit"]]
     following = getattr(page[-1], by) if len(found) > len(page) else None

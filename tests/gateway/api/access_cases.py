@@ -217,7 +217,7 @@ KEY_RULES: dict[str, object] = {
 }  # fmt: skip
 A_BUDGET: dict[str, object] = {"period": "month", "limit_nano_eur": 10**9}
 A_LIMIT: dict[str, object] = {"what": "tokens", "window": "day", "amount": 10**6}
-OPEN = {"schema", "docs", "nowhere", "nowhere-root"}
+OPEN = {"schema", "docs", "nowhere", "nowhere-root", "node-join"}
 
 
 def tier_to_take(ours: Ours) -> Tier:

@@ -45,7 +45,7 @@ def test_the_description_is_valid_and_made_without_a_warning(described: dict[str
 def test_it_has_every_address_of_both_apis(described: dict[str, Any]) -> None:
     [api] = [entry for entry in get_resolver().url_patterns if str(entry.pattern) == "api/"]
     named = {re.sub(r"<\w+:(\w+)>", r"{\1}", f"/api/{route.pattern}") for route in api.url_patterns}  # type: ignore[union-attr]
-    undescribed = {"/api/", "/api/{rest}", "/api/schema", "/api/docs"}
+    undescribed = {"/api/", "/api/{rest}", "/api/schema", "/api/docs", "/api/nodes/join"}
     inference = {path for endpoint in Endpoint for path in endpoint.paths}
     assert set(described["paths"]) == (
         named - undescribed | inference | {"/v1/models", "/v1/models/{id}", "/v1/estimate"}

@@ -6,9 +6,15 @@ import pytest
 from django.utils import translation
 
 from gateway.pools import reasons
+from gateway.pools.fleet import reasons as fleet_reasons
 from gateway.pools.probes import NotReady
 
-SENTENCES = [text for name, text in vars(reasons).items() if name.isupper() and isinstance(text, str)]
+SENTENCES = [
+    text
+    for module in (reasons, fleet_reasons)
+    for name, text in vars(module).items()
+    if name.isupper() and isinstance(text, str)
+]
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)

@@ -1,0 +1,43 @@
+"""What happened to replicas, pools and nodes: rows that only grow, kept for 90 days."""
+
+from datetime import timedelta
+
+from billing.clock import database_now
+from gateway.pools.fleet_tables import FleetEvent, Node
+from gateway.pools.models import Pool, Replica
+
+KEPT = timedelta(days=90)
+REASON_LENGTH = 300  # characters, as the column
+
+
+def note_replica(replica: Replica, kind: str, *, before: Replica | None = None, reason: str = "") -> None:
+    """Something happened to a replica; `before`: as it was, where its state changed."""
+    FleetEvent.objects.create(
+        at=database_now(),
+        began_at=before.state_since if before else None,
+        kind=kind,
+        pool=replica.pool.name,
+        model=replica.pool.model.name,
+        replica=replica.name,
+        node=replica.node,
+        from_state=before.state if before else "",
+        to_state=replica.state if before else "",
+        reason=reason[:REASON_LENGTH],
+    )
+
+
+def note_pool(pool: Pool, kind: str, *, reason: str = "") -> None:
+    """Something happened to a managed pool."""
+    FleetEvent.objects.create(
+        at=database_now(), kind=kind, pool=pool.name, model=pool.model.name, reason=reason[:REASON_LENGTH]
+    )
+
+
+def note_node(node: Node, kind: str, *, reason: str = "") -> None:
+    """Something happened to a node."""
+    FleetEvent.objects.create(at=database_now(), kind=kind, node=node.name, reason=reason[:REASON_LENGTH])
+
+
+def forget_events() -> int:
+    """Remove the events that are older than they are kept; gives how many."""
+    return FleetEvent.objects.filter(at__lt=database_now() - KEPT).delete()[0]

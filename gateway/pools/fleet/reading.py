@@ -1,0 +1,118 @@
+"""Reads the fleet out of PostgreSQL as the planner wants it (`world.py`)."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from gateway.pools.fleet.world import (
+    Configuration,
+    Gpu,
+    NodeView,
+    Phase,
+    PoolView,
+    ReplicaView,
+    SetbackView,
+    World,
+)
+from gateway.pools.fleet_tables import Node, PoolConfiguration, Setback
+from gateway.pools.models import Pool, Replica
+
+# What a replica of the fleet is that somebody drained and put back: it is probed again.
+_PHASES = {Replica.State.REGISTERED.value: Phase.WARMING} | {phase.value: phase for phase in Phase}
+
+
+def managed_pools(*, lock: bool = False) -> list[Pool]:
+    """Every pool that is managed, or still has replicas of the fleet, by id."""
+    rows = Pool.objects.select_related("model").order_by("pk")
+    kept = Replica.objects.filter(source=Replica.Source.FLEET).values("pool")
+    managed = rows.exclude(policy=Pool.Policy.UNMANAGED) | rows.filter(pk__in=kept)
+    return list(managed.select_for_update(no_key=True, of=("self",)) if lock else managed)
+
+
+def fleet_replicas() -> list[Replica]:
+    """Every replica of the fleet with its pool, by id."""
+    return list(Replica.objects.filter(source=Replica.Source.FLEET).select_related("pool__model").order_by("pk"))
+
+
+def read_world(
+    pools: list[Pool], nodes: list[Node], replicas: list[Replica], answers: Mapping[int, bool], now: datetime
+) -> World:
+    """The world of these rows. `answers`: by replica on a silent node, whether its engine was reached."""
+    configurations: dict[int, dict[int, Configuration]] = defaultdict(dict)
+    for row in PoolConfiguration.objects.filter(pool__in=[pool.pk for pool in pools]):
+        configurations[row.pool_id][row.generation] = configuration_of(row)
+    return World(
+        now=now,
+        nodes=tuple(node_view(node) for node in nodes),
+        pools=tuple(pool_view(pool, configurations[pool.pk]) for pool in pools),
+        replicas=tuple(_replica(replica, answers.get(replica.pk)) for replica in replicas),
+        setbacks=tuple(
+            SetbackView(row.pool_id, row.generation, row.node_id, row.failures, row.last_at)
+            for row in Setback.objects.order_by("pk")
+        ),
+    )
+
+
+def configuration_of(row: PoolConfiguration) -> Configuration:
+    """What the planner has to know of it."""
+    return Configuration(
+        gpus=row.gpus,
+        memory_mb=row.gpu_memory_mb,
+        labels=row.labels,
+        location=row.weights.get("location", ""),
+        ready_within=timedelta(seconds=row.ready_within_s),
+    )
+
+
+def node_view(node: Node) -> NodeView:
+    """A node, with the labels that the operator gave it before those that its agent reports."""
+    seen = node.observed
+    return NodeView(
+        id=node.pk,
+        name=node.name,
+        gpus=tuple(Gpu(gpu["index"], gpu["memory_mb"]) for gpu in seen.get("gpus", [])),
+        labels={**seen.get("labels", {}), **node.labels},
+        takes_new=node.service == Node.Service.IN,
+        is_drained=node.service == Node.Service.DRAINING,
+        reported_at=node.reported_at,
+        has_assignment=node.acknowledged == node.generation,
+        has_strangers=bool(seen.get("strangers")),
+        locations=frozenset(one["location"] for one in seen.get("models_on_disk", [])),
+    )
+
+
+def pool_view(pool: Pool, configurations: Mapping[int, Configuration]) -> PoolView:
+    """A pool; of one that is managed no longer, nothing is wanted."""
+    is_managed = pool.policy != Pool.Policy.UNMANAGED
+    return PoolView(
+        id=pool.pk,
+        name=pool.name,
+        generation=pool.generation,
+        configurations=configurations,
+        wanted=min(max(pool.wanted, pool.minimum), pool.maximum) if is_managed else 0,
+        minimum=pool.minimum if is_managed else 0,
+        sound_generation=pool.sound_generation,
+    )
+
+
+def _replica(replica: Replica, answers: bool | None) -> ReplicaView:  # noqa: FBT001
+    seen = replica.observed
+    state = seen.get("state", "")
+    assert replica.machine_id is not None
+    assert replica.generation is not None
+    assert replica.state_since is not None
+    return ReplicaView(
+        id=replica.pk,
+        pool=replica.pool_id,
+        generation=replica.generation,
+        node=replica.machine_id,
+        since=replica.state_since,
+        gpus=tuple(replica.gpus),
+        phase=_PHASES[replica.state],
+        retires=replica.retires,
+        is_reported=state not in ("", "exited"),
+        ended=(seen.get("words") or seen.get("fault") or state) if state == "exited" else "",
+        busy=seen.get("running", 0) + seen.get("waiting", 0) if state == "running" else None,
+        answers=answers,
+        reason=replica.state_reason,
+    )
