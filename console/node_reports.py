@@ -25,7 +25,7 @@ class NodeReports(bootsteps.ConsumerStep):  # type: ignore[misc]  # Celery has n
     def get_consumers(self, channel: Any) -> list[Consumer]:
         """One."""
         queues = [queue_called(REPORTS_QUEUE)]
-        return [Consumer(channel, queues=queues, callbacks=[take], accept=["json"])]  # type: ignore[no-untyped-call]
+        return [Consumer(channel, queues=queues, callbacks=[take], accept=["json"])]
 
 
 def take(body: Any, message: Any) -> None:

@@ -49,7 +49,7 @@ def queue_of(name: str) -> str:
 
 def queue_called(name: str) -> Any:
     """A queue of the exchange without a name: who may use the one needs no right to bind it to anything."""
-    return Queue(name, Exchange(""), routing_key=name)  # type: ignore[no-untyped-call]
+    return Queue(name, Exchange(""), routing_key=name)
 
 
 def renew_assignments(nodes: list[Node]) -> None:

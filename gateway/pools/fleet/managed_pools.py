@@ -1,7 +1,6 @@
 """What an operator wants of a pool: how a replica is started, and how many there are. The reconciler does the rest."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -10,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from billing.clock import database_now
+from gateway.node_agent import engine_flags
 from gateway.pools.fleet import events
 from gateway.pools.fleet.placement import Obstacle, Room
 from gateway.pools.fleet.reading import configuration_of, fleet_replicas, managed_pools, read_world
@@ -28,9 +28,7 @@ GPUS_MAX = 16  # of a replica: those of one machine
 READY_WITHIN_S = 1_800  # a large model is fetched, loaded and compiled in less
 _READY_WITHIN_S_MAX = 6 * 3_600
 _MEMORY_MB_MAX = 2_000_000
-_ARGUMENTS_MAX = 60
 _VALUE_LENGTH_MAX = 4_000
-_ARGUMENT = re.compile(r"--[a-z0-9][a-z0-9.-]{0,80}")
 _SOURCES = ("path", "mirror", "hugging_face", "none")
 
 
@@ -183,16 +181,18 @@ def wish_of(pool: Pool) -> Wish | None:
 
 
 def _check(wish: Wish) -> None:
-    """Raises `Invalid`. What an engine takes of its arguments, the agent knows; here, only their form counts."""
+    """Raises `Invalid`: nothing is asked of a node that its agent would refuse."""
     if wish.engine not in PoolConfiguration.Engine.values:
         raise Invalid("engine", _("One of: %(these)s.") % {"these": ", ".join(PoolConfiguration.Engine.values)})
     _within("gpus", wish.gpus, 0, GPUS_MAX)
     _within("gpu_memory_mb", wish.gpu_memory_mb, 1 if wish.gpus else 0, _MEMORY_MB_MAX)
     _within("ready_within_s", wish.ready_within_s, 10, _READY_WITHIN_S_MAX)
-    if len(wish.arguments) > _ARGUMENTS_MAX or not all(map(_ARGUMENT.fullmatch, wish.arguments)):
-        raise Invalid("arguments", _("At most 60, each as --name=value."))
     if not all(map(_is_plain, wish.arguments.values())):
         raise Invalid("arguments", _("A value is a text, a number, true or false."))
+    try:
+        engine_flags.check(wish.arguments)
+    except engine_flags.BadArgument as error:
+        raise Invalid("arguments", str(error)) from None
     if wish.weights.get("source") not in _SOURCES:
         raise Invalid("weights", _("One of: %(these)s.") % {"these": ", ".join(_SOURCES)})
     if wish.weights["source"] != "none" and not wish.weights.get("location"):

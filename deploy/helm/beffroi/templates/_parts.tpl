@@ -63,6 +63,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{ include "beffroi.secret" (list "BEFFROI_KEY_PEPPERS" .Values.secrets.keys) }}
 {{ include "beffroi.secret" (list "BEFFROI_ENCRYPTION_KEYS" .Values.secrets.keys) }}
 {{ include "beffroi.secret" (list "BEFFROI_AUDIT_KEYS" .Values.secrets.keys) }}
+{{ include "beffroi.secret" (list "BEFFROI_COMMAND_KEYS" .Values.secrets.keys) }}
 {{- end }}
 
 {{- /* For whatever runs Django. */ -}}

@@ -100,6 +100,7 @@ def test_a_pool_is_managed_scaled_configured_and_let_go(api: Api, script: HeldOp
     "change",
     [
         {"arguments": {"rm -rf": 1}},
+        {"arguments": {"--allowed-local-media-path": "/"}},
         {"arguments": {"--a": {"b": 1}}},
         {"arguments": {"--a": "\0"}},
         {"gpu_memory_mb": 0},
@@ -113,8 +114,8 @@ def test_a_configuration_that_makes_no_sense_is_refused(
     api: Api, script: HeldOperatorKey, change: dict[str, object]
 ) -> None:
     pools = Pool.objects.count()
-    asked = {"model": make_model().name, "configuration": configuration(**change)}
-    asked |= {"minimum": 0, "maximum": 1, "wanted": 0, "policy": "manual"}
+    count = {"minimum": 0, "maximum": 1, "wanted": 0, "policy": "manual"}
+    asked = {"model": make_model().name, "configuration": configuration(**change), **count}
     assert api.ask("POST", "/api/operator/pools", script, asked).status_code == 400
     assert Pool.objects.count() == pools
 

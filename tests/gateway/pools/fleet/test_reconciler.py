@@ -78,19 +78,19 @@ def test_a_configuration_that_fails_is_taken_back(fleet: TestFleet) -> None:
     agent = fleet.add_agent(80_000)
     pool = fleet.add_pool(1)
     fleet.settle(pool, 1)
-    configure_pool(pool, fleet.wish(arguments={"--no-such": "1"}), by=RUNS)
+    configure_pool(pool, fleet.wish(arguments={"--max-num-seqs": 1}), by=RUNS)
     for _ in range(30):
         fleet.step()
         for replica in fleet.replicas(pool):
             if replica.generation == 2 and replica.pk in agent.engines:
-                agent.crash(replica.pk, "The argument --no-such is not known.")
+                agent.crash(replica.pk, "It ran out of memory.")
         fleet.let_pass(30)
         agent.report()
         assert len(fleet.replicas(pool, State.READY)) == 1
     pool.refresh_from_db()
     assert pool.generation == 1
     failed = FleetEvent.objects.filter(pool=pool.name, kind="failed")
-    assert {event.reason for event in failed} == {"The argument --no-such is not known."}
+    assert {event.reason for event in failed} == {"It ran out of memory."}
     assert (failed.count(), fleet.kinds(pool).count("rolled_back")) == (3, 1)
 
 
