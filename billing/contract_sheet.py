@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from django.db.models import Subquery
+
 from billing.agreements import agreements_of, day_of, last_day_of, names_of
-from billing.contracts import agreed_kinds, contract_in_force, terms_brought
-from billing.models import Agreement, Contract, ContractTerm
+from billing.contracts import agreed_kinds, card_of, contract_in_force, terms_brought
+from billing.models import Agreement, Contract, ContractTerm, PriceVersion
 from billing.terms import terms_of
 from identity.models import Tenant
 
@@ -67,6 +69,17 @@ def are_prices_agreed(contract: Contract) -> bool:
         return True
     own = contract.tier.rate_card_id
     return contract.rate_card_id != own if own else not contract.rate_card.is_reference
+
+
+def prices_left_behind(contract: Contract) -> int | None:
+    """How many prices the tier's list got since the contract's own one was begun, which does not follow it; those to
+    come included. None: its price list is not agreed, or is the tier's. One or two queries.
+    """
+    own, of_tier = contract.rate_card_id, card_of(contract.tier).pk
+    if contract.agreement is None or contract.agreement.rate_card_id is None or own == of_tier:
+        return None
+    begun = PriceVersion.objects.filter(rate_card=own).order_by("created_at").values("created_at")[:1]
+    return PriceVersion.objects.filter(rate_card=of_tier, created_at__gt=Subquery(begun)).count()
 
 
 def contract_sheet(tenant: Tenant) -> ContractSheet | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from billing.agreements import AgreementWish, agreements_of, end_agreement, put_agreement
+from billing.contract_sheet import prices_left_behind
 from billing.contracts import contract_in_force
 from billing.models import Contract, RateCard, Tier
 from billing.own_prices import plan_own_prices, put_own_prices
@@ -98,6 +99,18 @@ def test_own_prices_that_rise_take_a_reason_and_without_one_leave_nothing_behind
     version = price_in_force(rate_card=running(house.tenant).rate_card, model=house.model)
     assert version is not None
     assert version.reason == "more support"
+
+
+def test_its_own_list_tells_how_many_prices_of_the_tiers_it_did_not_follow(house: House) -> None:
+    of_tier = running(house.tenant).rate_card
+    assert prices_left_behind(running(house.tenant)) is None
+    put(house)
+    assert prices_left_behind(running(house.tenant)) == 0
+    make_price(of_tier, make_model())
+    put(house, {"input": 3, "output": 4})
+    assert prices_left_behind(running(house.tenant)) == 1
+    end_agreement(by=RUNS, tenant=house.tenant, agreement_id=agreements_of(house.tenant)[0].pk)
+    assert prices_left_behind(running(house.tenant)) is None
 
 
 def test_it_takes_both_permissions(house: House) -> None:

@@ -167,6 +167,9 @@ def test_own_prices_are_looked_at_then_agreed(cast: Cast) -> None:
     assert agreements_of(cast.tenant) == []
     assert browser.post(at(cast, "own-prices"), table | {"agree": "1"}).status_code == 302
     assert agreements_of(cast.tenant)[0].rate_card is not None
+    assert "does not follow the tier" in page(browser.get(at(cast, "terms")))
+    make_price(contract.rate_card, make_model())
+    assert "1 price more" in page(browser.get(at(cast, "terms")))
     dear = {"text": table["text"].replace("0,50", "0,51"), "agree": "1"}
     refused = page(browser.post(at(cast, "own-prices"), dear))
     assert "write down why" in refused

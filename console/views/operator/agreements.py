@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing.agreements import draft_agreement, end_agreement, put_agreement
-from billing.contract_sheet import ContractSheet, Dated, contract_sheet, contracts_of, dated
+from billing.contract_sheet import ContractSheet, Dated, contract_sheet, contracts_of, dated, prices_left_behind
 from billing.contracts import contract_in_force
 from billing.models import Agreement
 from billing.own_prices import plan_own_prices, put_own_prices
@@ -39,9 +39,13 @@ _CALLED = {"monthly_cap_nano_eur": "cap_amount"}
 def tenant_terms(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
     """Its contract: each value with its source, what is agreed and planned, discounts and fixed lines, earlier ones."""
     found = tenant_or_404(slug)
+    sheet = contract_sheet(found)
+    left_behind = prices_left_behind(sheet.contract) if sheet else None
     shown = {
         "tenant": found,
-        "sheet": contract_sheet(found),
+        "sheet": sheet,
+        "has_own_list": left_behind is not None,
+        "left_behind": left_behind,
         "contracts": contracts_of(found),
         "this_month": timezone.localdate(timezone=ZoneInfo(found.time_zone)),
     }

@@ -18,7 +18,7 @@ from billing.agreements import (
     put_agreement,
 )
 from billing.budgets import HIGHEST_LIMIT
-from billing.contract_sheet import contract_sheet
+from billing.contract_sheet import contract_sheet, prices_left_behind
 from billing.limits import HIGHEST_AMOUNT
 from billing.models import ContractTerm, Limit, RateCard
 from billing.models.agreements import WHOLE
@@ -46,6 +46,11 @@ class OperatedContractSerializer(SheetSerializer):
         source="sheet.contract.tier_version", help_text="Of the tier when its limits and cap were last brought."
     )
     rate_card = serializers.CharField(source="sheet.contract.rate_card.name")
+    prices_left_behind = serializers.IntegerField(
+        allow_null=True,
+        help_text="How many prices the tier's list got since the agreed one was begun, which does not follow it; null: "
+        "the tier's list counts.",
+    )
     starts_at = serializers.DateTimeField(source="sheet.contract.starts_at")
     monthly_cap_nano_eur = serializers.IntegerField(
         source="sheet.cap_nano_eur", allow_null=True, help_text="That the contract brought; null: none."
@@ -324,7 +329,8 @@ def _shown(tenant: Tenant) -> Any:
     sheet = contract_sheet(tenant)
     if sheet is None:
         raise NotFound("contract")
-    return OperatedContractSerializer({"sheet": sheet}).data
+    left_behind = prices_left_behind(sheet.contract)
+    return OperatedContractSerializer({"sheet": sheet, "prices_left_behind": left_behind}).data
 
 
 def _card(name: str) -> RateCard | None:

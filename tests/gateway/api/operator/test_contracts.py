@@ -155,6 +155,7 @@ def test_own_prices_are_agreed_in_one_call(api: Api, house: House) -> None:
     body = {"prices": [{"model": house.model.name, "nano_eur_per_million": {"input": 5, "output": 6}}]}
     shown = api.ask("PUT", address(house, "/own-prices"), script, body)
     assert (shown.status_code, shown.json()["price_source"]) == (200, "agreement")
+    assert shown.json()["prices_left_behind"] is not None
     assert api.ask("PUT", address(house, "/own-prices"), script, body).json()["rate_card"] == shown.json()["rate_card"]
     body["prices"][0]["model"] = "none such"
     assert api.ask("PUT", address(house, "/own-prices"), script, body).status_code == 400
