@@ -1,8 +1,8 @@
 """The journal of a time for an ERP: what was issued and paid, as entries that balance to the cent.
 
-An invoice debits the customer with what it comes to and credits revenue and VAT; a credit note is the reverse. What was
-paid before as prepaid credit goes from advances to the customer. A payment debits the bank and credits the customer.
-Statements inside one organisation are in no books.
+An invoice debits the customer with what it comes to and credits revenue and VAT; a credit note is the reverse. A
+payment debits the bank and credits the customer; one of prepaid credit credits advances (`billing/advances.py`), from
+where an invoice takes what was paid before. Statements inside one organisation are in no books.
 """
 
 import csv
@@ -11,17 +11,19 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import NamedTuple
 
+from billing.advances import Advance, advances_received
 from billing.billing_settings import accounts_of, billing_settings
 from billing.models import Invoice, Payment
 from identity.operators import Operator
 from identity.permissions import OperatorPermission
+from identity.service import read_service
 from identity.spreadsheet import safe_cell
 
 HEAD = ("date", "journal", "account", "auxiliary", "label", "debit", "credit", "piece")
 
 
 class Entry(NamedTuple):
-    """A line of the journal; one of debit and credit is zero. piece: the number of the document."""
+    """A line of the journal; one of debit and credit is zero. piece: the document's number, or the ledger's entry."""
 
     day: date
     journal: str
@@ -48,12 +50,15 @@ def journal_csv(*, by: Operator, first: date, last: date) -> str:
 
 def journal(first: date, last: date) -> list[Entry]:
     """The entries of these days, by day and document. Debits and credits of each document are the same sum."""
-    accounts = accounts_of(billing_settings())
+    known = billing_settings()
+    accounts = accounts_of(known)
+    received = advances_received(first, last, read_service().trade, known.credit_invoiced)
     invoices = Invoice.objects.exclude(kind=Invoice.Kind.STATEMENT).filter(issued_on__range=(first, last))
     payments = Payment.objects.filter(paid_on__range=(first, last)).select_related("invoice__tenant")
     found = [
         *_of_invoices(invoices.select_related("tenant").order_by("issued_on", "number"), accounts),
         *_of_payments(payments.order_by("paid_on", "pk"), accounts),
+        *_of_advances(received, accounts),
     ]
     return sorted(found, key=lambda entry: entry.day)
 
@@ -85,6 +90,14 @@ def _of_payments(payments: Iterable[Payment], accounts: dict[str, str]) -> Itera
         ):
             told = (accounts["bank_journal"], accounts[account], auxiliary, label)
             yield Entry(payment.paid_on, *told, max(cents, 0), max(-cents, 0), invoice.number)
+
+
+def _of_advances(received: Iterable[Advance], accounts: dict[str, str]) -> Iterator[Entry]:
+    for one in received:
+        for account, auxiliary, cents in (("bank", "", one.cents), ("advances", one.slug, -one.cents)):
+            if cents:
+                told = (accounts["bank_journal"], accounts[account], auxiliary, one.label)
+                yield Entry(one.day, *told, max(cents, 0), max(-cents, 0), one.piece)
 
 
 def _decimal(cents: int) -> str:

@@ -1,19 +1,20 @@
 """Prepaid credit on bills: whichever way it is invoiced, its VAT is charged once, and none of it is lost."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from billing.billing_settings import change_billing_settings
 from billing.closing_period import preceding
 from billing.credit import credit_between_bills
 from billing.invoice_document.contents import from_json
 from billing.invoice_document.faults import faults_of
-from billing.journal import journal
+from billing.journal import Entry, journal
 from billing.models import BillingSettings, Budget, ContractTerm, Invoice
 from identity.errors import Conflict
-from tests.support.closings import credited, issued, last_month, selling, with_buyer
+from tests.support.closings import charging_back, credited, issued, last_month, selling, with_buyer
 from tests.support.history import History, history_of
 from tests.support.ledger import House, make_house, unique
 from tests.support.operators import RUNS
@@ -108,6 +109,69 @@ def test_the_journal_takes_from_advances_what_was_paid_before(house: House, hist
     assert sum(one.debit_cents - one.credit_cents for one in entries) == 0
     advances = sum(one.debit_cents for one in entries if one.account == "419100")
     assert advances == {"use": 6_000, "top_up": 12_000}[invoiced]
+
+
+def advances_of(house: House) -> list[Entry]:
+    """What the books have of the house's advances, and of the bank's money for them; each piece balances."""
+    whole = [one for one in journal(date(2020, 1, 1), date(2099, 1, 1)) if one.auxiliary == house.tenant.slug]
+    pieces = {one.piece for one in whole}
+    for piece in pieces:
+        of_it = [one for one in journal(date(2020, 1, 1), date(2099, 1, 1)) if one.piece == piece]
+        assert sum(one.debit_cents - one.credit_cents for one in of_it) == 0
+    return [one for one in whole if one.account == "419100"]
+
+
+def balance(entries: list[Entry]) -> int:
+    return sum(one.credit_cents - one.debit_cents for one in entries)
+
+
+def test_a_deposit_is_in_advances_from_its_day_on_until_it_is_used(house: House, history: History) -> None:
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    use(history, before=60, last=15)
+    with selling():
+        [came_in] = advances_of(house)
+        assert (came_in.day, came_in.journal, came_in.credit_cents) == (date(2026, 11, 20), "BQ", 10_000)
+        issued(house.tenant, BEFORE)
+        assert balance(advances_of(house)) == 4_000
+        issued(house.tenant, MONTH)
+        assert balance(advances_of(house)) == 2_500
+
+
+def test_what_came_in_with_its_vat_is_in_the_books_once_its_invoice_is(house: House, history: History) -> None:
+    """Three payments of a third share what the invoice counts as paid before, to the cent."""
+    for amount in (33_330_000_000, 33_330_000_000, 33_350_000_000):
+        credited(house, amount, EARLIER - timedelta(days=1))
+    use(history, before=60, last=40)
+    with selling(credit_invoiced="top_up"):
+        assert advances_of(house) == []
+        first = issued(house.tenant, BEFORE)
+        entries = advances_of(house)
+        came_in = [one.credit_cents for one in entries if one.credit_cents]
+        assert sum(came_in) == first.prepaid_cents == 12_001
+        assert [cents in (3_999, 4_000, 4_001, 4_002) for cents in came_in] == [True, True, True]
+        assert {one.piece for one in entries} == {first.number}
+        issued(house.tenant, MONTH)
+        assert balance(advances_of(house)) == 0
+        credited(house, 10 * EUR, timezone.now())
+        assert advances_of(house) == entries, "what no invoice bills yet waits for it"
+
+
+def test_a_deposit_stays_one_where_credit_is_invoiced_at_top_up_since(house: House, history: History) -> None:
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    use(history, before=100)
+    with selling():
+        issued(house.tenant, BEFORE)
+    with selling(credit_invoiced="top_up"):
+        assert [one.credit_cents for one in advances_of(house) if one.credit_cents] == [10_000]
+        assert balance(advances_of(house)) == 0
+
+
+def test_credit_inside_one_organisation_is_in_no_books(house: House, history: History) -> None:
+    credited(house, 100 * EUR, MIDDLE - timedelta(days=1))
+    use(history, last=60)
+    with charging_back():
+        issued(house.tenant, MONTH)
+        assert advances_of(house) == []
 
 
 def test_when_credit_is_invoiced_cannot_change_while_some_is_billed_in_part(house: House, history: History) -> None:

@@ -110,7 +110,7 @@ class JournalEntrySerializer(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
     debit_cents = serializers.IntegerField()
     credit_cents = serializers.IntegerField()
-    piece = serializers.CharField(help_text="The number of the document.")
+    piece = serializers.CharField(help_text="The number of the document; of a deposit, the ledger's entry.")
 
 
 class JournalSerializer(serializers.Serializer[Any]):
