@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Subquery
+from django.db.models import Q, Subquery
 
 from billing.agreements import agreements_of, day_of, last_day_of, names_of
-from billing.contracts import agreed_kinds, card_of, contract_in_force, terms_brought
+from billing.contracts import agreed_kinds, contract_in_force, terms_brought
 from billing.models import Agreement, Contract, ContractTerm, PriceVersion
 from billing.terms import terms_of
 from identity.models import Tenant
@@ -73,13 +73,15 @@ def are_prices_agreed(contract: Contract) -> bool:
 
 def prices_left_behind(contract: Contract) -> int | None:
     """How many prices the tier's list got since the contract's own one was begun, which does not follow it; those to
-    come included. None: its price list is not agreed, or is the tier's. One or two queries.
+    come included. None: its price list is not agreed, or is the tier's. One query, where it is agreed.
     """
-    own, of_tier = contract.rate_card_id, card_of(contract.tier).pk
-    if contract.agreement is None or contract.agreement.rate_card_id is None or own == of_tier:
+    own, of_tier = contract.rate_card_id, contract.tier.rate_card_id
+    is_the_tiers = own == of_tier if of_tier else contract.rate_card.is_reference
+    if contract.agreement is None or contract.agreement.rate_card_id is None or is_the_tiers:
         return None
+    of_the_tier = Q(rate_card=of_tier) if of_tier else Q(rate_card__is_reference=True)
     begun = PriceVersion.objects.filter(rate_card=own).order_by("created_at").values("created_at")[:1]
-    return PriceVersion.objects.filter(rate_card=of_tier, created_at__gt=Subquery(begun)).count()
+    return PriceVersion.objects.filter(of_the_tier, created_at__gt=Subquery(begun)).count()
 
 
 def contract_sheet(tenant: Tenant) -> ContractSheet | None:

@@ -21,7 +21,6 @@ from billing.pricing import METERS, MissingPrice, Prices, Quantities, price_of
 from billing.tier_choice import Hindrance, NextTier, contract_and_next, hindrance_of, is_up, next_month
 from billing.tiers import all_tiers
 from billing.usage_span import Days
-from billing.visibility import agreed_models
 from identity.models import Tenant
 from models_catalog.models import LanguageModel
 
@@ -88,7 +87,7 @@ class Comparison:
 
 
 def compare_tiers(tenant: Tenant) -> Comparison:
-    """The tier in force and all that are offered, on last month's usage. Eight queries."""
+    """The tier in force and all that are offered, on last month's usage. Seven queries."""
     running, following = contract_and_next(tenant)
     now = database_now()
     last = now.astimezone(UTC).date().replace(day=1) - timedelta(days=1)
@@ -100,10 +99,10 @@ def compare_tiers(tenant: Tenant) -> Comparison:
     if running is not None:
         cards[running.tier_id] = running.rate_card_id
     prices = _prices(set(cards.values()), {one.model_id for one in used})
-    agreed = {running.tier_id: agreed_models(tenant)} if running is not None else {}
+    agreement = running.agreement if running is not None else None
+    agreed = {running.tier_id: agreement.model_ids if agreement else []} if running is not None else {}
     bills = {tier.pk: _bill(tenant, tier, used, prices[cards[tier.pk]], agreed.get(tier.pk, ())) for tier in tiers}
     current = bills[running.tier_id][0] if running and running.tier_id in bills else 0
-    agreement = running.agreement if running is not None else None
     terms, later = terms_brought(tenant), next_month(tenant, now)
     offers = [
         TierOffer(

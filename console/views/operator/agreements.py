@@ -1,5 +1,6 @@
 """What an operator agrees on with an organisation: values of its contract, discounts and fixed lines of its bill."""
 
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
@@ -9,8 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.agreements import draft_agreement, end_agreement, put_agreement
-from billing.contract_sheet import ContractSheet, Dated, contract_sheet, contracts_of, dated, prices_left_behind
+from billing.agreements import agreements_of, draft_agreement, end_agreement, put_agreement
+from billing.contract_sheet import Dated, contract_sheet, contracts_of, dated, prices_left_behind
 from billing.contracts import contract_in_force
 from billing.models import Agreement
 from billing.own_prices import plan_own_prices, put_own_prices
@@ -57,11 +58,11 @@ def tenant_terms(request: HttpRequest, operator: Person, slug: str) -> HttpRespo
 def tenant_agreement(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
     """Agree on values: first a look at what they change, then, asked once more, they count."""
     found = tenant_or_404(slug)
-    sheet = contract_sheet(found)
-    if sheet is None:
+    running = contract_in_force(found)
+    if running is None:
         return redirect("operator-tenant-contract", slug=slug)
-    running = sheet.contract
-    form = AgreementForm(request.POST or None, tier=running.tier, now=_chosen(request, sheet))
+    known = [dated(one, found) for one in agreements_of(found)]
+    form = AgreementForm(request.POST or None, tier=running.tier, now=_chosen(request, known))
     shown: dict[str, object] = {"form": form, "tenant": found, "contract": running}
     if request.method == "POST" and form.is_valid():
         by = operator_for_person(operator)
@@ -161,13 +162,13 @@ def tenant_term_end(request: HttpRequest, operator: Person, slug: str, term_id: 
     return redirect("operator-tenant-terms", slug=slug)
 
 
-def _chosen(request: HttpRequest, sheet: ContractSheet) -> Dated | None:
+def _chosen(request: HttpRequest, known: Sequence[Dated]) -> Dated | None:
     """The agreement that is to be changed: one that is planned and asked for, or the one in force."""
     asked = request.GET.get("planned", "")
     if asked == "new":
         return None
-    wanted = (one for one in sheet.agreements if one.is_planned and str(one.agreement.pk) == asked)
-    in_force = (one for one in sheet.agreements if not one.is_planned)
+    wanted = (one for one in known if one.is_planned and str(one.agreement.pk) == asked)
+    in_force = (one for one in known if not one.is_planned)
     return next(wanted, None) or next(in_force, None)
 
 
