@@ -1,0 +1,79 @@
+"""Who gets GPUs where they do not suffice for everybody: minimums first, then wishes, by priority. Pure.
+
+Packed from empty nodes each time, so that the answer follows from what is wanted alone and never from who came first:
+the same wishes give the same grants, and nothing is taken away again a moment later.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Size(NamedTuple):
+    """What one replica takes: `memory_mb` on each of `gpus` different GPUs of one node. No GPUs: a place anywhere."""
+
+    gpus: int
+    memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a pool wants of GPUs that others want too. `priority`: higher is served first; `wanted` >= 0."""
+
+    pool: str
+    size: Size
+    minimum: int
+    wanted: int
+    priority: int = 0
+
+
+def grants(claims: Sequence[Claim], nodes: Sequence[Sequence[int]]) -> dict[str, int]:
+    """How many replicas each pool gets, never more than it wants.
+
+    All minimums come before any wish above them, each by priority; among equals whoever has the smallest share of what
+    it wants is next, the larger replica first, as it is the harder to place.
+    nodes: the memory of each node's GPUs in MB
+    """
+    free = [list(node) for node in nodes]
+    given = {claim.pool: 0 for claim in claims}
+    for priority in sorted({claim.priority for claim in claims}, reverse=True):
+        _share(free, given, {one: min(one.minimum, one.wanted) for one in claims if one.priority == priority})
+    for priority in sorted({claim.priority for claim in claims}, reverse=True):
+        _share(free, given, {one: one.wanted for one in claims if one.priority == priority})
+    return given
+
+
+def _share(free: list[list[int]], given: dict[str, int], goals: Mapping[Claim, int]) -> None:
+    """Give one replica after the other, until each has its goal or nothing more fits."""
+    open_goals = {claim: goal for claim, goal in goals.items() if given[claim.pool] < goal}
+    while open_goals:
+        claim = min(open_goals, key=lambda one: (given[one.pool] / open_goals[one], -_weight(one.size), one.pool))
+        if not _put(free, claim.size):
+            del open_goals[claim]
+            continue
+        given[claim.pool] += 1
+        if given[claim.pool] == open_goals[claim]:
+            del open_goals[claim]
+
+
+def _put(free: list[list[int]], size: Size) -> bool:
+    """Take the memory of one replica where least is left over, so that whole GPUs stay free for large ones."""
+    if not size.gpus:
+        return True
+    fitting = [(gpus, node) for node in free if len(gpus := _fitting(node, size)) == size.gpus]
+    if not fitting:
+        return False
+    gpus, node = min(fitting, key=lambda one: sum(one[1][gpu] for gpu in one[0]))
+    for gpu in gpus:
+        node[gpu] -= size.memory_mb
+    return True
+
+
+def _fitting(node: Sequence[int], size: Size) -> list[int]:
+    """The GPUs of the node that have the memory, the fullest first, as many as it takes."""
+    able: Iterable[int] = (gpu for gpu, memory in enumerate(node) if memory >= size.memory_mb)
+    return sorted(able, key=lambda gpu: node[gpu])[: size.gpus]
+
+
+def _weight(size: Size) -> int:
+    return size.gpus * size.memory_mb
