@@ -90,6 +90,27 @@ class Setback(models.Model):
         ]
 
 
+class PoolLoad(models.Model):
+    """What an automatic pool had to do at a time, as its nodes reported it; kept for an hour
+    (`gateway/pools/fleet/demand.py`). `ready` replicas, requests `running` and `waiting` in engines, the mean use of
+    their KV cache (0 to 1), and what the last probe waited for its first token, in milliseconds.
+    """
+
+    pool = models.ForeignKey("pools.Pool", on_delete=models.CASCADE, related_name="loads", db_index=False)
+    at = models.DateTimeField()
+    ready = models.PositiveSmallIntegerField()
+    running = models.PositiveIntegerField()
+    waiting = models.PositiveIntegerField()
+    kv_cache_use = models.FloatField()
+    first_token_ms = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["pool", "at"], name="pool_load_by_pool"),
+            models.Index(fields=["at"], name="pool_load_by_time"),
+        ]
+
+
 class FleetEvent(models.Model):
     """Something that happened to a replica, a pool or a node; it only grows, and is kept for 90 days.
 

@@ -17,7 +17,8 @@ class Pool(models.Model):
     take turns. Empty: there is no bound, the engines' own queues take all.
 
     An UNMANAGED pool has the engines that somebody registered. Of any other one, `wanted` replicas of `generation`
-    (`PoolConfiguration`) are kept running on nodes, within `minimum` and `maximum`. `sound_generation` is the last one
+    (`PoolConfiguration`) are kept running on nodes, within `minimum` and `maximum`; where GPUs are short, an AUTOMATIC
+    one of a higher `priority` grows first. `sound_generation` is the last one
     of which a replica took requests: what a bad configuration falls back to; 0: none did yet.
     """
 
@@ -37,6 +38,7 @@ class Pool(models.Model):
     minimum = models.PositiveSmallIntegerField(default=0, db_default=0)
     maximum = models.PositiveSmallIntegerField(default=0, db_default=0)
     wanted = models.PositiveSmallIntegerField(default=0, db_default=0)
+    priority = models.SmallIntegerField(default=0, db_default=0)
     generation = models.PositiveIntegerField(default=0, db_default=0)
     sound_generation = models.PositiveIntegerField(default=0, db_default=0)
 

@@ -1,6 +1,7 @@
 """Managed pools, for those who run the platform: how a replica is started, how many there are, what happened."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -15,11 +16,13 @@ from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictMember, StrictSerializer, TextField, YesNoField, parameters
 from gateway.pools.fleet.managed_pools import (
     GPUS_MAX,
+    PRIORITY_MAX,
     READY_WITHIN_S,
     REPLICAS_MAX,
     Count,
     Wish,
     configure_pool,
+    dry_run,
     fit_of,
     manage_pool,
     scale_pool,
@@ -77,6 +80,13 @@ class CountSerializer(StrictSerializer):
     minimum = serializers.IntegerField(min_value=0, max_value=REPLICAS_MAX)
     maximum = serializers.IntegerField(min_value=0, max_value=REPLICAS_MAX)
     wanted = serializers.IntegerField(min_value=0, max_value=REPLICAS_MAX)
+    priority = serializers.IntegerField(
+        required=False,
+        default=0,
+        min_value=-PRIORITY_MAX,
+        max_value=PRIORITY_MAX,
+        help_text="Where GPUs are short, automatic pools of a higher one grow first.",
+    )
     policy = serializers.ChoiceField(choices=Pool.Policy.values, help_text=_POLICY)
 
 
@@ -102,6 +112,7 @@ class OperatedPoolSerializer(serializers.Serializer[Any]):
     minimum = serializers.IntegerField()
     maximum = serializers.IntegerField()
     wanted = serializers.IntegerField()
+    priority = serializers.IntegerField()
     generation = serializers.IntegerField(help_text="Of the configuration; 0: it never was managed.")
     sound_generation = serializers.IntegerField(help_text="The last one of which a replica took requests.")
     configuration = serializers.SerializerMethodField()
@@ -126,6 +137,17 @@ class FitSerializer(serializers.Serializer[Any]):
     nodes = serializers.ListField(child=serializers.CharField(), help_text="Those with room.")
     obstacles = serializers.DictField(
         child=serializers.ChoiceField(choices=[one.value for one in Obstacle]), help_text="By node, what is in the way."
+    )
+
+
+class DemandSerializer(serializers.Serializer[Any]):
+    """How many replicas a pool would get now."""
+
+    wanted = serializers.IntegerField(help_text="What its demand asks for, or a person where the policy is `manual`.")
+    granted = serializers.IntegerField(help_text="What there is room for beside the other pools.")
+    reason = serializers.CharField()
+    until = serializers.DateTimeField(
+        allow_null=True, help_text="So long the demand of before keeps them; null: it is not only the past."
     )
 
 
@@ -194,7 +216,7 @@ class OperatedPoolsView(OperatorApiView):
             served_name=given.get("served_name", ""),
             site=given.get("site", ""),
             wish=Wish(**given["configuration"]),
-            count=Count(given["minimum"], given["maximum"], given["wanted"]),
+            count=Count(given["minimum"], given["maximum"], given["wanted"], given["priority"]),
             policy=Pool.Policy(given["policy"]),
             by=self.operator(request),
         )
@@ -231,7 +253,7 @@ class OperatedPoolView(OperatorApiView):
         asked = CountSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
-        count = Count(given["minimum"], given["maximum"], given["wanted"])
+        count = Count(given["minimum"], given["maximum"], given["wanted"], given["priority"])
         scale_pool(pool, count, policy=Pool.Policy(given["policy"]), by=self.operator(request))
         return Response(OperatedPoolSerializer(pool_or_404(name)).data)
 
@@ -256,6 +278,27 @@ class OperatedConfigurationView(OperatorApiView):
         asked.is_valid(raise_exception=True)
         configure_pool(pool, Wish(**asked.validated_data), by=self.operator(request))
         return Response(OperatedPoolSerializer(pool_or_404(name)).data)
+
+
+class OperatedDemandView(OperatorApiView):
+    """`/api/operator/pools/{name}/demand`."""
+
+    noun = "pools"
+
+    @extend_schema(
+        operation_id="operator_pools_demand",
+        summary="See how many replicas the demand asks for, and why",
+        tags=["Operator"],
+        parameters=[POOL],
+        responses={200: DemandSerializer, **errors_of(401, 403, 404)},
+    )
+    def get(self, request: Request, name: str) -> Response:
+        """What the next step would do; nothing is changed. 404 for a pool that nobody manages. Needs `pools:read`."""
+        advice = dry_run(pool_or_404(name), by=self.operator(request))
+        if advice is None:
+            raise NotFound("pool")
+        told = {"wanted": advice.wish.replicas, "granted": advice.granted, "reason": advice.reason}
+        return Response(DemandSerializer({**told, "until": _moment(advice.wish.until)}).data)
 
 
 class OperatedFitView(OperatorApiView):
@@ -294,6 +337,10 @@ class OperatedFleetEventsView(OperatorApiView):
         given = parameters(EventQuery, request)
         asked = {name: given[name] for name in ("pool", "node") if name in given}
         return page_of(request, FleetEvent.objects.filter(**asked).order_by("pk"), _shown_events, query=EventQuery)
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
 
 
 def _shown_events(page: list[FleetEvent]) -> Any:

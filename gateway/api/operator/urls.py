@@ -50,6 +50,7 @@ from gateway.api.operator.organisation_rules import (
 from gateway.api.operator.own_key import OwnOperatorKeyView
 from gateway.api.operator.pools import (
     OperatedConfigurationView,
+    OperatedDemandView,
     OperatedFitView,
     OperatedFleetEventsView,
     OperatedPoolsView,
@@ -132,6 +133,7 @@ urlpatterns: list[URLPattern] = [
     path("operator/nodes/<slug:name>/token", OperatedNodeTokenView.as_view(), name="operator-api-node-token"),
     path("operator/pools", OperatedPoolsView.as_view(), name="operator-api-pools"),
     path("operator/pools/<slug:name>", OperatedPoolView.as_view(), name="operator-api-pool"),
+    path("operator/pools/<slug:name>/demand", OperatedDemandView.as_view(), name="operator-api-pool-demand"),
     path(
         "operator/pools/<slug:name>/configuration",
         OperatedConfigurationView.as_view(),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from billing.clock import database_now
 from gateway.node_agent import engine_flags
 from gateway.pools.fleet import events
+from gateway.pools.fleet.demand import Advice, advice_for
 from gateway.pools.fleet.placement import Obstacle, Room
 from gateway.pools.fleet.reading import configuration_of, fleet_replicas, managed_pools, read_world
 from gateway.pools.fleet.world import Configuration
@@ -24,6 +25,7 @@ from identity.permissions import OperatorPermission
 from models_catalog.models import LanguageModel
 
 REPLICAS_MAX = 200
+PRIORITY_MAX = 100
 GPUS_MAX = 16  # of a replica: those of one machine
 READY_WITHIN_S = 1_800  # a large model is fetched, loaded and compiled in less
 _READY_WITHIN_S_MAX = 6 * 3_600
@@ -57,11 +59,14 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many replicas: `wanted` now, and the bounds that whoever changes it keeps to."""
+    """How many replicas: `wanted` now, and the bounds that whoever changes it keeps to. Where GPUs are short, automatic
+    pools of a higher `priority` grow first.
+    """
 
     minimum: int
     maximum: int
     wanted: int
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,10 @@ def scale_pool(pool: Pool, count: Count, *, policy: Pool.Policy, by: Operator) -
         fresh = Pool.objects.select_for_update(no_key=True).get(pk=pool.pk)
         if policy != Pool.Policy.UNMANAGED and not fresh.generation:
             raise Invalid("policy", _("It has no configuration yet: say how a replica is started."))
+        if policy == Pool.Policy.AUTOMATIC and fresh.requests_at_once is None:
+            raise Invalid(
+                "policy", _("Say first how many requests each engine gets at once: demand is counted in them.")
+            )
         after = {**asdict(count), "policy": policy.value}
         before = {name: getattr(fresh, name) for name in after}
         if before == after:
@@ -172,6 +181,14 @@ def fit_of(wish: Wish) -> Fit:
         tuple(name for pk, name in names.items() if pk not in obstacles),
         {names[pk]: obstacle for pk, obstacle in obstacles.items()},
     )
+
+
+def dry_run(pool: Pool, *, by: Operator) -> Advice | None:
+    """How many replicas the pool would get now, and why; None where it is not managed. Raises `Forbidden`."""
+    by.require(OperatorPermission.PLATFORM_READ)
+    pools = managed_pools()
+    world = read_world(pools, list(Node.objects.order_by("pk")), fleet_replicas(), {}, database_now())
+    return advice_for(pools, world).get(pool.pk)
 
 
 def wish_of(pool: Pool) -> Wish | None:
@@ -215,6 +232,7 @@ def _check_count(count: Count) -> None:
     _within("maximum", count.maximum, 0, REPLICAS_MAX)
     _within("minimum", count.minimum, 0, count.maximum)
     _within("wanted", count.wanted, count.minimum, count.maximum)
+    _within("priority", count.priority, -PRIORITY_MAX, PRIORITY_MAX)
 
 
 def _within(name: str, value: int, least: int, most: int) -> None:

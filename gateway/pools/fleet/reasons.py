@@ -22,9 +22,17 @@ CROWDED = gettext_noop("Another node has room and none of the pool's replicas.")
 NOT_CROWDED = gettext_noop("There is no better place for it any more.")
 ROLLED_BACK = gettext_noop("%(failures)s replicas of the new configuration failed.")
 CONFIRMED = gettext_noop("Its node has stopped it.")
+ASKED_FOR = gettext_noop("So many are needed for the requests under way.")
+CACHE_FULL = gettext_noop("The engines' caches are nearly full.")
+FIRST_TOKEN_LATE = gettext_noop("Answers begin later than is aimed at.")
+NEEDED_LATELY = gettext_noop("So many were needed in the last ten minutes.")
+AT_MINIMUM = gettext_noop("It never has fewer.")
+AT_MAXIMUM = gettext_noop("It never has more.")
+NEVER_COLD = gettext_noop("Nobody asks for anything; one is kept.")
+GPUS_SHORT = gettext_noop("GPUs are short: %(wanted)s are needed.")
 
 SENTENCES = (
     WANTED, SURGE, TOO_MANY, REPLACED, OUTDATED, GIVES_ROOM, NODE_DRAINED, NO_ROOM_ELSEWHERE, DRAINED,
     DRAINED_LONG_ENOUGH, EJECTED, LOST, VANISHED, NOT_TAKEN, TOO_SLOW, UNSOUND, CROWDED, NOT_CROWDED, ROLLED_BACK,
-    CONFIRMED,
+    CONFIRMED, ASKED_FOR, CACHE_FULL, FIRST_TOKEN_LATE, NEEDED_LATELY, AT_MINIMUM, AT_MAXIMUM, NEVER_COLD, GPUS_SHORT,
 )  # fmt: skip

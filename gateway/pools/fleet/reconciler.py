@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from billing.clock import database_now
 from gateway.pools.fleet import events, reasons
 from gateway.pools.fleet.assignments import renew_assignments
+from gateway.pools.fleet.demand import follow_demand
 from gateway.pools.fleet.planner import plan_fleet
 from gateway.pools.fleet.reading import fleet_replicas, managed_pools, read_world
 from gateway.pools.fleet.world import (
@@ -57,7 +58,10 @@ def reconcile_fleet() -> Plan | None:
         replicas = [one for one in fleet_replicas() if one.pk in ids]
         now = database_now()
         _forgive(replicas, now)
-        plan = plan_fleet(read_world(pools, nodes, replicas, answers, now))
+        world = read_world(pools, nodes, replicas, answers, now)
+        if follow_demand(pools, replicas, world):
+            world = read_world(pools, nodes, replicas, answers, now)
+        plan = plan_fleet(world)
         rows = _Rows(
             {one.pk: one for one in pools}, {one.pk: one for one in nodes}, {one.pk: one for one in replicas}, now
         )

@@ -124,3 +124,18 @@ def test_one_sees_where_it_would_fit_before_asking(api: Api, script: HeldOperato
     Node.objects.filter(name=node["name"]).update(observed={"gpus": [{"index": 0, "memory_mb": 24_000}]})
     fit = api.ask("POST", "/api/operator/pool-fits", script, configuration()).json()
     assert fit["obstacles"][node["name"]] == "too_small_gpus"
+
+
+def test_one_sees_how_many_replicas_demand_asks_for_and_why(api: Api, script: HeldOperatorKey) -> None:
+    count = {"minimum": 2, "maximum": 4, "wanted": 2, "policy": "manual"}
+    asked = {"model": make_model().name, "configuration": configuration(), **count}
+    name = api.ask("POST", "/api/operator/pools", script, asked).json()["name"]
+    address = f"/api/operator/pools/{name}"
+    automatic = count | {"policy": "automatic", "priority": 3}
+    assert problem_of(api.ask("PUT", address, script, automatic))["errors"][0]["field"] == "policy"
+    Pool.objects.filter(name=name).update(requests_at_once=8)
+    assert api.ask("PUT", address, script, automatic).json()["priority"] == 3
+    told = api.get(f"{address}/demand", script).json()
+    assert (told["wanted"], told["reason"], told["until"]) == (2, "It never has fewer.", None)
+    api.ask("PUT", address, script, count | {"policy": "unmanaged"})
+    assert api.get(f"{address}/demand", script).status_code == 404
