@@ -55,7 +55,7 @@ def visible_to(tenant: Tenant) -> Q:
         & (
             Q(visible_tenants__contains=[tenant.pk])
             | Q(Exists(of_a_tier.filter(Q(("tiers__contains", [F("tier_id")])))))
-            | Q(pk__in=agreed_models(tenant))
+            | Q(Exists(_counting().filter(tenant=tenant, model_ids__contains=[OuterRef("pk")])))
         )
     )
 

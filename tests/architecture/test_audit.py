@@ -84,6 +84,7 @@ UNTOLD: dict[str, str] = {
     "billing/invoices.py: keep_lines": "its callers keep the audit",
     "gateway/pools/counters.py: sample_replica": "a measurement",
     "gateway/pools/fleet/assignments.py: renew_assignments": "follows from what is wanted; who wants it is told",
+    "gateway/pools/fleet/demand.py: follow_demand": "follows from the demand; each change is a fleet event",
     "gateway/pools/fleet/events.py: forget_events": "events that are over their time",
     "gateway/pools/fleet/events.py: note_node": "the fleet's own record; what people do is told by its callers",
     "gateway/pools/fleet/events.py: note_pool": "the same",

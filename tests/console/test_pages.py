@@ -57,7 +57,7 @@ def test_a_page_is_sound_and_takes_few_queries(world: ConsoleWorld, route: Route
     if response.status_code == 200 and response["Content-Type"].startswith("text/html"):
         page(response)
         assert "no-store" in response["Cache-Control"]
-        assert len(queries) <= QUERIES_MAX, [query["sql"][:150] for query in queries]
+        assert len(queries) <= QUERIES_MAX, "\n".join(query["sql"][:200] for query in queries)
 
 
 @pytest.mark.slow

@@ -9,5 +9,7 @@ class Migration(migrations.Migration):
     dependencies = [("pools", "0006_engine_load")]
     operations = [
         migrations.AddField("pool", "requests_at_once", models.PositiveIntegerField(blank=True, null=True)),
-        migrations.RunSQL("grant select on pools_enginesample to beffroi_gateway", migrations.RunSQL.noop),
+        migrations.RunSQL(
+            "grant select (pool, replica, at, waiting) on pools_enginesample to beffroi_gateway", migrations.RunSQL.noop
+        ),
     ]
