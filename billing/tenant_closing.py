@@ -1,5 +1,6 @@
 """An organisation that was made by mistake is closed: it leaves every list, its address and external id are free again,
-and its chain of audit stays. What was used once has a bill, and is suspended instead.
+and its chain of audit stays. What was used once has a bill, what was agreed or ordered will
+have one: it is suspended instead.
 """
 
 from django.db import connection, transaction
@@ -22,6 +23,13 @@ _USED = """
         or exists (
             select from identity_apikey k join identity_keyuse u on u.key_id = k.id where k.tenant_id = %(tenant)s
         )
+        or exists (select from billing_closing where tenant_id = %(tenant)s and state = 'issued')
+        or exists (select from billing_contractterm where tenant_id = %(tenant)s and withdrawn_at is null)
+        or exists (
+            select from billing_agreement
+            where tenant_id = %(tenant)s and rate_card_id is not null and closed_at is null
+        )
+        or exists (select from billing_creditorder where tenant_id = %(tenant)s and state = 'open')
         or exists (select from identity_groupfeed where tenant_id = %(tenant)s)
         or exists (select from identity_scimtoken where tenant_id = %(tenant)s)
         or exists (select from identity_identityprovider where tenant_id = %(tenant)s)
@@ -29,7 +37,9 @@ _USED = """
 
 
 def may_be_closed(tenant: Tenant) -> bool:
-    """Whether nothing of it was ever used: no request, entry of the ledger or key, and no directory feeds it."""
+    """Whether nothing of it was ever used or closed (no request, entry of the ledger or key), nothing is agreed (a term
+    of its bill, a price list of its own) or ordered, and no directory feeds it.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_USED, {"tenant": tenant.pk})
         return not cursor.fetchone()[0]
@@ -48,7 +58,8 @@ def close_tenant(tenant: Tenant, *, by: Operator, reason: str) -> bool:
         if fresh is None:
             raise NotFound("tenant")
         if not may_be_closed(fresh):
-            raise Conflict(_("It was used, or a directory feeds it. Suspend it instead: what it used has a bill."))
+            text = _("It was used, something is agreed or ordered, or a directory feeds it. Suspend it instead.")
+            raise Conflict(text)
         Invitation.objects.filter(tenant=fresh, accepted_at=None, withdrawn_at=None).update(withdrawn_at=Now())
         Contract.objects.filter(tenant=fresh, ends_at=None).update(ends_at=Now())
         detail = {"reason": reason, "slug": fresh.slug, "external_id": fresh.external_id or ""}

@@ -1,13 +1,16 @@
 """A person's own data: taken along as JSON, and erased (S7, GDPR articles 15, 17, 20).
 
 Erasing empties what says who somebody is: the person's row, everything that would go with it (memberships, sign-ins,
-links, readings, ...) and the names and addresses beside the audit chain. The row itself stays, blank, under its
-pseudonym: usage records, invoices and the audit chain name nobody but that, so none of them changes and the chain still
-verifies. Whose a personal key was stays told by the pseudonym too; the key is revoked and loses its name.
+links, readings, ...), what was kept by their address alone (invitations), and the names and addresses beside the audit
+chain. The row itself stays, blank, under its pseudonym: usage records, invoices and the audit chain name nobody but
+that, so none of them changes and the chain still verifies. Whose a personal key was stays told by the pseudonym too;
+the key is revoked and loses its name.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.db import models, transaction
 from django.db.models import ForeignObjectRel, Q
 from django.utils import timezone
@@ -70,6 +73,8 @@ def erase_person(person: Person, *, actor: audit.Actor) -> None:
         revoked = revoke_keys_of_person(locked, actor=actor)
         for _relation, rows in _belongings(locked):
             rows.delete()
+        for rows in _kept_by_address(email):
+            rows.delete()
         ApiKey.objects.filter(owner=locked).update(name="-")
         _blank(locked)
         pseudonymous = audit.Actor(actor.kind, actor.name) if actor.name == str(locked.pseudonym) else actor
@@ -118,6 +123,15 @@ def _belongings(person: Person) -> list[tuple[Any, models.QuerySet[Any]]]:
             model: Any = relation.related_model
             found.append((relation, model.objects.filter(**{relation.field.name: person})))
     return found
+
+
+def _kept_by_address(email: str) -> Iterator[models.QuerySet[Any]]:
+    """The rows of other tables that have the person's address: who was invited, asked or written to by it alone."""
+    others: list[Any] = [model for model in apps.get_models() if model is not Person]
+    for model in others:
+        for column in model._meta.concrete_fields:
+            if isinstance(column, models.EmailField):
+                yield model.objects.filter(**{column.name: email})
 
 
 def _events_of(person: Person) -> models.QuerySet[AuditEvent]:

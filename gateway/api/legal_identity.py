@@ -10,31 +10,29 @@ from rest_framework.response import Response
 from billing.legal_parties import PartyWish, party_of, put_party
 from billing.models import LegalParty
 from gateway.api.problems import errors_of
-from gateway.api.queries import StrictSerializer, TextField
+from gateway.api.queries import StrictSerializer, optional_text
 from gateway.api.view import ApiView
 from identity.access import Caller
 from identity.permissions import Permission
 
 
-def _text(length: int, help_text: str = "") -> TextField:
-    return TextField(required=False, allow_blank=True, max_length=length, help_text=help_text)
-
-
 class LegalIdentitySerializer(StrictSerializer):
     """All of it: what is left out is empty."""
 
-    legal_name = _text(200)
-    registration_number = _text(64, "In France the SIREN or SIRET, elsewhere the number in the register of companies.")
-    vat_number = _text(32, "With the letters of its country; its form is checked.")
-    address = _text(300, "At most three lines, without postcode and city.")
-    postcode = _text(16)
-    city = _text(100)
-    country = _text(2, "ISO 3166-1, two letters.")
-    billing_email = _text(254)
-    buyer_reference = _text(100, "What the buyer wants on every invoice (BT-10).")
-    contract_reference = _text(100)
-    purchase_order = _text(100, "Of the whole organisation; projects can have their own.")
-    language = _text(8, "Of its invoices: `en`, `fr` or `es`; empty: that of the house.")
+    legal_name = optional_text(200)
+    registration_number = optional_text(
+        64, "In France the SIREN or SIRET, elsewhere the number in the register of companies."
+    )
+    vat_number = optional_text(32, "With the letters of its country; its form is checked.")
+    address = optional_text(300, "At most three lines, without postcode and city.")
+    postcode = optional_text(16)
+    city = optional_text(100)
+    country = optional_text(2, "ISO 3166-1, two letters.")
+    billing_email = optional_text(254)
+    buyer_reference = optional_text(100, "What the buyer wants on every invoice (BT-10).")
+    contract_reference = optional_text(100)
+    purchase_order = optional_text(100, "Of the whole organisation; projects can have their own.")
+    language = optional_text(8, "Of its invoices: `en`, `fr` or `es`; empty: that of the house.")
 
 
 class LegalIdentityView(ApiView):

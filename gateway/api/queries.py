@@ -109,6 +109,11 @@ class TextField(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+def optional_text(length: int, help_text: str = "") -> TextField:
+    """Text that may be left out or empty, of at most so many characters."""
+    return TextField(required=False, allow_blank=True, max_length=length, help_text=help_text)
+
+
 class YesNoField(serializers.BooleanField):
     """True or false, and no word for it."""
 

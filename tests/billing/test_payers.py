@@ -28,8 +28,20 @@ from billing.payers import (
     stop_paying,
 )
 from identity.access import caller_for_person
+from identity.audit import Actor
+from identity.erasure import erase_person
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
-from identity.models import AuditEvent, IdentityProvider, Notice, Person, Role, Tenant
+from identity.invitations import invite
+from identity.models import (
+    AuditEvent,
+    IdentityProvider,
+    Invitation,
+    Notice,
+    NoticeDelivery,
+    Person,
+    Role,
+    Tenant,
+)
 from tests.support.closings import issued, last_month, selling, with_buyer
 from tests.support.history import history_of
 from tests.support.invoice_contents import credit_note, statement
@@ -195,3 +207,18 @@ def test_all_of_it_is_in_the_organisations_audit(cast: Cast, paul: Person) -> No
     end_payer(by=as_member(cast.alice, cast.tenant))
     actions = AuditEvent.objects.filter(tenant=cast.tenant, action__startswith="payer.").order_by("pk")
     assert list(actions.values_list("action", flat=True)) == ["payer.named", "payer.accepted", "payer.ended"]
+
+
+def test_S7_who_was_asked_and_never_joined_is_erased_with_their_address(cast: Cast, paul: Person) -> None:
+    """So is who was invited by it, or written to."""
+    invited, owner = make_person("other"), as_member(cast.alice, cast.tenant)
+    name_payer(by=owner, email=paul.email)
+    invite(by=owner, email=invited.email, role=Role.DEVELOPER)
+    for found in (PayerPerson.objects.filter(email=paul.email), NoticeDelivery.objects.filter(address=paul.email)):
+        assert found.exists()
+    for person in (paul, invited):
+        email = person.email
+        erase_person(person, actor=Actor.system("tests"))
+        assert not PayerPerson.objects.filter(email=email).exists()
+        assert not Invitation.objects.filter(email=email).exists()
+        assert not NoticeDelivery.objects.filter(address=email).exists()

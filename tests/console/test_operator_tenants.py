@@ -1,11 +1,16 @@
 """The operator's pages of organisations: the list, one, a new one, many, a suspension; and keys of programs."""
 
+from copy import copy
+from datetime import date
+
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import Tier
+from billing.models import Agreement, Closing, ContractTerm, CreditOrder, RateCard, Tier
 from billing.price_book import load_prices
+from billing.tenant_closing import close_tenant, may_be_closed
+from identity.errors import Conflict
 from identity.models import AuditEvent, Invitation, OperatorKey, OperatorRole, Role, Tenant
 from identity.operator_keys import authenticate_operator_key
 from identity.tenants import suspend_tenant
@@ -130,6 +135,36 @@ def test_an_organisation_that_was_used_is_not_closed(olga: Client, gateway_datab
     assert "It was used" in page(olga.post(address, {"reason": "gone"}))
     house.tenant.refresh_from_db()
     assert house.tenant.closed_at is None
+
+
+OCTOBER, NOW = date(2026, 10, 1), timezone.now()
+
+
+@pytest.mark.parametrize(
+    ("row", "may"),
+    [
+        (ContractTerm(kind="fee", amount_nano_eur=10**9, first_month=OCTOBER), False),
+        (ContractTerm(kind="fee", amount_nano_eur=10**9, first_month=OCTOBER, withdrawn_at=NOW), True),
+        (CreditOrder(amount_nano_eur=10**9), False),
+        (CreditOrder(amount_nano_eur=10**9, state="cancelled"), True),
+        (Agreement(rate_card=RateCard(), starts_at=NOW), False),
+        (Agreement(starts_at=NOW), True),
+        (Closing(month=OCTOBER, state="issued"), False),
+        (Closing(month=OCTOBER, state="previewed"), True),
+    ],
+)
+def test_an_organisation_with_something_agreed_ordered_or_closed_is_not_closed(
+    row: ContractTerm | CreditOrder | Agreement | Closing, may: bool
+) -> None:
+    row = copy(row)
+    row.tenant = tenant = make_tenant()
+    if isinstance(row, Agreement) and row.rate_card:
+        row.rate_card = RateCard.objects.create(name=unique("Own"))
+    row.save()
+    assert may_be_closed(tenant) == may
+    if not may:
+        with pytest.raises(Conflict, match="agreed or ordered"):
+            close_tenant(tenant, by=RUNS, reason="a mistake")
 
 
 def test_people_of_a_suspended_organisation_sign_in_read_and_export(database: None) -> None:

@@ -24,6 +24,7 @@ from billing.vat import Missing, Vat
 from console.closing_words import approvers_of, shown_blocks, shown_lines
 from console.pages import is_partial, operator_page
 from console.refusals import sentence_of
+from console.views.operator.tenant_changes import tenant_or_404
 from identity.errors import Conflict, NotFound
 from identity.models import Person, Service, Tenant
 from identity.operators import operator_for_person
@@ -125,7 +126,7 @@ def issue_every(request: HttpRequest, operator: Person, month: str) -> HttpRespo
 @require_POST
 def preview_one(request: HttpRequest, operator: Person, month: str, slug: str) -> HttpResponse:
     """Have one organisation's lines made."""
-    first, tenant = _month(month), _tenant(slug)
+    first, tenant = _month(month), tenant_or_404(slug)
     ask_previews(by=operator_for_person(operator), month=first, tenants=[tenant])
     messages.success(request, _("The preview is being made."))
     return _to_one(first, tenant)
@@ -135,7 +136,7 @@ def preview_one(request: HttpRequest, operator: Person, month: str, slug: str) -
 @require_POST
 def approve_one(request: HttpRequest, operator: Person, month: str, slug: str) -> HttpResponse:
     """Approve one."""
-    first, tenant = _month(month), _tenant(slug)
+    first, tenant = _month(month), tenant_or_404(slug)
     try:
         approve(by=operator_for_person(operator), tenant=tenant, month=first)
         messages.success(request, _("The month is approved."))
@@ -148,7 +149,7 @@ def approve_one(request: HttpRequest, operator: Person, month: str, slug: str) -
 @require_POST
 def take_back(request: HttpRequest, operator: Person, month: str, slug: str) -> HttpResponse:
     """Let nobody have approved it."""
-    first, tenant = _month(month), _tenant(slug)
+    first, tenant = _month(month), tenant_or_404(slug)
     try:
         take_back_approval(by=operator_for_person(operator), tenant=tenant, month=first)
         messages.success(request, _("The approval is taken back."))
@@ -161,7 +162,7 @@ def take_back(request: HttpRequest, operator: Person, month: str, slug: str) -> 
 @require_POST
 def issue_one(request: HttpRequest, operator: Person, month: str, slug: str) -> HttpResponse:
     """Issue one."""
-    first, tenant = _month(month), _tenant(slug)
+    first, tenant = _month(month), tenant_or_404(slug)
     try:
         issued = issue(by=operator_for_person(operator), tenant=tenant, month=first)
     except Conflict as error:
@@ -208,13 +209,6 @@ def _lines(closing_id: int | None, invoice_id: int | None, page: int) -> list[An
 
 def _told(slug: str) -> Tenant:
     found = told_of(billed_tenants().filter(slug=slug)).first()
-    if found is None:
-        raise NotFound("tenant")
-    return found
-
-
-def _tenant(slug: str) -> Tenant:
-    found = billed_tenants().filter(slug=slug).first()
     if found is None:
         raise NotFound("tenant")
     return found

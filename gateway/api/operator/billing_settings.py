@@ -23,29 +23,25 @@ from billing.billing_settings import (
 from billing.models import BillingSettings
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
-from gateway.api.queries import StrictSerializer, TextField, YesNoField
+from gateway.api.queries import StrictSerializer, TextField, YesNoField, optional_text
 from identity.errors import NotFound
-
-
-def _text(length: int, help_text: str = "") -> TextField:
-    return TextField(required=False, allow_blank=True, max_length=length, help_text=help_text)
 
 
 class BillingSettingsSerializer(StrictSerializer):
     """What invoices say beside their lines. What is left out stays."""
 
-    iban = _text(42)
-    bic = _text(11)
-    account_name = _text(200)
-    legal_mention = _text(300)
+    iban = optional_text(42)
+    bic = optional_text(11)
+    account_name = optional_text(200)
+    legal_mention = optional_text(300)
     payment_days = serializers.IntegerField(required=False, min_value=0, max_value=PAYMENT_DAYS_MAX)
-    late_payment = _text(500)
-    recovery = _text(500)
-    early_payment = _text(500)
-    invoice_prefix = _text(12)
-    credit_note_prefix = _text(12)
+    late_payment = optional_text(500)
+    recovery = optional_text(500)
+    early_payment = optional_text(500)
+    invoice_prefix = optional_text(12)
+    credit_note_prefix = optional_text(12)
     is_vat_exempt = YesNoField(required=False)
-    exemption_text = _text(300)
+    exemption_text = optional_text(300)
     needs_two_people = YesNoField(required=False)
     credit_invoiced = serializers.ChoiceField(choices=BillingSettings.CreditInvoiced.values, required=False)
     accounts = serializers.DictField(
