@@ -72,7 +72,7 @@ def file_of(invoice: Invoice, media_type: str) -> InvoiceFile:
 
 
 def note_download(*, by: audit.Actor, invoice: Invoice, ending: str) -> None:
-    """Say in the organisation's audit who took a file of it away: a member, a key, or somebody of a payer's."""
+    """Say in the organisation's audit who took a file of it away: a member, a key, a payer's person, an operator."""
     target = audit.Target("invoice", invoice.number)
     detail = {"file": ending, "sha256": invoice.sha256}
     with transaction.atomic():

@@ -68,7 +68,7 @@ def explanation_of(line: LineColumns, *, invoice_month: object = None) -> str:
         if line.kind == Kind.UNCHARGED:
             parts.append(_("What requests cost beyond what was reserved for them is not charged."))
         elif line.price_nano_eur is not None and _is_lump_sum(line):
-            parts.append(f"{price_words(line)}.")
+            parts.append(f"{_price_words(line)}.")
     elif line.kind == Kind.TERM:
         parts.append(line.explained)
     else:
@@ -86,7 +86,7 @@ def quantity_of(line: LineColumns) -> tuple[str, Unit, str]:
     return _decimal(line.quantity), _UNITS[line.meter], exact_eur(line.price_nano_eur)
 
 
-def price_words(line: LineColumns) -> str:
+def _price_words(line: LineColumns) -> str:
     """What a unit of usage costs. "": it has no price."""
     if line.price_nano_eur is None:
         return ""

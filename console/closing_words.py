@@ -9,7 +9,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from billing.closing_blocks import Block, Where
-from billing.invoice_words import description_of, explanation_of, price_words
+from billing.invoice_document.page import priced
+from billing.invoice_words import description_of, explanation_of, quantity_of
 from billing.models import Closing
 from billing.models.closings import LineColumns
 from identity.audit import ActorKind
@@ -40,6 +41,7 @@ class ShownLine:
     row: LineColumns
     description: str
     explanation: str
+    quantity: str
     price: str
 
 
@@ -61,7 +63,7 @@ def shown_lines(lines: Iterable[LineColumns], month: date) -> list[ShownLine]:
     found = []
     for line in lines:
         said = explanation_of(line, invoice_month=month)
-        found.append(ShownLine(line, description_of(line), said, price_words(line)))
+        found.append(ShownLine(line, description_of(line), said, *priced(*quantity_of(line))))
     return found
 
 

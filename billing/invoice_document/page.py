@@ -105,6 +105,18 @@ def title_of(kind: Kind | str) -> str:
     }[Kind(kind)]
 
 
+def priced(quantity: str, unit: str, unit_price: str) -> tuple[str, str]:
+    """A quantity and its price, as `quantity_of` gives them, in words: tokens one by one, at the price of a million of
+    them; a lump sum has neither.
+    """
+    if unit == Unit.LUMP_SUM:
+        return "", ""
+    is_of_millions = unit in (Unit.MILLION_TOKENS, Unit.MILLION_DOCUMENTS, Unit.MILLION_IMAGES)
+    shown = Decimal(quantity) * (_MILLION if is_of_millions else 1)
+    price = _("%(price)s %(unit)s") % {"price": _price(unit_price), "unit": _per(unit)}
+    return format_decimal(shown, "#,##0.######", locale=_language()), price
+
+
 def euros(cents: int) -> str:
     """An amount of cents as it is written."""
     return format_eur(cents * NANO_EUR_PER_CENT, _language())
@@ -174,7 +186,7 @@ def _project(lines: Sequence[Line], *, is_short: bool) -> ShownProject:
 
 
 def _line(line: Line) -> ShownLine:
-    quantity, price = _priced(line)
+    quantity, price = priced(line.quantity, line.unit, line.unit_price)
     return ShownLine(
         position=line.position,
         description=line.description,
@@ -185,17 +197,6 @@ def _line(line: Line) -> ShownLine:
         vat=_rate(line.vat_category, line.vat_rate_percent),
         amount=euros(line.net_cents),
     )
-
-
-def _priced(line: Line) -> tuple[str, str]:
-    """Tokens one by one, at the price of a million of them; a lump sum has neither."""
-    if line.unit == Unit.LUMP_SUM:
-        return "", ""
-    quantity, language = Decimal(line.quantity), _language()
-    if line.unit in (Unit.MILLION_TOKENS, Unit.MILLION_DOCUMENTS, Unit.MILLION_IMAGES):
-        quantity *= _MILLION
-    price = _("%(price)s %(unit)s") % {"price": _price(line.unit_price), "unit": _per(line.unit)}
-    return format_decimal(quantity, "#,##0.######", locale=language), price
 
 
 def _price(text: str) -> str:

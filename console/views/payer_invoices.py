@@ -24,7 +24,7 @@ from console.forms.payers import PayerIdentityForm
 from console.invoice_words import row_of, shown_invoice
 from console.pages import person_page
 from console.refusals import sentence_of, show_at_form
-from gateway.api.invoice_answers import ENDINGS, answer_with
+from gateway.api.invoice_answers import answer_with
 from identity.audit import Actor
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Person
@@ -111,7 +111,4 @@ def invoice(request: HttpRequest, person: Person, paid_id: UUID) -> HttpResponse
 @person_page
 def invoice_file(request: HttpRequest, person: Person, paid_id: UUID, ending: str) -> HttpResponse:
     """Its PDF, XML or table of lines."""
-    found = invoice_of_payer(person, paid_id)
-    if ending not in ENDINGS:
-        raise NotFound("file")
-    return answer_with(found, ending, to=Actor.person(person))
+    return answer_with(invoice_of_payer(person, paid_id), ending, to=Actor.person(person))

@@ -1,23 +1,33 @@
 """The files of an invoice as answers."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from django.http import HttpResponse
 
 from billing.invoice_document.contents import from_json
 from billing.invoice_files import PDF, XML, csv_of_lines, file_name, file_of, note_download
+from billing.invoices import issued_invoice
 from billing.models import Invoice
 from identity.audit import Actor
+from identity.errors import NotFound
 
 
 def answer_with(invoice: Invoice, ending: str, *, to: Actor) -> HttpResponse:
     """A file of it, to be saved, and a line about that in the organisation's audit. Its `ETag` is its SHA-256.
 
-    Raises `NotFound` where it is not made yet, or never is.
+    Raises `NotFound` where it is not made yet, or never is, and for an ending that there is not.
     """
+    if ending not in _ANSWERS:
+        raise NotFound("file")
     answer = _ANSWERS[ending](invoice)
     note_download(by=to, invoice=invoice, ending=ending)
     return answer
+
+
+def file_of_any(public_id: UUID, ending: str, *, to: Actor) -> HttpResponse:
+    """The same of any organisation's, for operators. Raises `NotFound`."""
+    return answer_with(issued_invoice(public_id), ending, to=to)
 
 
 def _made(invoice: Invoice, media_type: str, ending: str) -> HttpResponse:
@@ -41,5 +51,3 @@ _ANSWERS: dict[str, Callable[[Invoice], HttpResponse]] = {
     "xml": lambda invoice: _made(invoice, XML, "xml"),
     "csv": _csv,
 }
-
-ENDINGS: tuple[str, ...] = tuple(_ANSWERS)

@@ -214,8 +214,9 @@ def test_S7_who_was_asked_and_never_joined_is_erased_with_their_address(cast: Ca
     invited, owner = make_person("other"), as_member(cast.alice, cast.tenant)
     name_payer(by=owner, email=paul.email)
     invite(by=owner, email=invited.email, role=Role.DEVELOPER)
-    for found in (PayerPerson.objects.filter(email=paul.email), NoticeDelivery.objects.filter(address=paul.email)):
-        assert found.exists()
+    notice = Notice.objects.create(tenant=cast.tenant, kind="payer.asked")
+    NoticeDelivery.objects.create(notice=notice, channel="email", address=paul.email, next_try_at=timezone.now())
+    assert PayerPerson.objects.filter(email=paul.email, person=None).exists()
     for person in (paul, invited):
         email = person.email
         erase_person(person, actor=Actor.system("tests"))

@@ -11,9 +11,11 @@ from django.test import Client
 
 from billing.closing_period import preceding
 from billing.closing_previews import make_preview
+from billing.invoice_files import write_files_of
 from billing.invoices import open_cents, with_payments
-from billing.models import Closing, Invoice
-from identity.models import OperatorRole, Tenant
+from billing.models import Closing, DraftLine, Invoice
+from console.closing_words import shown_lines
+from identity.models import AuditEvent, OperatorRole, Tenant
 from tests.support.browser import open_browser
 from tests.support.closings import entered, issued, last_month, previewed, selling, with_buyer
 from tests.support.console import page, signed_in
@@ -248,6 +250,34 @@ def test_the_journal_is_downloaded_and_balances(bill: Client, invoice: Invoice) 
         ("706000", "0.00", "150.00"),
         ("445710", "0.00", "30.00"),
     }
+
+
+def test_its_files_are_downloaded_as_the_organisation_downloads_them(bill: Client, invoice: Invoice) -> None:
+    address = f"/operator/invoices/{invoice.public_id}"
+    shown = page(bill.get(address))
+    assert f"{address}/files/csv" in shown
+    assert f"{address}/files/xml" not in shown  # not made yet
+    assert bill.get(f"{address}/files/xml").status_code == 404
+    write_files_of(invoice)
+    assert f"{address}/files/xml" in page(bill.get(address))
+    for ending, media_type in (("xml", "application/xml"), ("csv", "text/csv; charset=utf-8")):
+        answer = bill.get(f"{address}/files/{ending}")
+        assert (answer.status_code, answer["Content-Type"]) == (200, media_type)
+        assert f"{invoice.number}.{ending}" in answer["Content-Disposition"]
+    assert bill.get(f"{address}/files/exe").status_code == 404
+    told = AuditEvent.objects.filter(tenant=invoice.tenant, action="invoice.downloaded").order_by("pk")
+    assert [(one.detail["file"], one.actor_kind) for one in told] == [("xml", "operator"), ("csv", "operator")]
+
+
+def test_a_quantity_is_in_the_unit_of_the_price_beside_it() -> None:
+    audio = DraftLine(kind="usage", model="voice", meter="audio_ms", quantity=90_000, exact_nano_eur=9 * 10**8)
+    audio.price_nano_eur = 10**10
+    tokens = DraftLine(kind="usage", model="words", meter="input", quantity=1_250_000, exact_nano_eur=10**9)
+    tokens.price_nano_eur = 8 * 10**8
+    audio.covers_month = tokens.covers_month = MONTH
+    fee = DraftLine(kind="entry", entry_kind="fee", exact_nano_eur=10**9)
+    shown = [(one.quantity, one.price) for one in shown_lines([audio, tokens, fee], MONTH)]
+    assert shown == [("1.5", "€0.60 a minute"), ("1,250,000", "€0.80 a million"), ("", "")]
 
 
 def test_who_only_reads_sees_no_button(invoice: Invoice) -> None:

@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern] = [
     path("invoices/<uuid:invoice_id>", invoices.invoice, name="operator-invoice"),
     path("invoices/<uuid:invoice_id>/credit", invoices.credit, name="operator-invoice-credit"),
     path("invoices/<uuid:invoice_id>/payment", invoices.payment, name="operator-invoice-payment"),
+    path("invoices/<uuid:invoice_id>/files/<str:ending>", invoices.invoice_file, name="operator-invoice-file"),
     path("tenants/<slug:slug>/legal-identity", operator_legal_party, name="operator-legal-party"),
     path("billing/settings", billing_settings.settings_page, name="operator-billing-settings"),
     path("billing/settings/<str:subject>", billing_settings.settings_change, name="operator-billing-settings-change"),

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.credit_notes import credit_invoice, lines_left
 from billing.invoice_document.contents import from_json
+from billing.invoice_files import PDF, XML
 from billing.invoices import issued_invoice, open_cents, state_of, with_payments
 from billing.journal import journal_csv
 from billing.models import Invoice
@@ -22,6 +23,7 @@ from console.closing_words import shown_lines
 from console.forms.billing_identity import BankFileForm, CreditForm, PaymentForm
 from console.pages import operator_page
 from console.refusals import show_at_form
+from gateway.api.invoice_answers import file_of_any
 from identity.errors import Conflict, Invalid
 from identity.models import Person, Service
 from identity.operators import operator_for_person
@@ -52,6 +54,13 @@ def invoices(request: HttpRequest, operator: Person) -> HttpResponse:
 def invoice(request: HttpRequest, operator: Person, invoice_id: UUID) -> HttpResponse:
     """One, as it was issued: lines explained, cents, VAT, payments, credit notes."""
     return _page(request, issued_invoice(invoice_id))
+
+
+@operator_page(OperatorPermission.PLATFORM_READ)
+@require_GET
+def invoice_file(request: HttpRequest, operator: Person, invoice_id: UUID, ending: str) -> HttpResponse:
+    """Its PDF, XML or table of lines."""
+    return file_of_any(invoice_id, ending, to=operator_for_person(operator).actor)
 
 
 @operator_page(OperatorPermission.INVOICE_ISSUE)
@@ -142,10 +151,13 @@ def journal_file(request: HttpRequest, operator: Person) -> HttpResponse:
 
 def _page(request: HttpRequest, found: Invoice) -> HttpResponse:
     contents = from_json(found.contents)
+    files = set(found.files.values_list("media_type", flat=True))
     rows = list(found.lines.order_by("position")[: SHOWN_MAX * 5])
     shown = {
         "invoice": found,
         "contents": contents,
+        "has_pdf": PDF in files,
+        "has_xml": XML in files,
         "parties": [(contents.seller, _("Seller")), (contents.billed_to, _("Buyer"))],
         "state": state_of(found, _today()),
         "open_cents": open_cents(found),

@@ -5,16 +5,20 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.credit_notes import REASON_LENGTH_MAX, credit_invoice
+from billing.invoice_files import PDF, XML
 from billing.invoices import issued_invoice, open_cents, state_of, with_payments
 from billing.journal import journal
 from billing.models import Invoice
 from billing.payments import REFERENCE_LENGTH_MAX, record_payment
+from gateway.api.invoice_answers import file_of_any
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, Query, StrictSerializer, TextField, parameters
@@ -151,6 +155,31 @@ class OperatedInvoiceView(OperatorApiView):
     def get(self, request: Request, invoice_id: UUID) -> Response:
         """Read it with all that it says. Needs `billing:read`."""
         return Response(OperatedInvoiceWithContentsSerializer(issued_invoice(invoice_id)).data)
+
+
+class OperatedInvoiceFileView(OperatorApiView):
+    """`/api/operator/invoices/{invoice_id}/files/{ending}`."""
+
+    noun = "billing"
+
+    @extend_schema(
+        operation_id="operator_invoices_file",
+        summary="Download a file of one",
+        tags=["Operator"],
+        parameters=[OpenApiParameter("ending", location=OpenApiParameter.PATH, enum=["pdf", "xml", "csv"])],
+        responses={
+            **{
+                (200, media_type): OpenApiResponse(OpenApiTypes.BINARY, "The file.")
+                for media_type in (PDF, XML, "text/csv")
+            },
+            **errors_of(401, 403, 404),
+        },
+    )
+    def get(self, request: Request, invoice_id: UUID, ending: str) -> HttpResponseBase:
+        """Download its PDF, its XML (a statement has none) or its lines as CSV, as the organisation does, whose audit
+        has a line of it. Needs `billing:read`.
+        """
+        return file_of_any(invoice_id, ending, to=self.operator(request).actor)
 
 
 class OperatedCreditNotesView(OperatorApiView):

@@ -33,6 +33,7 @@ from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
 from gateway.api.operator.exports import OperatedExportFileView, OperatedExportsView, OperatedExportView
 from gateway.api.operator.invoices import (
     OperatedCreditNotesView,
+    OperatedInvoiceFileView,
     OperatedInvoicesView,
     OperatedInvoiceView,
     OperatedJournalView,
@@ -121,6 +122,7 @@ urlpatterns: list[URLPattern] = [
     path("operator/invoices", OperatedInvoicesView.as_view(), name="operator-api-invoices"),
     path("operator/invoices/<uuid:invoice_id>", OperatedInvoiceView.as_view(), name="operator-api-invoice"),
     path(f"{_INVOICE}/credit-notes", OperatedCreditNotesView.as_view(), name="operator-api-credit-notes"),
+    path(f"{_INVOICE}/files/<str:ending>", OperatedInvoiceFileView.as_view(), name="operator-api-invoice-file"),
     path(f"{_INVOICE}/payments", OperatedPaymentsView.as_view(), name="operator-api-payments"),
     path("operator/journal", OperatedJournalView.as_view(), name="operator-api-journal"),
     path("operator/engines", OperatedEnginesView.as_view(), name="operator-api-engines"),

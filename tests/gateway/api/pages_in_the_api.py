@@ -254,6 +254,7 @@ PAGES: dict[str, Told] = {
     "operator-closing-issue": ("operator_closings_issue",),
     "operator-invoices": ("operator_invoices_list",),
     "operator-invoice": ("operator_invoices_read",),
+    "operator-invoice-file": ("operator_invoices_file",),
     "operator-invoice-credit": ("operator_invoices_credit",),
     "operator-invoice-payment": ("operator_invoices_pay",),
     "operator-payments-import": ("operator_invoices_pay",),
