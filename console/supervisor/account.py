@@ -12,6 +12,13 @@ ACCOUNT_NAME = "beffroi"
 SHARED_STATE = Path("/var/lib/beffroi")
 
 
+def open_shared_state() -> Path:
+    """`SHARED_STATE`, which the account may pass through, whatever a new folder is closed to by our umask."""
+    SHARED_STATE.mkdir(parents=True, exist_ok=True)
+    SHARED_STATE.chmod(0o755)
+    return SHARED_STATE
+
+
 class AccountError(Exception):
     """Root has no account to hand PostgreSQL to; the message says what to do."""
 

