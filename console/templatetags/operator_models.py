@@ -26,12 +26,16 @@ _STAGES: dict[str, tuple[str, Promise]] = {
     "ending": ("yellow", _("ends soon")),
     "ended": ("secondary", _("ended")),
 }
-_REPLICAS: dict[str, tuple[str, Promise]] = {
+REPLICAS: dict[str, tuple[str, Promise]] = {
     "registered": ("blue", _("being tried")),
     "ready": ("green", _("ready")),
     "failed": ("red", _("failed")),
     "draining": ("yellow", _("draining")),
     "ejected": ("secondary", _("ejected")),
+    "requested": ("secondary", _("requested")),
+    "starting": ("blue", _("starting")),
+    "warming": ("blue", _("warming up")),
+    "stopping": ("secondary", _("stopping")),
 }
 
 
@@ -47,7 +51,7 @@ def stage(name: str) -> SafeString:
 @register.simple_tag
 def replica_state(name: str) -> SafeString:
     """An engine's health."""
-    return _status(*_REPLICAS[name])
+    return _status(*REPLICAS[name])
 
 
 @register.simple_tag

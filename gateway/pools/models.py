@@ -110,6 +110,11 @@ class Replica(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its engine runs, as far as we are to ask it anything: one of the fleet may only be on its way."""
+        return self.state not in (self.State.REQUESTED, self.State.STARTING, self.State.STOPPING)
+
 
 class EngineSample(models.Model):
     """An engine's own counters at a time between `asked_at` and `at`, in tokens since its process began (`began_at`).

@@ -21,7 +21,6 @@ from gateway.pools.probe_call import PROBED_KINDS
 from gateway.pools.probes import probe_replica
 from gateway.pools.reasons import DRAINS, EJECTED, PUT_BACK
 from gateway.pools.registry import (
-    NOT_THERE,
     OUT,
     engine_address,
     register_pool,
@@ -240,7 +239,7 @@ _MISSING = {
 
 def _set(replica: Replica, state: Replica.State, reason: str, by: Operator) -> None:
     by.require(OperatorPermission.CAPACITY_UPDATE)
-    if replica.state in NOT_THERE:
+    if not replica.is_there:
         raise Conflict(_("It does not run yet, or not any more."))
     set_state(replica=replica, state=state, reason=reason, actor=by.actor)
 

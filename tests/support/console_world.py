@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from billing.agreements import AgreementWish, put_agreement
 from billing.budgets import set_budget
@@ -15,6 +16,11 @@ from billing.limits import set_limit
 from billing.models import Agreement, Contract, ContractTerm, CreditOrder, Export, ExportSchedule
 from billing.organisation_rules import RuleWish, put_rule
 from billing.terms import TermWish, add_term, this_month
+from gateway.pools.fleet.events import note_node
+from gateway.pools.fleet.managed_pools import Count, Wish, manage_pool
+from gateway.pools.fleet.nodes import add_node
+from gateway.pools.fleet_tables import Node, Setback
+from gateway.pools.models import Pool, Replica
 from gateway.pools.registry import register_pool
 from identity.access_reviews import start_review
 from identity.invitations import invite
@@ -34,7 +40,7 @@ from identity.support_sessions import open_session
 from identity.webhooks import add_webhook
 from tests.support import exported
 from tests.support.invoices import filed
-from tests.support.ledger import house_of, ledger_gateway
+from tests.support.ledger import house_of, ledger_gateway, make_model, unique
 from tests.support.operators import RUNS
 from tests.support.payers import paying
 from tests.support.people import TESTS, Cast, as_member, make_cast, make_key, make_operator, make_person
@@ -134,10 +140,32 @@ def make_console_world() -> ConsoleWorld:
         "invoice_id": filed(cast.tenant).public_id,
         "order_id": _order(cast).pk,
     }
+    values["name"] = _wide_node()
     operator = make_operator()
     for role in OperatorRole:
         appoint_operator(operator, role, actor=TESTS)
     return ConsoleWorld(cast, values | _told(cast) | _of_people(cast), operator)
+
+
+def _wide_node() -> str:
+    """A node and a managed pool of one name: a replica that failed there, one that runs, and what happened."""
+    name = unique("m" * 30)[:60]
+    node, _ = add_node(name=name, labels={"site": "m" * 40}, by=RUNS)
+    wish = Wish(gpu_memory_mb=40_000, labels={"site": "n" * 40}, weights={"source": "path", "location": "/" + "w" * 60})
+    pool = manage_pool(model=make_model(), wish=wish, count=Count(0, 4, 3), by=RUNS)
+    Pool.objects.filter(pk=pool.pk).update(name=name)
+    gpus = [{"index": index, "memory_mb": 143_771, "used_mb": 900, "name": "NVIDIA H200"} for index in range(2)]
+    Node.objects.filter(pk=node.pk).update(observed={"address": "10.0.0.5", "gpus": gpus}, reported_at=timezone.now())
+    Replica.objects.create(
+        pool_id=pool.pk, name=f"{name}/1", url=f"node://{name}/1", node=name, machine=node, gpus=[0], generation=1,
+        source=Replica.Source.FLEET, state=Replica.State.STARTING, state_since=timezone.now(),
+        observed={"state": "fetching", "percent": 40},
+    )  # fmt: skip
+    Setback.objects.create(
+        pool_id=pool.pk, generation=1, node=node, failures=2, last_at=timezone.now(), reason="W" * 120
+    )
+    note_node(node, "reports", reason="w" * 100)
+    return name
 
 
 def _widen_names(cast: Cast) -> None:

@@ -1,7 +1,7 @@
 """All engines, pool by pool or machine by machine; what is done to one is done on its model's page."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from console.pages import operator_page
-from gateway.pools.models import Replica
+from gateway.pools.models import Pool, Replica
 from identity.models import Person
 from identity.permissions import OperatorPermission
 
@@ -25,6 +25,13 @@ class Group:
 
     name: str
     replicas: list[Replica]
+    pool: Pool | None = None  # that it is, where that is managed
+
+    @property
+    def is_short(self) -> bool:
+        """Whether one does not take requests, or is missing."""
+        wanted = self.pool.wanted if self.pool else 0
+        return self.ready < max(wanted, len(self.replicas))
 
     @property
     def ready(self) -> int:
@@ -39,9 +46,11 @@ def pools(request: HttpRequest, operator: Person) -> HttpResponse:
     by = request.GET.get("by", "")
     by = by if by in GROUPINGS else "pool"
     replicas = Replica.objects.select_related("pool__model").order_by("name")
-    groups = _grouped(replicas, _pool_of if by == "pool" else _machine_of)
+    groups = _grouped(replicas, _pool_of) if by == "pool" else _grouped(replicas, _machine_of)
+    if by == "pool":
+        groups = _with_managed(groups)
     shown = {
-        "groups": sorted(groups, key=lambda group: (group.ready == len(group.replicas), group.name)),
+        "groups": sorted(groups, key=lambda group: (not group.is_short, group.name)),
         "by": by,
         "groupings": GROUPINGS.items(),
         "ready": sum(group.ready for group in groups),
@@ -53,6 +62,13 @@ def pools(request: HttpRequest, operator: Person) -> HttpResponse:
 def _grouped(replicas: Iterable[Replica], name: Callable[[Replica], str]) -> list[Group]:
     ordered = sorted(replicas, key=lambda replica: (name(replica), replica.state not in _TROUBLE, replica.name))
     return [Group(found, list(of)) for found, of in groupby(ordered, key=name)]
+
+
+def _with_managed(groups: list[Group]) -> list[Group]:
+    """With what is wanted of each pool that is managed, those included that have no replica yet."""
+    managed = {pool.name: pool for pool in Pool.objects.exclude(policy=Pool.Policy.UNMANAGED).select_related("model")}
+    found = [replace(group, pool=managed.pop(group.name, None)) for group in groups]
+    return found + [Group(name, [], pool) for name, pool in managed.items()]
 
 
 def _pool_of(replica: Replica) -> str:

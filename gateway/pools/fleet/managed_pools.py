@@ -13,9 +13,9 @@ from gateway.node_agent import engine_flags
 from gateway.pools.fleet import events
 from gateway.pools.fleet.demand import Advice, advice_for
 from gateway.pools.fleet.placement import Obstacle, Room
-from gateway.pools.fleet.reading import configuration_of, fleet_replicas, managed_pools, read_world
+from gateway.pools.fleet.reading import configuration_of, read_rows, read_world
 from gateway.pools.fleet.world import Configuration
-from gateway.pools.fleet_tables import Node, PoolConfiguration
+from gateway.pools.fleet_tables import PoolConfiguration
 from gateway.pools.models import Pool
 from gateway.pools.registry import register_pool
 from identity import audit
@@ -171,12 +171,12 @@ def scale_pool(pool: Pool, count: Count, *, policy: Pool.Policy, by: Operator) -
 def fit_of(wish: Wish) -> Fit:
     """Where a replica would find a place now beside all that is there. Raises `Invalid`."""
     _check(wish)
-    nodes = list(Node.objects.order_by("pk"))
-    world = read_world(managed_pools(), nodes, fleet_replicas(), {}, database_now())
+    rows = read_rows()
+    world = read_world(rows, {}, database_now())
     configurations = {one.id: one.configurations for one in world.pools}
     room = Room(world, lambda replica: configurations[replica.pool][replica.generation].memory_mb)
     obstacles = room.obstacles(0, 0, wish.as_planned())
-    names = {node.pk: node.name for node in nodes}
+    names = {node.pk: node.name for node in rows.nodes}
     return Fit(
         tuple(name for pk, name in names.items() if pk not in obstacles),
         {names[pk]: obstacle for pk, obstacle in obstacles.items()},
@@ -186,9 +186,8 @@ def fit_of(wish: Wish) -> Fit:
 def dry_run(pool: Pool, *, by: Operator) -> Advice | None:
     """How many replicas the pool would get now, and why; None where it is not managed. Raises `Forbidden`."""
     by.require(OperatorPermission.PLATFORM_READ)
-    pools = managed_pools()
-    world = read_world(pools, list(Node.objects.order_by("pk")), fleet_replicas(), {}, database_now())
-    return advice_for(pools, world).get(pool.pk)
+    rows = read_rows()
+    return advice_for(rows.pools, read_world(rows, {}, database_now())).get(pool.pk)
 
 
 def wish_of(pool: Pool) -> Wish | None:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gateway.pools.fleet.world import (
@@ -21,34 +22,56 @@ from gateway.pools.models import Pool, Replica
 _PHASES = {Replica.State.REGISTERED.value: Phase.WARMING} | {phase.value: phase for phase in Phase}
 
 
-def managed_pools(*, lock: bool = False) -> list[Pool]:
-    """Every pool that is managed, or still has replicas of the fleet, by id."""
-    rows = Pool.objects.select_related("model").order_by("pk")
-    kept = Replica.objects.filter(source=Replica.Source.FLEET).values("pool")
-    managed = rows.exclude(policy=Pool.Policy.UNMANAGED) | rows.filter(pk__in=kept)
-    return list(managed.select_for_update(no_key=True, of=("self",)) if lock else managed)
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows of the fleet: every pool that is or was managed, each list by id."""
+
+    pools: list[Pool]
+    nodes: list[Node]
+    replicas: list[Replica]
+    configurations: list[PoolConfiguration]
+    setbacks: list[Setback]
+
+
+def read_rows() -> Rows:
+    """As they are now; in five queries."""
+    return Rows(
+        pools=list(Pool.objects.exclude(generation=0).select_related("model").order_by("pk")),
+        nodes=list(Node.objects.order_by("pk")),
+        replicas=fleet_replicas(),
+        configurations=list(PoolConfiguration.objects.order_by("pk")),
+        setbacks=list(Setback.objects.select_related("node").order_by("pk")),
+    )
+
+
+def lock_fleet() -> None:
+    """Keep pools, nodes and replicas as they are until the transaction ends; in the order in which all others lock."""
+    for rows in (
+        Pool.objects.exclude(generation=0),
+        Node.objects.all(),
+        Replica.objects.filter(source=Replica.Source.FLEET),
+    ):
+        list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk"))
 
 
 def fleet_replicas() -> list[Replica]:
     """Every replica of the fleet with its pool, by id."""
-    return list(Replica.objects.filter(source=Replica.Source.FLEET).select_related("pool__model").order_by("pk"))
+    found = Replica.objects.filter(source=Replica.Source.FLEET).select_related("pool__model", "machine")
+    return list(found.order_by("pk"))
 
 
-def read_world(
-    pools: list[Pool], nodes: list[Node], replicas: list[Replica], answers: Mapping[int, bool], now: datetime
-) -> World:
+def read_world(rows: Rows, answers: Mapping[int, bool], now: datetime) -> World:
     """The world of these rows. `answers`: by replica on a silent node, whether its engine was reached."""
     configurations: dict[int, dict[int, Configuration]] = defaultdict(dict)
-    for row in PoolConfiguration.objects.filter(pool__in=[pool.pk for pool in pools]):
+    for row in rows.configurations:
         configurations[row.pool_id][row.generation] = configuration_of(row)
     return World(
         now=now,
-        nodes=tuple(node_view(node) for node in nodes),
-        pools=tuple(pool_view(pool, configurations[pool.pk]) for pool in pools),
-        replicas=tuple(_replica(replica, answers.get(replica.pk)) for replica in replicas),
+        nodes=tuple(node_view(node) for node in rows.nodes),
+        pools=tuple(pool_view(pool, configurations[pool.pk]) for pool in rows.pools),
+        replicas=tuple(_replica(replica, answers.get(replica.pk)) for replica in rows.replicas),
         setbacks=tuple(
-            SetbackView(row.pool_id, row.generation, row.node_id, row.failures, row.last_at)
-            for row in Setback.objects.order_by("pk")
+            SetbackView(row.pool_id, row.generation, row.node_id, row.failures, row.last_at) for row in rows.setbacks
         ),
     )
 

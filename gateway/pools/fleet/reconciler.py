@@ -17,7 +17,7 @@ from gateway.pools.fleet import events, reasons
 from gateway.pools.fleet.assignments import renew_assignments
 from gateway.pools.fleet.demand import follow_demand
 from gateway.pools.fleet.planner import plan_fleet
-from gateway.pools.fleet.reading import fleet_replicas, managed_pools, read_world
+from gateway.pools.fleet.reading import fleet_replicas, lock_fleet, read_rows, read_world
 from gateway.pools.fleet.world import (
     LOST,
     Action,
@@ -51,23 +51,23 @@ def reconcile_fleet() -> Plan | None:
     with transaction.atomic():
         if not _is_ours():
             return None
-        # Always in this order, as reports lock a node before its replicas.
-        pools = managed_pools(lock=True)
-        nodes = list(Node.objects.select_for_update(no_key=True).order_by("pk"))
-        ids = [one.pk for one in Replica.objects.filter(source=Replica.Source.FLEET).select_for_update().order_by("pk")]
-        replicas = [one for one in fleet_replicas() if one.pk in ids]
+        lock_fleet()
         now = database_now()
-        _forgive(replicas, now)
-        world = read_world(pools, nodes, replicas, answers, now)
-        if follow_demand(pools, replicas, world):
-            world = read_world(pools, nodes, replicas, answers, now)
+        _forgive(fleet_replicas(), now)
+        rows = read_rows()
+        world = read_world(rows, answers, now)
+        if follow_demand(rows.pools, rows.replicas, world):
+            world = read_world(rows, answers, now)
         plan = plan_fleet(world)
-        rows = _Rows(
-            {one.pk: one for one in pools}, {one.pk: one for one in nodes}, {one.pk: one for one in replicas}, now
+        step = _Step(
+            {one.pk: one for one in rows.pools},
+            {one.pk: one for one in rows.nodes},
+            {one.pk: one for one in rows.replicas},
+            now,
         )
         for action in plan.actions:
-            rows.apply(action)
-        renew_assignments(nodes)
+            step.apply(action)
+        renew_assignments(rows.nodes)
     return plan
 
 
@@ -99,7 +99,7 @@ def _forgive(replicas: list[Replica], now: datetime) -> None:
 
 
 @dataclass(slots=True)
-class _Rows:
+class _Step:
     """The locked rows that a plan is about, by id."""
 
     pools: Mapping[int, Pool]
