@@ -18,3 +18,6 @@ class BudgetDuty(models.Model):
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
     project = models.ForeignKey(Project, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
     key = models.ForeignKey(ApiKey, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["key"], name="duty_by_key", condition=models.Q(key__isnull=False))]
