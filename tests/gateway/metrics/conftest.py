@@ -65,6 +65,7 @@ def used(
         sample_replica(replica)
         _note_the_rest(house, replica)
         yield Used(house, replica, gateway, counts)
+        _take_back(house)
 
 
 def _call(house: House, gateway: GatewayProcess) -> None:
@@ -99,6 +100,15 @@ def _note_the_rest(house: House, replica: Replica) -> None:
         host=f"{CANARY.lower()}.example", port=443,
         defaults={"used_for": Certificate.UsedFor.PROVIDER, "looked_at": now, "ends_at": now + timedelta(days=9)},
     )  # fmt: skip
+
+
+def _take_back(house: House) -> None:
+    """What other tests would take for the platform's own."""
+    LanguageModel.objects.filter(pk=house.model.pk).update(published_at=None)
+    ModelProbe.objects.filter(model=house.model).delete()
+    for model in (LedgerCheck, Reconciliation, Backup):
+        model.objects.all().delete()
+    Certificate.objects.filter(host=f"{CANARY.lower()}.example").delete()
 
 
 @pytest.fixture
