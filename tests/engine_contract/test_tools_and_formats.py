@@ -65,7 +65,8 @@ def test_a_streamed_call_is_the_same_call_in_pieces(chat: Endpoint) -> None:
 def test_tokens_of_a_call_that_are_never_sent_are_counted(chat: Endpoint) -> None:
     chunks = chat.stream_chat(messages=QUESTION, tools=[TOOL], max_tokens=200).chunks
     counts = [chunk["usage"]["completion_tokens"] for chunk in chunks]
-    assert counts[:2] == [0, 4]
+    assert counts[0] == 0
+    assert counts[1] >= 4  # a busy machine may send what follows with it
     assert counts[-1] == 12
 
 
