@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.pools.fleet import events, reasons
+from gateway.pools.fleet.placement import lacks_labels
 from gateway.pools.fleet.rationing import Claim, Size, grants
 from gateway.pools.fleet.scaling import CALM_S, Load, Policy, Why, Wish, wish
-from gateway.pools.fleet.world import PoolView, World
+from gateway.pools.fleet.world import SILENT, Gpu, NodeView, PoolView, World
 from gateway.pools.fleet_tables import PoolLoad
 from gateway.pools.models import ModelProbe, Pool, Replica
 
@@ -66,13 +67,13 @@ def follow_demand(pools: Sequence[Pool], replicas: Sequence[Replica], world: Wor
 def advice_for(pools: Sequence[Pool], world: World) -> dict[int, Advice]:
     """What each managed pool would get now, by its id. Changes nothing: what operators are shown beforehand.
 
-    A pool that a person counts claims just that. GPUs of cordoned nodes count for what runs on them.
+    A pool that a person counts claims just that. Of nodes that take nothing new counts what runs there.
     """
     views = {view.id: view for view in world.pools}
     managed = [pool for pool in pools if pool.policy != Pool.Policy.UNMANAGED and pool.pk in views]
     wishes = _wishes(managed, world.now)
-    claims = [_claim(pool, views[pool.pk], wishes[pool.pk]) for pool in managed]
-    given = grants(claims, [[gpu.memory_mb for gpu in node.gpus] for node in world.nodes])
+    claims = [_claim(pool, views[pool.pk], wishes[pool.pk], world) for pool in managed]
+    given = grants(claims, _memory(world))
     running = Counter(replica.pool for replica in world.replicas if not replica.is_leaving)
     lacking = {pool.pk for pool in managed if running[pool.pk] < given[pool.name]}
     return {
@@ -109,10 +110,33 @@ def _wishes(pools: Sequence[Pool], now: datetime) -> dict[int, Wish]:
     return found
 
 
-def _claim(pool: Pool, view: PoolView, wished: Wish) -> Claim:
-    is_manual = pool.policy == Pool.Policy.MANUAL
-    size = Size(view.configuration.gpus, view.configuration.memory_mb)
-    return Claim(pool.name, size, wished.replicas if is_manual else pool.minimum, wished.replicas, pool.priority)
+def _claim(pool: Pool, view: PoolView, wished: Wish, world: World) -> Claim:
+    is_manual, wanted = pool.policy == Pool.Policy.MANUAL, view.configuration
+    return Claim(
+        pool=pool.name,
+        size=Size(wanted.gpus, wanted.memory_mb),
+        minimum=wished.replicas if is_manual else pool.minimum,
+        wanted=wished.replicas,
+        priority=pool.priority,
+        nodes=frozenset(place for place, node in enumerate(world.nodes) if not lacks_labels(node, wanted)),
+    )
+
+
+def _memory(world: World) -> list[list[int]]:
+    """The memory of each node's GPUs in MB; of a node that takes nothing new, what its replicas hold and keep."""
+    pools, held = {pool.id: pool for pool in world.pools}, Counter[tuple[int, int]]()
+    for replica in world.replicas:
+        if not replica.is_leaving:
+            size = pools[replica.pool].configurations[replica.generation].memory_mb
+            held.update({(replica.node, index): size for index in replica.gpus})
+    return [[_counted(node, gpu, held[node.id, gpu.index], world) for gpu in node.gpus] for node in world.nodes]
+
+
+def _counted(node: NodeView, gpu: Gpu, held: int, world: World) -> int:
+    if node.is_drained:
+        return 0
+    takes_new = node.takes_new and not node.is_silent_for(SILENT, world.now)
+    return gpu.memory_mb if takes_new else held
 
 
 def _granted(pool: Pool, wished: Wish, given: int, lacking: Collection[int]) -> int:

@@ -79,7 +79,7 @@ class Room:
     def would_fit_without(self, leaving: ReplicaView, memory_mb: int, generation: int, wanted: Configuration) -> bool:
         """Whether a replica of the same pool would find a place on its node once that one is gone."""
         node = self._nodes.get(leaving.node)
-        if node is None or not node.takes_new or _lacks_labels(node, wanted):
+        if node is None or not node.takes_new or lacks_labels(node, wanted):
             return False
         if self._pause(leaving.pool, generation, node.id):
             return False
@@ -100,7 +100,7 @@ class Room:
     def _obstacle(self, node: NodeView, pool: int, generation: int, wanted: Configuration) -> Obstacle | None:
         if not node.takes_new:
             return Obstacle.CORDONED
-        if _lacks_labels(node, wanted):
+        if lacks_labels(node, wanted):
             return Obstacle.LABELS
         if len(node.gpus) < wanted.gpus:
             return Obstacle.TOO_FEW_GPUS
@@ -145,5 +145,6 @@ def fitting(free: Mapping[int, int], wanted: Configuration) -> tuple[int, ...] |
     return tuple(sorted(index for _, index in open_gpus[: wanted.gpus]))
 
 
-def _lacks_labels(node: NodeView, wanted: Configuration) -> bool:
+def lacks_labels(node: NodeView, wanted: Configuration) -> bool:
+    """Whether the node is not what the configuration asks for."""
     return any(node.labels.get(name) != value for name, value in wanted.labels.items())

@@ -18,13 +18,16 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a pool wants of GPUs that others want too. `priority`: higher is served first; `wanted` >= 0."""
+    """What a pool wants of GPUs that others want too. `priority`: higher is served first; `wanted` >= 0. `nodes`: the
+    positions of those that have its labels; None: any node will do.
+    """
 
     pool: str
     size: Size
     minimum: int
     wanted: int
     priority: int = 0
+    nodes: frozenset[int] | None = None
 
 
 def grants(claims: Sequence[Claim], nodes: Sequence[Sequence[int]]) -> dict[str, int]:
@@ -48,12 +51,16 @@ def _share(free: list[list[int]], given: dict[str, int], goals: Mapping[Claim, i
     open_goals = {claim: goal for claim, goal in goals.items() if given[claim.pool] < goal}
     while open_goals:
         claim = min(open_goals, key=lambda one: (given[one.pool] / open_goals[one], -_weight(one.size), one.pool))
-        if not _put(free, claim.size):
+        if not _put([node for place, node in enumerate(free) if _may_be_on(place, claim)], claim.size):
             del open_goals[claim]
             continue
         given[claim.pool] += 1
         if given[claim.pool] == open_goals[claim]:
             del open_goals[claim]
+
+
+def _may_be_on(place: int, claim: Claim) -> bool:
+    return claim.nodes is None or place in claim.nodes
 
 
 def _put(free: list[list[int]], size: Size) -> bool:

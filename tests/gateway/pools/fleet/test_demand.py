@@ -1,12 +1,13 @@
 """Automatic pools get as many replicas as their demand asks for, and say why."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from gateway.pools.fleet.managed_pools import Count, dry_run, scale_pool
 from gateway.pools.fleet.reconciler import reconcile_fleet
-from gateway.pools.fleet_tables import FleetEvent, PoolLoad
+from gateway.pools.fleet_tables import FleetEvent, Node, PoolLoad
 from gateway.pools.models import Pool
 from identity.errors import Invalid
 from tests.gateway.pools.fleet.conftest import TestFleet
@@ -82,6 +83,29 @@ def test_a_pool_of_higher_priority_grows_at_the_cost_of_another(fleet: TestFleet
     humble.refresh_from_db()
     assert humble.wanted == 1
     assert FleetEvent.objects.filter(pool=humble.name, reason="GPUs are short: 2 are needed.").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"service": Node.Service.CORDONED},
+        {"service": Node.Service.DRAINING},
+        {"reported_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"labels": {"fleet": "another"}},
+    ],
+)
+def test_room_where_nothing_new_may_go_is_not_given_to_anybody(fleet: TestFleet, change: dict[str, Any]) -> None:
+    agent = fleet.add_agent(80_000)
+    humble = follow(fleet)
+    ask(fleet, humble, agent, running=6)
+    fleet.settle(humble, 2)
+    urgent = fleet.add_pool(1, gpu_memory_mb=40_000)
+    Pool.objects.filter(pk=urgent.pk).update(requests_at_once=4)
+    scale_pool(urgent, Count(1, 3, 1, priority=9), policy=AUTOMATIC, by=RUNS)
+    Node.objects.filter(name=fleet.add_agent(80_000, 80_000).name).update(**change)
+    ask(fleet, humble, agent, running=6)
+    humble.refresh_from_db()
+    assert humble.wanted == 1
 
 
 def test_a_dry_run_changes_nothing(fleet: TestFleet) -> None:

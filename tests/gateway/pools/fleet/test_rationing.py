@@ -50,6 +50,12 @@ def test_a_replica_never_spans_nodes() -> None:
     assert grants([Claim("a", Size(2, 80), 1, 1)], [[80], [80]]) == {"a": 0}
 
 
+def test_room_on_a_node_without_its_labels_is_none() -> None:
+    here = frozenset({0})
+    claims = [Claim("a", WHOLE, 0, 2, nodes=here), Claim("b", WHOLE, 0, 1, priority=1, nodes=here)]
+    assert grants(claims, [[80, 80], [80, 80]]) == {"a": 1, "b": 1}
+
+
 @given(claims, nodes)
 def test_nobody_gets_more_than_it_wants_nor_more_memory_than_there_is(
     found: list[Claim], room: list[list[int]]
