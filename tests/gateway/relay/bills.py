@@ -7,6 +7,7 @@ from billing.models import Budget, BudgetPeriod, Hold, UsageRecord
 from billing.models import Scope as Holder
 from billing.pricing import Quantities, price_of
 from identity.models import ApiKey
+from models_catalog.models import LanguageModel
 from tests.gateway.simulated_engine.process import EngineProcess, eventually
 from tests.support.gateway import GatewayProcess, serve
 from tests.support.ledger import HeldKey, House, make_house
@@ -75,9 +76,13 @@ def house_served_by(gateway: GatewayProcess, *engines: EngineProcess, served_nam
 
 def await_model(gateway: GatewayProcess, house: House) -> None:
     """Until the gateway offers the house's model."""
-    key = house.key()
-    gateway.await_key(key.text)
-    deadline = time.monotonic() + 5
-    while gateway.get(f"/v1/models/{house.model.name}", key.text).status != 200:
+    await_offer(gateway, house.model, house.key().text)
+
+
+def await_offer(gateway: GatewayProcess, model: LanguageModel, key: str) -> None:
+    """Until the gateway offers the model to the key's holder."""
+    gateway.await_key(key)
+    deadline = time.monotonic() + 15
+    while gateway.get(f"/v1/models/{model.name}", key).status != 200:
         assert time.monotonic() < deadline, "the gateway does not offer the model"
         time.sleep(0.02)

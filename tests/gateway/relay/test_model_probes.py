@@ -18,9 +18,11 @@ from billing.visibility import Audience, set_visibility
 from gateway.pools.availability import Share, hours_of, is_answering, last_probes, shares_answered
 from gateway.pools.model_probes import MONTHS_KEPT, forget_probes, probe_published_models
 from gateway.pools.models import ModelProbe, Pool, Replica
+from gateway.pools.probe_account import probe_secret
 from identity.models import ApiKey, Tenant
 from models_catalog.lifecycle import months_later
 from models_catalog.models import LanguageModel
+from tests.gateway.relay.bills import await_offer
 from tests.gateway.relay.conftest import Scene
 from tests.gateway.simulated_engine.process import EngineProcess
 from tests.support.gateway import serve
@@ -39,18 +41,20 @@ def behind(scene: Scene, settings: Settings) -> Scene:
 
 
 def published(
+    behind: Scene,
     engine: EngineProcess | None,
     served_name: str = "demo/chat",
     prices: dict[str, int] = PRICES,
     **changes: object,
 ) -> LanguageModel:
-    """A new model with a reference price, served by the engine."""
+    """A new model with a reference price, served by the engine, of which the gateway has heard."""
     model = make_model(published_at=timezone.now(), **changes)
     # By the name that the price book's file has for it: tests that load the file come after.
     card, _ = RateCard.objects.get_or_create(is_reference=True, defaults={"name": "Reference"})
     make_price(card, model, prices)
     if engine is not None:
         serve(model, engine, served_name)
+        await_offer(behind.gateway, model, probe_secret())
     return model
 
 
@@ -73,7 +77,7 @@ def test_an_engine_that_is_gone_is_taken_out_and_one_that_only_answers_badly_is_
     served = {"demo/chat": "chat"}
     with EngineProcess(served, tmp_path / "sick.jsonl", "k", "--fault=status=500") as talking:
         with EngineProcess(served, tmp_path / "gone.jsonl", "k") as going:
-            gone, sick = published(going), published(talking)
+            gone, sick = published(behind, going), published(behind, talking)
         assert probe_published_models(seconds=5) == 2
     assert set(ModelProbe.objects.filter(model__in=[gone, sick]).values_list("outcome", flat=True)) == {Outcome.FAILED}
     left, kept = (Replica.objects.get(pool__model=model) for model in (gone, sick))
@@ -83,9 +87,9 @@ def test_an_engine_that_is_gone_is_taken_out_and_one_that_only_answers_badly_is_
 
 def test_a_chat_an_embedding_and_a_reranking_model_answer_and_tell_how_fast(behind: Scene) -> None:
     models = [
-        published(behind.engine),
-        published(behind.engine, "demo/embed", kind="embedding"),
-        published(behind.engine, "demo/rerank", PRICES | {"documents": 1}, kind="rerank"),
+        published(behind, behind.engine),
+        published(behind, behind.engine, "demo/embed", kind="embedding"),
+        published(behind, behind.engine, "demo/rerank", PRICES | {"documents": 1}, kind="rerank"),
     ]
     assert probe_published_models(seconds=10) == 3
     for model in models:
@@ -99,7 +103,7 @@ def test_a_chat_an_embedding_and_a_reranking_model_answer_and_tell_how_fast(behi
 
 
 def test_it_is_the_platforms_own_account_that_no_figure_of_clients_counts(behind: Scene) -> None:
-    model = published(behind.engine)
+    model = published(behind, behind.engine)
     probe_of(model)
     account = Tenant.objects.get(is_platform=True)
     record = UsageRecord.objects.get(tenant_id=account.pk, model_id=model.pk)
@@ -111,7 +115,7 @@ def test_it_is_the_platforms_own_account_that_no_figure_of_clients_counts(behind
 
 
 def test_a_model_for_one_tenant_is_probed_and_what_nobody_sees_is_not(behind: Scene) -> None:
-    chosen, hidden, draft = published(behind.engine), published(behind.engine), make_model()
+    chosen, hidden, draft = published(behind, behind.engine), published(behind, behind.engine), make_model()
     audience = Audience(LanguageModel.Visibility.CHOSEN, tenants=(make_tenant().pk,))
     LanguageModel.objects.filter(pk=hidden.pk).update(visibility=LanguageModel.Visibility.NOBODY)
     set_visibility(model=chosen, audience=audience, actor=TESTS)
@@ -124,8 +128,11 @@ def test_where_nothing_is_published_yet_nothing_is_probed(behind: Scene) -> None
 
 
 def test_no_replica_is_an_outcome_whether_it_drains_or_none_was_ever_there(behind: Scene) -> None:
-    draining, bare = published(behind.engine), published(None)
+    draining, bare = published(behind, behind.engine), published(behind, None)
     Replica.objects.filter(pool__model=draining).update(state=Replica.State.DRAINING)
+    key = probe_secret()
+    while behind.gateway.chat(draining.name, key).status == 200:
+        time.sleep(0.02)
     probe_published_models(seconds=5)
     codes = {draining: "no_replica", bare: "model_not_found"}
     for model, code in codes.items():
@@ -134,7 +141,7 @@ def test_no_replica_is_an_outcome_whether_it_drains_or_none_was_ever_there(behin
 
 
 def test_an_engine_that_hangs_ends_in_time_and_holds_up_no_other(behind: Scene, hanging: EngineProcess) -> None:
-    sound, stuck = published(behind.engine), published(hanging)
+    sound, stuck = published(behind, behind.engine), published(behind, hanging)
     began = time.monotonic()
     assert probe_published_models(seconds=2) == 2
     assert time.monotonic() - began < 4
@@ -145,7 +152,7 @@ def test_an_engine_that_hangs_ends_in_time_and_holds_up_no_other(behind: Scene, 
 def test_an_engine_that_is_gone_has_failed_and_a_gateway_that_is_gone_is_told_apart(
     behind: Scene, settings: Settings
 ) -> None:
-    model = published(None)
+    model = published(behind, None)
     pool = Pool.objects.create(model=model, served_name="x", name=unique("pool"))
     Replica.objects.create(pool=pool, name="gone", url="http://127.0.0.1:9", state=Replica.State.READY)
     assert probe_of(model).outcome in (Outcome.FAILED, Outcome.NO_REPLICA)
@@ -162,7 +169,7 @@ def test_a_model_without_a_price_is_refused(behind: Scene) -> None:
 
 
 def test_two_workers_at_once_probe_a_minute_once(behind: Scene) -> None:
-    models = [published(behind.engine) for _ in range(4)]
+    models = [published(behind, behind.engine) for _ in range(4)]
     counts: list[int] = []
 
     def work() -> None:
