@@ -6,7 +6,7 @@ next month that is closed takes all of it on (docs/decisions/0015).
 
 from datetime import date
 
-from django.db.models import Exists, OuterRef, Sum
+from django.db.models import Exists, OuterRef, QuerySet, Sum
 
 from billing.models import Closing, Invoice, InvoiceLine
 from billing.money import NANO_EUR_PER_CENT
@@ -27,18 +27,30 @@ def carried_months(tenant: Tenant, month: date) -> list[Closing]:
 
 
 def credit_left_over(tenant: Tenant, month: date) -> int:
-    """What was used of prepaid credit before the month and no bill had room for, in nano-EUR.
-
-    A bill counts credit as paid before, or in lines below zero where the credit was invoiced when it came in.
-    """
+    """What was used of prepaid credit before the month, no bill had room for and is no credit again, in nano-EUR."""
     closed = Closing.objects.filter(tenant=tenant, state=Closing.State.ISSUED, month__lt=month)
     known = closed.filter(credit_nano_eur__isnull=False)
-    used = known.aggregate(total=Sum("credit_nano_eur"))["total"]
-    if used is None:
+    sums = known.aggregate(used=Sum("credit_nano_eur"), returned=Sum("credit_returned_nano_eur"))
+    if sums["used"] is None:
         return 0
-    bills = Invoice.objects.filter(closing__in=known)
+    return int(sums["used"] - sums["returned"]) - _counted(Invoice.objects.filter(closing__in=known))
+
+
+def credit_without_room(closing: Closing, invoice: Invoice) -> int:
+    """What was used of prepaid credit until the end of the month that is being issued and its bill has no room for, in
+    nano-EUR: a discount or a refund made it too much. What is less than a cent is none.
+    """
+    used = credit_left_over(closing.tenant, closing.month) + (closing.credit_nano_eur or 0)
+    left = used - _counted(Invoice.objects.filter(pk=invoice.pk))
+    return left if left >= NANO_EUR_PER_CENT else 0
+
+
+def _counted(bills: QuerySet[Invoice]) -> int:
+    """What bills count of the credit that was used: as paid before, or in lines below zero where the credit was
+    invoiced when it came in.
+    """
     in_lines = InvoiceLine.objects.filter(invoice__in=bills, kind=InvoiceLine.Kind.CREDIT)
     top_ups = InvoiceLine.objects.filter(invoice=OuterRef("pk"), kind=InvoiceLine.Kind.TOP_UP)
     prepaid = bills.filter(~Exists(top_ups)).aggregate(total=Sum("prepaid_cents"))["total"] or 0
     counted = in_lines.aggregate(total=Sum("exact_nano_eur"))["total"] or 0
-    return int(used + counted - prepaid * NANO_EUR_PER_CENT)
+    return int(prepaid * NANO_EUR_PER_CENT - counted)

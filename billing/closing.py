@@ -11,13 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from django.db import transaction
+from django.utils import translation
 from django.utils.translation import gettext as _
 
+from billing.carried_over import credit_without_room
 from billing.clock import database_now
 from billing.closing_blocks import APPROVALS, Block, Code, Facts, Where, blocks_of, facts_of
 from billing.closing_period import Period
 from billing.closing_previews import standing_of
+from billing.credit import account_of
+from billing.credit_moves import give_back
 from billing.invoice_contents import contents_of, head_of, is_below_zero
+from billing.invoice_document.contents import from_json
 from billing.invoice_document.faults import missing_of
 from billing.invoices import enter, keep, keep_lines, next_number, statement_number
 from billing.models import Closing, DraftLine, Invoice
@@ -117,7 +122,11 @@ def issue(*, by: Operator, tenant: Tenant, month: date) -> Invoice | None:
         invoice = _issued(by, closing, period, facts, lines, now) if lines else None
         DraftLine.objects.filter(closing=closing).delete()
         Closing.objects.filter(pk=closing.pk).update(
-            state=State.ISSUED, issued_at=now, starts_at=period.starts_at, ends_at=period.ends_at
+            state=State.ISSUED,
+            issued_at=now,
+            starts_at=period.starts_at,
+            ends_at=period.ends_at,
+            credit_returned_nano_eur=_give_back(by, closing, invoice) if invoice else 0,
         )
         action = "invoice.issued" if invoice or not lines else "closing.carried_over"
         detail = {"number": invoice.number} if invoice else {}
@@ -197,6 +206,16 @@ def _issued(
     invoice = keep(contents, tenant=tenant, by=by, month=month, now=now, closing=closing)
     keep_lines(invoice, lines)
     return invoice
+
+
+def _give_back(by: Operator, closing: Closing, invoice: Invoice) -> int:
+    """What of the credit that was used goes back to it, in nano-EUR; where credit rests, the next bill counts it."""
+    account, left = account_of(closing.tenant), credit_without_room(closing, invoice)
+    if not left or account is None or not account.is_in_use:
+        return 0
+    with translation.override(from_json(invoice.contents).language):
+        give_back(by=by, tenant=closing.tenant, month=closing.month, number=invoice.number, amount_nano_eur=left)
+    return left
 
 
 def _record(by: Operator, tenant: Tenant, action: str, month: date, detail: dict[str, object]) -> None:

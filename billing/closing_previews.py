@@ -152,7 +152,10 @@ def _beside(tenant: Tenant, month: date, period: Period, facts: Facts) -> _Besid
     credit = credit_used(tenant, period.starts_at, period.ends_at)
     billed = credit + credit_left_over(tenant, month)
     at_top_up = facts.house.settings.credit_invoiced == BillingSettings.CreditInvoiced.AT_TOP_UP
-    return _Beside(used, late, entries, terms, credit_lines(month, billed) if at_top_up else [], credit, billed)
+    room = used + sum(one.missing_nano_eur for one in late)
+    room += sum(line.exact_nano_eur for line in (*entries, *terms) if line.kind != DraftLine.Kind.TOP_UP)
+    own = credit_lines(month, min(billed, max(room, 0))) if at_top_up else []
+    return _Beside(used, late, entries, terms, own, credit, billed)
 
 
 def _paid(used: int, late: list[Late], entries: list[DraftLine], carried: set[date], month: date) -> int:

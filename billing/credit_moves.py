@@ -119,6 +119,17 @@ def correct_credit(
     return Recorded(entry, is_new=True)
 
 
+def give_back(*, by: Operator, tenant: Tenant, month: date, number: str, amount_nano_eur: int) -> UUID:
+    """Let be credit again what was used of it and the month's bill of that number has no room for: its entry, once a
+    month. It does not expire. In the transaction of whoever issues, who has locked the tenant.
+    """
+    told = {"number": number, "month": f"{month:%Y-%m}"}
+    reason = _("Given back with %(number)s: more credit was used in %(month)s than there was to pay.") % told
+    entry = _enter(by.actor, tenant, _KIND.CORRECTION, amount_nano_eur, None, reason, f"given back {month:%Y-%m}")
+    _audit(by, tenant, "credit.given_back", amount_nano_eur, {"entry": str(entry), **told})
+    return entry
+
+
 def end_of_lot(tenant: Tenant, tier: Tier | None = None) -> datetime | None:
     """When credit that is recorded now ends: after the last of its days in the tenant's time zone. None: never.
 

@@ -116,6 +116,7 @@ WORDING: dict[str, Promise] = {
     "contract.started": _("%(who)s started a contract"),
     "credit.alerts_set": _("%(who)s changed when the credit is told to run low"),
     "credit.corrected": _("%(who)s corrected the prepaid credit"),
+    "credit.given_back": _("%(who)s gave prepaid credit back with an invoice"),
     "credit.expired": _("Prepaid credit expired"),
     "credit.order_cancelled": _("%(who)s cancelled an order of credit"),
     "credit.order_withdrawn": _("%(who)s withdrew an order of credit"),

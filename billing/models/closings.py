@@ -106,6 +106,7 @@ class Closing(models.Model):
     asked_at: a preview is to be made; lease_until: a worker is at it
     used_nano_eur: what the ledger's sums said of the period when the lines were made
     credit_nano_eur: what of that was paid out of prepaid credit; None: closed before this was kept
+    credit_returned_nano_eur: what went back to the credit when it was issued, as the bill had no room for it
     exact_nano_eur, net_cents: of all lines, before VAT; lines: how many
     standing: a hash of what the lines were made of, so that a change since is seen
     fault: why no lines could be made; faults: what the document would lack, in sentences
@@ -128,6 +129,7 @@ class Closing(models.Model):
     previewed_at = models.DateTimeField(null=True)
     used_nano_eur = models.BigIntegerField(default=0)
     credit_nano_eur = models.BigIntegerField(null=True)
+    credit_returned_nano_eur = models.BigIntegerField(default=0, db_default=0)
     exact_nano_eur = models.BigIntegerField(default=0)
     net_cents = models.BigIntegerField(default=0)
     lines = models.PositiveIntegerField(default=0)

@@ -7,14 +7,15 @@ import pytest
 from django.utils import timezone
 
 from billing.billing_settings import change_billing_settings
+from billing.closing import issue
 from billing.closing_period import preceding
-from billing.credit import credit_between_bills
+from billing.credit import account_of, credit_between_bills
 from billing.invoice_document.contents import from_json
 from billing.invoice_document.faults import faults_of
 from billing.journal import Entry, journal
-from billing.models import BillingSettings, Budget, ContractTerm, Invoice
+from billing.models import BillingSettings, Budget, ContractTerm, Invoice, LedgerEntry
 from identity.errors import Conflict
-from tests.support.closings import charging_back, credited, issued, last_month, selling, with_buyer
+from tests.support.closings import charging_back, closed, credited, issued, last_month, selling, with_buyer
 from tests.support.history import History, history_of
 from tests.support.ledger import House, make_house, unique
 from tests.support.operators import RUNS
@@ -88,15 +89,71 @@ def test_what_credit_does_not_pay_is_still_to_be_paid(house: House, history: His
 
 def test_credit_that_a_discount_left_over_pays_the_next_invoice(house: House, history: History) -> None:
     credited(house, 100 * EUR, EARLIER - timedelta(days=1))
-    ContractTerm.objects.create(
-        tenant=house.tenant, kind="percent", first_month=BEFORE, last_month=BEFORE, share_millionths=300_000
-    )
+    discounted(house, BEFORE, BEFORE)
     use(history, before=100)
     end_of_credit(house, MIDDLE - timedelta(days=5))
     use(history, last=50)
     with selling():
         assert amounts(issued(house.tenant, BEFORE)) == (7_000, 1_400, 8_400, 0)
         assert amounts(issued(house.tenant, MONTH)) == (5_000, 1_000, 1_600, 4_400)
+
+
+def credited_to(house: House) -> int:
+    """What came in and was given back."""
+    account = account_of(house.tenant)
+    assert account is not None
+    return account.credited_nano_eur
+
+
+def discounted(house: House, first: date, last: date) -> None:
+    """30 % less for these months."""
+    ContractTerm.objects.create(
+        tenant=house.tenant, kind="percent", first_month=first, last_month=last, share_millionths=300_000
+    )
+
+
+def test_what_a_discount_leaves_over_of_credit_invoiced_at_top_up_is_credit_again(
+    house: House, history: History
+) -> None:
+    """100 came in (120 with VAT), 100 were used at 30 % less: 30 are credit again, and pay 30 of the next month."""
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    discounted(house, BEFORE, BEFORE)
+    use(history, before=100)
+    with selling(credit_invoiced="top_up"):
+        first = issued(house.tenant, BEFORE)
+        assert amounts(first) == (10_000, 2_000, 12_000, 0)
+        assert faults_of(from_json(first.contents)) == []
+        assert credited_to(house) == 130 * EUR
+        use(history, last=30)
+        assert amounts(issued(house.tenant, MONTH)) == (0, 0, 0, 0)
+    assert credited_to(house) == 130 * EUR
+
+
+def test_what_a_discount_leaves_over_of_a_deposit_is_credit_again(house: House, history: History) -> None:
+    """Of a deposit of 100, 100 were used at 30 % less: 84 with VAT, so that 16 are a deposit again."""
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    discounted(house, BEFORE, MONTH)
+    use(history, before=100)
+    with selling():
+        assert amounts(issued(house.tenant, BEFORE)) == (7_000, 1_400, 8_400, 0)
+        assert credited_to(house) == 116 * EUR
+        use(history, last=16)
+        assert amounts(issued(house.tenant, MONTH)) == (1_120, 224, 1_344, 0)
+        assert credited_to(house) == 118_560_000_000
+        assert balance(advances_of(house)) == 256
+
+
+def test_no_credit_is_given_back_twice(house: House, history: History) -> None:
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    discounted(house, BEFORE, BEFORE)
+    use(history, before=100)
+    with selling():
+        first = issued(house.tenant, BEFORE)
+        assert issue(by=RUNS, tenant=house.tenant, month=BEFORE) == first
+        assert closed(house.tenant, MONTH) is None
+    [entry] = LedgerEntry.objects.filter(tenant_id=house.tenant.pk, idempotency_key=f"given back {BEFORE:%Y-%m}")
+    assert entry.amount_nano_eur == 16 * EUR
+    assert first.number in entry.reason
 
 
 @pytest.mark.parametrize("invoiced", ["use", "top_up"])
