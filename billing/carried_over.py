@@ -6,8 +6,10 @@ next month that is closed takes all of it on (docs/decisions/0015).
 
 from datetime import date
 
-from django.db.models import Exists, OuterRef, QuerySet, Sum
+from django.db.models import Exists, Min, OuterRef, QuerySet, Sum
 
+from billing.closing_period import Period
+from billing.credit import credit_used
 from billing.models import Closing, Invoice, InvoiceLine
 from billing.money import NANO_EUR_PER_CENT
 from identity.models import Tenant
@@ -24,6 +26,17 @@ def carried_months(tenant: Tenant, month: date) -> list[Closing]:
     last = closed.filter(invoice__isnull=False).order_by("-month").first()
     waiting = closed.filter(month__gt=last.month) if last else closed
     return list(waiting.order_by("month"))
+
+
+def credit_used_by(tenant: Tenant, month: date, period: Period, *, is_late: bool) -> int:
+    """What was used of prepaid credit in the month's period and, where something of closed months came to light since
+    (`is_late`), what those say now that they did not when they were closed; in nano-EUR.
+    """
+    closed = Closing.objects.filter(tenant=tenant, state=Closing.State.ISSUED, month__lt=month)
+    told = closed.filter(credit_nano_eur__isnull=False).aggregate(since=Min("starts_at"), used=Sum("credit_nano_eur"))
+    if not is_late or told["since"] is None:
+        return credit_used(tenant, period.starts_at, period.ends_at)
+    return credit_used(tenant, told["since"], period.ends_at) - int(told["used"])
 
 
 def credit_left_over(tenant: Tenant, month: date) -> int:

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from billing.carried_over import carried_months, credit_left_over
+from billing.carried_over import carried_months, credit_left_over, credit_used_by
 from billing.clock import database_now
 from billing.closing_blocks import Facts, facts_of
 from billing.closing_lines import (
@@ -32,7 +32,6 @@ from billing.closing_lines import (
 )
 from billing.closing_period import Period
 from billing.closing_sums import summed
-from billing.credit import credit_used
 from billing.invoice_contents import VatUnknown, contents_of, head_of, is_below_zero
 from billing.invoice_document.contents import InvoiceContents
 from billing.invoice_document.faults import faults_of, missing_of
@@ -149,7 +148,7 @@ def _beside(tenant: Tenant, month: date, period: Period, facts: Facts) -> _Besid
     entries = entry_lines(tenant, month, period, facts.house.settings, carried)
     paid = _paid(used, late, entries, {one.month for one in carried}, month)
     terms = term_lines(tenant, month, paid, _language(facts, tenant))
-    credit = credit_used(tenant, period.starts_at, period.ends_at)
+    credit = credit_used_by(tenant, month, period, is_late=bool(late))
     billed = credit + credit_left_over(tenant, month)
     at_top_up = facts.house.settings.credit_invoiced == BillingSettings.CreditInvoiced.AT_TOP_UP
     room = used + sum(one.missing_nano_eur for one in late)

@@ -13,9 +13,8 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from billing.billing_settings import own_rates, series_code
-from billing.carried_over import credit_left_over
+from billing.carried_over import credit_left_over, credit_used_by
 from billing.closing_period import Period
-from billing.credit import credit_used
 from billing.invoice_document.contents import (
     InvoiceContents,
     Kind,
@@ -96,7 +95,7 @@ def head_of(
         month=closing.month,
         first=period.starts_at.astimezone(zone).date(),
         last=period.last_day(closing.tenant.time_zone),
-        prepaid_cents=_prepaid_cents(house, closing, period),
+        prepaid_cents=_prepaid_cents(house, closing, period, lines),
     )
 
 
@@ -190,12 +189,13 @@ def is_below_zero(contents: InvoiceContents) -> bool:
     return contents.kind == Kind.INVOICE and contents.gross_cents < 0
 
 
-def _prepaid_cents(house: House, closing: Closing, period: Period) -> int:
+def _prepaid_cents(house: House, closing: Closing, period: Period, lines: Sequence[LineColumns]) -> int:
     """The credit that counts as paid before; 0 where it was invoiced when it came in, as lines say that then."""
     if house.settings.credit_invoiced == BillingSettings.CreditInvoiced.AT_TOP_UP:
         return 0
-    used = credit_used(closing.tenant, period.starts_at, period.ends_at)
-    return cents(used + credit_left_over(closing.tenant, closing.month))
+    tenant, month = closing.tenant, closing.month
+    used = credit_used_by(tenant, month, period, is_late=any(line.covers_month != month for line in lines))
+    return cents(used + credit_left_over(tenant, month))
 
 
 def _came_in(lines: Sequence[LineColumns], net: int, vat: Vat | None) -> int:

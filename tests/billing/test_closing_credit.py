@@ -7,8 +7,9 @@ import pytest
 from django.utils import timezone
 
 from billing.billing_settings import change_billing_settings
+from billing.carried_over import credit_left_over
 from billing.closing import issue
-from billing.closing_period import preceding
+from billing.closing_period import following, preceding
 from billing.credit import account_of, credit_between_bills
 from billing.invoice_document.contents import from_json
 from billing.invoice_document.faults import faults_of
@@ -154,6 +155,16 @@ def test_no_credit_is_given_back_twice(house: House, history: History) -> None:
     [entry] = LedgerEntry.objects.filter(tenant_id=house.tenant.pk, idempotency_key=f"given back {BEFORE:%Y-%m}")
     assert entry.amount_nano_eur == 16 * EUR
     assert first.number in entry.reason
+
+
+def test_what_came_to_light_late_was_paid_from_credit_as_well(house: House, history: History) -> None:
+    credited(house, 100 * EUR, EARLIER - timedelta(days=1))
+    use(history, before=60)
+    with selling():
+        issued(house.tenant, BEFORE)
+        use(history, before=10, last=5)
+        assert amounts(issued(house.tenant, MONTH)) == (1_500, 300, 1_500, 300)
+    assert credit_left_over(house.tenant, following(MONTH)) == 0
 
 
 @pytest.mark.parametrize("invoiced", ["use", "top_up"])

@@ -2,10 +2,12 @@
 
 import pytest
 
+from billing.invoice_files import PDF, XML, file_of
 from billing.models import UsageRecord
-from identity.models import Tenant
+from identity.models import AuditEvent, Tenant
 from identity.scopes import OperatorScope
 from tests.gateway.api.conftest import Api, problem_of
+from tests.support.invoices import filed
 from tests.support.ledger import House, LedgerGateway, unique
 from tests.support.operators import HeldOperatorKey, held_operator_key
 
@@ -40,6 +42,17 @@ def test_a_month_without_usage_is_empty_and_one_that_makes_no_sense_is_refused(
     for nonsense in ("2020-13", "2020", "", "2020-02-01"):
         response = api.get(f"{ADDRESS}?month={nonsense}", script)
         assert (response.status_code, problem_of(response)["code"]) == (400, "invalid")
+
+
+def test_an_organisations_invoice_is_downloaded_and_its_audit_says_so(
+    api: Api, script: HeldOperatorKey, house: House
+) -> None:
+    made = filed(house.tenant)
+    for ending, media_type in (("pdf", PDF), ("xml", XML)):
+        response = api.get(f"/api/operator/invoices/{made.public_id}/files/{ending}", script)
+        assert (response.status_code, response.content) == (200, bytes(file_of(made, media_type).content))
+    assert AuditEvent.objects.filter(tenant=house.tenant, action="invoice.downloaded").count() == 2
+    assert api.get(f"/api/operator/invoices/{made.public_id}/files/exe", script).status_code == 404
 
 
 def test_how_long_a_notice_of_a_rise_is_to_be_is_a_setting(api: Api) -> None:
