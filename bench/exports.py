@@ -74,8 +74,8 @@ def write(tenant_id: int, file_format: str) -> None:
     django.setup()
     from datetime import date
 
-    from billing.export_run import take_export, write_slice
-    from billing.exports import Wanted, ask_export
+    from billing.exports.exports import Wanted, ask_export
+    from billing.exports.run import take_export, write_slice
     from billing.models import Export
     from identity.access import Caller
     from identity.models import Tenant

@@ -3,20 +3,14 @@
 from celery import shared_task
 from django.utils import timezone
 
-from billing import (
-    alerts,
-    budget_raises,
-    closing_previews,
-    credit_alerts,
-    credit_moves,
-    export_run,
-    export_schedules,
-    invoice_files,
-    invoice_reminders,
-    ledger_checks,
-    tier_choice,
-    turning,
-)
+from billing.checks import ledger_checks
+from billing.closing import previews
+from billing.contracts import tier_choice, turning
+from billing.credit import alerts as credit_alerts
+from billing.credit import moves
+from billing.exports import run, schedules
+from billing.invoices import files, reminders
+from billing.limits import alerts, budget_raises
 
 # A sweep of exports ends before the next but two begins, so that they never take all of the worker's threads, and
 # within the time that a worker has to stop.
@@ -39,25 +33,25 @@ def tell_of_credit() -> None:
 @shared_task(name="billing.expire_credit", ignore_result=True)  # type: ignore[untyped-decorator]
 def expire_credit() -> None:
     """End the lots of credit whose time is over."""
-    credit_moves.expire_lots()
+    moves.expire_lots()
 
 
 @shared_task(name="billing.write_exports", ignore_result=True)  # type: ignore[untyped-decorator]
 def write_exports() -> None:
     """Write the exports that are due, a slice of each in turn."""
-    export_run.write_exports(seconds=EXPORT_SECONDS)
+    run.write_exports(seconds=EXPORT_SECONDS)
 
 
 @shared_task(name="billing.forget_exports", ignore_result=True)  # type: ignore[untyped-decorator]
 def forget_exports() -> None:
     """Remove the files that were kept long enough."""
-    export_run.forget_exports()
+    run.forget_exports()
 
 
 @shared_task(name="billing.ask_monthly_exports", ignore_result=True)  # type: ignore[untyped-decorator]
 def ask_monthly_exports() -> None:
     """Ask for the exports that are made of every month."""
-    export_schedules.ask_monthly_exports(timezone.now())
+    schedules.ask_monthly_exports(timezone.now())
 
 
 @shared_task(name="billing.check_ledger", ignore_result=True)  # type: ignore[untyped-decorator]
@@ -69,13 +63,13 @@ def check_ledger() -> None:
 @shared_task(name="billing.write_previews", ignore_result=True)  # type: ignore[untyped-decorator]
 def write_previews() -> None:
     """Make the lines of closings that were asked for."""
-    closing_previews.write_previews(seconds=EXPORT_SECONDS)
+    previews.write_previews(seconds=EXPORT_SECONDS)
 
 
 @shared_task(name="billing.write_invoice_files", ignore_result=True)  # type: ignore[untyped-decorator]
 def write_invoice_files() -> None:
     """Make the XML and the PDF of what was issued."""
-    invoice_files.write_files(seconds=EXPORT_SECONDS)
+    files.write_files(seconds=EXPORT_SECONDS)
 
 
 @shared_task(name="billing.start_chosen_tiers", ignore_result=True)  # type: ignore[untyped-decorator]
@@ -94,7 +88,7 @@ def turn_contracts() -> None:
 @shared_task(name="billing.remind_of_invoices", ignore_result=True)  # type: ignore[untyped-decorator]
 def remind_of_invoices() -> None:
     """Tell of invoices that are overdue."""
-    invoice_reminders.remind_of_invoices()
+    reminders.remind_of_invoices()
 
 
 @shared_task(name="billing.remind_of_agreements", ignore_result=True)  # type: ignore[untyped-decorator]

@@ -13,9 +13,9 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from billing.overview import Overview
-from billing.places import Source
-from billing.standing import BudgetStanding
+from billing.limits.places import Source
+from billing.limits.standing import BudgetStanding
+from billing.usage.overview import Overview
 from console.request_words import words_of_code
 from console.templatetags.console import plain_day, plain_money
 from identity.access import Caller

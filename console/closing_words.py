@@ -8,9 +8,9 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from billing.closing_blocks import Block, Where
-from billing.invoice_document.page import priced
-from billing.invoice_words import description_of, explanation_of, quantity_of
+from billing.closing.blocks import Block, Where
+from billing.invoices.document.page import priced
+from billing.invoices.words import description_of, explanation_of, quantity_of
 from billing.models import Closing
 from billing.models.closings import LineColumns
 from identity.audit import ActorKind

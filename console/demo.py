@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from billing.budgets import set_budget
-from billing.contracts import start_contract
+from billing.contracts.contracts import start_contract
+from billing.contracts.tiers import tier_by_code
+from billing.limits.budgets import set_budget
 from billing.models import Budget
-from billing.tiers import tier_by_code
 from identity.access import Caller
 from identity.api_keys import mint_api_key, revoke_api_key
 from identity.audit import Actor

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from billing import ledger_checks
-from billing.closing import approve, closing_of, issue
-from billing.closing_period import preceding
-from billing.closing_previews import ask_previews, make_preview
+from billing.checks import ledger_checks
+from billing.closing.issuing import approve, closing_of, issue
+from billing.closing.period import preceding
+from billing.closing.previews import ask_previews, make_preview
 from billing.models import Closing
 from console.demo import TENANTS
 from console.demo_past import has_past

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing import demo_history
-from billing.budgets import set_budget
-from billing.demo_history import Past, Source
-from billing.limits import set_limit
+from billing.demo import history as demo_history
+from billing.demo.history import Past, Source
+from billing.limits.budgets import set_budget
+from billing.limits.limits import set_limit
 from billing.models import Budget, Limit, UsageRecord
 from console.demo import ACTOR, EUR, SIMULATED_MODELS, TENANTS, DemoPerson, demo_person
 from console.scale import note_uses

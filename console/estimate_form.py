@@ -7,7 +7,7 @@ from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from billing.estimates import MOST, Estimate, monthly_estimate, template_tokens
+from billing.prices.estimates import MOST, Estimate, monthly_estimate, template_tokens
 from billing.pricing import MissingPrice, Quantities
 from console.offer import Offered
 from models_catalog.models import LanguageModel

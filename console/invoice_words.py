@@ -5,11 +5,11 @@ from datetime import date
 
 from django.db.models import QuerySet
 
-from billing.invoice_document.contents import from_json
-from billing.invoice_document.libraries import INSTALLS
-from billing.invoice_document.page import euros, title_of, words_of
-from billing.invoice_files import LIBRARIES, with_files
-from billing.invoices import InvoiceState, open_cents, state_of
+from billing.invoices.document.contents import from_json
+from billing.invoices.document.libraries import INSTALLS
+from billing.invoices.document.page import euros, title_of, words_of
+from billing.invoices.files import LIBRARIES, with_files
+from billing.invoices.issued import InvoiceState, open_cents, state_of
 from billing.models import Invoice, InvoiceDrawing
 
 LISTED_MAX = 200

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from django.db.models import Exists, OuterRef
 
-from billing.visibility import visible_models, visible_to
+from billing.prices.visibility import visible_models, visible_to
 from gateway.pools.models import Replica
 from identity.models import Project, Tenant
 from models_catalog.models import LanguageModel

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from billing.models.prices import Mode
+from billing.prices.visibility import as_seen_by
 from billing.pricing import Prices
-from billing.speeds import Speed, speeds_today
-from billing.visibility import as_seen_by
+from billing.usage.speeds import Speed, speeds_today
 from console.catalog_words import language_name, word_of
 from gateway.api.catalog_view import CatalogView, Price, catalog_view
 from identity.models import Tenant

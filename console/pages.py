@@ -23,7 +23,7 @@ from django.utils import timezone, translation
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.http import urlencode
 
-from billing.payers import payers_for
+from billing.invoices.payers import payers_for
 from console.operator_site import is_operators
 from identity import access
 from identity.access import Caller

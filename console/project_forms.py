@@ -7,7 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from billing.limits import HIGHEST_AMOUNT
+from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import Budget, Limit
 from billing.money import NotAnAmount, exact_eur, parse_typed_eur
 from identity.errors import Conflict, Invalid

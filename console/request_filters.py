@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from billing.activity import Kind, Place, Wanted
-from billing.usage import Filters
-from billing.usage_span import Days, Hours, Span, month_of_days
-from billing.visibility import visible_models
+from billing.prices.visibility import visible_models
+from billing.usage.activity import Kind, Place, Wanted
+from billing.usage.records import Filters
+from billing.usage.span import Days, Hours, Span, month_of_days
 from console import formats
 from console.request_words import REFUSALS, STATUSES
 from identity import access

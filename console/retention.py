@@ -12,8 +12,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from billing.checks.sealing import Seals, seals
 from billing.models import LedgerEntry, UsageRecord
-from billing.sealing import Seals, seals
 from console.operator_jobs import Job, jobs
 from gateway.pools.model_probes import MONTHS_KEPT
 from gateway.pools.models import EngineSample, ModelProbe

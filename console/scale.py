@@ -10,12 +10,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing import demo_history
-from billing.budgets import set_budget
-from billing.contracts import start_contract
-from billing.demo_history import Past
+from billing.contracts.contracts import start_contract
+from billing.contracts.tiers import tier_by_code
+from billing.demo import history as demo_history
+from billing.demo.history import Past
+from billing.limits.budgets import set_budget
 from billing.models import Budget, Scope
-from billing.tiers import tier_by_code
 from console import scale_queries as queries
 from console.demo import ACTOR, EUR, TENANTS, demo_person
 from identity.access import Caller

@@ -14,8 +14,8 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.invoice_document.libraries import INSTALLS, missing_libraries
-from billing.tiers import offered_tiers
+from billing.contracts.tiers import offered_tiers
+from billing.invoices.document.libraries import INSTALLS, missing_libraries
 from console.formats import ago
 from console.operator_jobs import run_now
 from console.sign_in.flows import redirect_uri

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing.closing import Blocked
+from billing.closing.issuing import Blocked
 from console import demo_month
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy
 
-from billing.usage import Filters, Grouping, Reader, reader_of_member
-from billing.usage_span import Days, Hours, Span, month_of_days
-from billing.usage_table import Measure
+from billing.usage.records import Filters, Grouping, Reader, reader_of_member
+from billing.usage.span import Days, Hours, Span, month_of_days
+from billing.usage.table import Measure
 from identity import access
 from identity.access import Caller
 from identity.errors import NotFound

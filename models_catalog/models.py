@@ -25,7 +25,7 @@ class LanguageModel(models.Model):
     at midnight UTC. Their rules: `loading`, `lifecycle`.
 
     `visibility`: who sees it at all; to others it does not exist. With CHOSEN these are the tenants whose contract is
-    of one of `visible_tiers` and those of `visible_tenants` (ids; the verbs are in `billing/visibility.py`).
+    of one of `visible_tiers` and those of `visible_tenants` (ids; the verbs are in `billing/prices/visibility.py`).
     `published_at`: since when the operator promises that it answers, so that it is probed; empty: not yet.
     `target_answered` (hundredths of a percent of the minutes) and `target_first_token_ms`: what the operator aims at
     (`gateway/pools/targets.py`); empty: nothing.

@@ -69,7 +69,7 @@ class Agreement(models.Model):
 
 class ContractTerm(models.Model):
     """A discount or a fixed line of a tenant's bill, for whole months: those from `first_month` to `last_month`, each
-    given by its first day. Never changed once a month of it has begun but for its last month (`billing/terms.py`).
+    given by its first day. Never changed once a month of it has begun but for its last month (`contracts/terms.py`).
 
     amount_nano_eur: of a fee, a service and a commitment
     share_millionths: of a percentage, and what a commitment gives in exchange

@@ -20,7 +20,7 @@ class Budget(models.Model):
     `scope_id` is the id of the tenant, project or key; no foreign key, as the ledger reads this table at every
     admission.
     `may_lower_output`: where money is short, a client's own output limit may be lowered too (I3). `alert_percents`: of
-    the limit, spent; people are told at each (`billing/alerts.py`).
+    the limit, spent; people are told at each (`billing/limits/alerts.py`).
     """
 
     class Period(models.TextChoices):

@@ -1,6 +1,6 @@
 """What an invoice is made with: billing settings, rates of VAT, who a tenant is in law, closings of months.
 
-Written by `billing/billing_settings.py`, `billing/legal_parties.py` and `billing/closing.py`.
+Written by `billing/invoices/settings.py`, `billing/invoices/legal_parties.py` and `billing/closing/issuing.py`.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -18,7 +18,7 @@ class BillingSettings(models.Model):
     late_payment: penalties for late payment; recovery: the fixed sum for recovery costs; early_payment: discount
     invoice_prefix, credit_note_prefix: before the year and the number, each a series of its own
     is_vat_exempt: by the scheme for small enterprises; exemption_text: what the law wants said of it
-    accounts: journal and accounts of the export for an ERP, by the names of `billing/journal.py`
+    accounts: journal and accounts of the export for an ERP, by the names of `billing/invoices/journal.py`
     rise_notice_days: from the day on which a price's rise is told to that on which it begins; less asks for a reason
     """
 
@@ -55,7 +55,7 @@ class BillingSettings(models.Model):
 
 class VatRate(models.Model):
     """A country's standard rate from a day on, in hundredths of a percent, where the operator says another one than
-    `billing/vat_rates.py` ships.
+    `billing/invoices/vat_rates.py` ships.
     """
 
     country = models.CharField(max_length=2)

@@ -1,5 +1,5 @@
 """Prepaid credit: what was ordered, what was paid, and its rules. The ledger's entries are the truth about the money
-(`billing/credit_moves.py`); amounts are nano-EUR without VAT, as prices are.
+(`billing/credit/moves.py`); amounts are nano-EUR without VAT, as prices are.
 """
 
 from django.contrib.postgres.fields import ArrayField

@@ -1,5 +1,5 @@
-"""Exports: what somebody asked to have as a file, and the parts of the file. Written by `billing/exports.py`,
-`billing/export_run.py` and `billing/export_schedules.py`.
+"""Exports: what somebody asked to have as a file, and the parts of the file. Written by `billing/exports/exports.py`,
+`billing/exports/run.py` and `billing/exports/schedules.py`.
 """
 
 from uuid import uuid4

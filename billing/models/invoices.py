@@ -21,7 +21,7 @@ class Invoice(models.Model):
     number: of its series; a statement's is a reference and of no series
     month: the first day of the month that was closed; closing: of which closing; a credit note has none
     corrects: the invoice that a credit note takes back, and reason why
-    contents: canonical JSON (`billing/invoice_document/contents.py`), sha256 of it in hexadecimal
+    contents: canonical JSON (`billing/invoices/document/contents.py`), sha256 of it in hexadecimal
     exact_nano_eur: the exact sum of its lines, before VAT; sums in cents are what is paid
     actor: who issued it, as the audit chain names who acts
     paid_cents, credited_cents: what came for it and what credit notes took back, where `with_payments` read it

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class LedgerCheck(models.Model):
-    """One adding up of the whole ledger (`billing/ledger_checks.py`). `ended_at` null: it runs, or was broken off.
+    """One adding up of the whole ledger (`checks/ledger_checks.py`). `ended_at` null: it runs, or was broken off.
 
     `differences`: how many were found; `first`: the first of them, as `verify_ledger` says it.
     """

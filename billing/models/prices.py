@@ -46,7 +46,7 @@ class RateCard(models.Model):
 class PriceVersion(models.Model):
     """The prices of a model in a mode on a rate card from `valid_from` until the next version's.
 
-    Never changed, only followed; one that has not begun may be withdrawn (`billing/price_changes.py`). `reason`: why it
+    Never changed, only followed; one that has not begun may be withdrawn (`prices/changes.py`). `reason`: why it
     was changed, in words for operators; a rise at short notice has one. `audio_by_started_minute`: each request's audio
     is billed as whole minutes, the last one begun (`billing/pricing.py: billed`).
     """
@@ -108,7 +108,7 @@ class Tier(models.Model):
 
     `rate_card`: of the contracts that start on it; empty: the reference list. `version` rises with the limits and the
     cap: a contract has those of its `tier_version`. `withdrawn_at`: no contract starts on it since. What an operator
-    made or changed (`is_operators`), the file of the release leaves alone. The verbs are in `billing/tier_changes.py`.
+    made or changed (`is_operators`), the file of the release leaves alone. Verbs: `contracts/tier_changes.py`.
     """
 
     code = models.SlugField(max_length=32, unique=True)

@@ -1,4 +1,4 @@
-"""Sealed totals: what the usage records of closed months added up to. Made in SQL, written by `billing/sealing.py`."""
+"""Sealed totals: what the usage records of closed months added up to. Made in SQL, written by `checks/sealing.py`."""
 
 from django.db import models
 

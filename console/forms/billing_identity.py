@@ -6,8 +6,8 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from billing.billing_settings import ACCOUNTS, PAYMENT_DAYS_MAX, RISE_NOTICE_DAYS_MAX, accounts_of
-from billing.legal_parties import PartyWish
+from billing.invoices.legal_parties import PartyWish
+from billing.invoices.settings import ACCOUNTS, PAYMENT_DAYS_MAX, RISE_NOTICE_DAYS_MAX, accounts_of
 from billing.models import BillingSettings
 from billing.models.closings import PartyColumns
 from billing.money import NANO_EUR_PER_CENT

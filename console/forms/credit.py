@@ -6,10 +6,10 @@ from uuid import uuid4
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from billing.credit_alerts import PERCENTS_MAX
-from billing.credit_moves import IDEMPOTENCY_KEY_LENGTH_MAX, REASON_LENGTH_MAX, REFERENCE_LENGTH_MAX
-from billing.credit_orders import PURCHASE_ORDER_LENGTH_MAX
-from billing.credit_rules import MONTHS_MAX
+from billing.credit.alerts import PERCENTS_MAX
+from billing.credit.moves import IDEMPOTENCY_KEY_LENGTH_MAX, REASON_LENGTH_MAX, REFERENCE_LENGTH_MAX
+from billing.credit.orders import PURCHASE_ORDER_LENGTH_MAX
+from billing.credit.rules import MONTHS_MAX
 from billing.models import Tier
 from console.project_forms import AmountField
 

@@ -7,8 +7,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from billing.exports import MODEL_LENGTH_MAX, Wanted, permission_for
-from billing.exports_of_all import KINDS_OF_ALL
+from billing.exports.exports import MODEL_LENGTH_MAX, Wanted, permission_for
+from billing.exports.of_all import KINDS_OF_ALL
 from billing.models import Export
 from identity.access import Caller, projects_for
 

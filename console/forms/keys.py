@@ -9,9 +9,9 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from billing.budgets import HIGHEST_LIMIT
-from billing.key_bounds import KeyBounds
-from billing.limits import HIGHEST_AMOUNT
+from billing.limits.budgets import HIGHEST_LIMIT
+from billing.limits.key_bounds import KeyBounds
+from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import Budget, Limit
 from billing.money import NotAnAmount, exact_eur, parse_typed_eur
 from identity.key_policy import KeyPolicy

@@ -10,18 +10,18 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from billing.agreements import (
+from billing.contracts.agreements import (
     REFERENCE_LENGTH_MAX,
     SUPPORT_LENGTH_MAX,
     URL_LENGTH_MAX,
     AgreementWish,
     models_to_agree_on,
 )
-from billing.contract_sheet import Dated
-from billing.limits import HIGHEST_AMOUNT
+from billing.contracts.sheet import Dated
+from billing.contracts.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish
+from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import ContractTerm, RateCard, Tier
 from billing.shares import NotAShare, exact_percent, parse_percent
-from billing.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish
 from console.forms.operator_models import reason_field
 from console.forms.operator_tiers import AT_ONCE, limit_grid, limit_kinds
 from console.limit_words import words_of_what

@@ -10,11 +10,11 @@ from django.db.models import Q
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from billing.contracts.tiers import all_tiers
 from billing.money import NotAnAmount, parse_typed_eur
-from billing.price_book import HIGHEST_PRICE
-from billing.price_changes import REASON_LENGTH_MAX
-from billing.tiers import all_tiers
-from billing.visibility import AUDIENCE_MAX, Audience, audience_of
+from billing.prices.changes import REASON_LENGTH_MAX
+from billing.prices.price_book import HIGHEST_PRICE
+from billing.prices.visibility import AUDIENCE_MAX, Audience, audience_of
 from console.catalog_words import meter_word, short_unit_of
 from console.templatetags.console import plain_money
 from gateway.pools.publishing import earliest_end

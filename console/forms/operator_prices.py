@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import RateCard
 from billing.models.prices import Mode
 from billing.money import NotAnAmount
-from billing.price_changes import PriceWish
-from billing.price_lists import NAME_LENGTH_MAX, ONCE, parse_factor
+from billing.prices.changes import PriceWish
+from billing.prices.price_lists import NAME_LENGTH_MAX, ONCE, parse_factor
 from console.forms.operator_models import PriceForm, reason_field
 from console.forms.operator_tenants import LinesForm
 from console.time_zones import time_zone_choices

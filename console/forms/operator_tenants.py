@@ -6,8 +6,8 @@ from django import forms
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from billing.tenants import TenantWish
-from billing.tiers import offered_tiers
+from billing.contracts.tiers import offered_tiers
+from billing.tenants.tenants import TenantWish
 from console.time_zones import time_zone_choices
 from identity.models import Tenant
 from identity.wording import NAME_LENGTH_MAX

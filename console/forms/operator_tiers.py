@@ -8,10 +8,10 @@ from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from billing.limits import HIGHEST_AMOUNT
+from billing.contracts.tier_changes import DESCRIPTION_LENGTH_MAX, NAME_LENGTH_MAX, TierWish
+from billing.contracts.tiers import all_tiers
+from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import Contract, Limit, RateCard, Tier
-from billing.tier_changes import DESCRIPTION_LENGTH_MAX, NAME_LENGTH_MAX, TierWish
-from billing.tiers import all_tiers
 from console.limit_words import words_of_what
 from console.project_forms import AmountField
 from console.time_zones import time_zone_choices

@@ -5,9 +5,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from billing.contracts.tiers import all_tiers
 from billing.models import Tier
-from billing.organisation_rules import MADE_MAX, NAME_PATTERN_LENGTH_MAX, RuleWish
-from billing.tiers import all_tiers
+from billing.tenants.organisation_rules import MADE_MAX, NAME_PATTERN_LENGTH_MAX, RuleWish
 from console.forms.operator_tenants import LinesForm
 from console.time_zones import time_zone_choices
 from identity.group_patterns import PATTERN_LENGTH_MAX

@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from billing.legal_parties import NEEDED
+from billing.invoices.legal_parties import NEEDED
 from billing.models import Payer
 from console.forms.billing_identity import PartyForm
 

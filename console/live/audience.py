@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from billing.usage import Reader, reader_of_member
+from billing.usage.records import Reader, reader_of_member
 from console.operator_site import COOKIE as OPERATORS_COOKIE
 from console.operator_site import answers_on
 from console.sign_in.sessions import person_of

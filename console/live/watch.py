@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from channels.db import database_sync_to_async
 from django.db import Error, connection
 
-from billing.usage import Reader
+from billing.usage.records import Reader
 
 EVERY_S = 2.0
 _MINE = "(%(projects)s::bigint[] is null or project_id = any(%(projects)s))"

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.utils import timezone, translation
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
-from billing.group_organisations import make_at_sign_in
-from billing.payers import join_payers
+from billing.invoices.payers import join_payers
+from billing.tenants.group_organisations import make_at_sign_in
 from console.sign_in.flows import redirect_uri
 from identity import group_rules
 from identity.claims import Claims, claims_of

@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from billing.ledger_checks import last_check
+from billing.checks.ledger_checks import last_check
 from console import formats
 from console.limit_words import words_of_scope, words_of_what
 

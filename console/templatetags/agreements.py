@@ -6,12 +6,12 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from billing.contract_sheet import are_prices_agreed
-from billing.contracts import agreed_kinds
+from billing.contracts.contracts import agreed_kinds
+from billing.contracts.sheet import are_prices_agreed
+from billing.contracts.terms import name_of
+from billing.limits.standing import LimitStanding
 from billing.models import Contract, ContractTerm
 from billing.shares import format_percent
-from billing.standing import LimitStanding
-from billing.terms import name_of
 from console.templatetags.console import money, month, plain_day
 
 register = template.Library()

@@ -9,8 +9,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 
-from billing.places import Source
-from billing.standing import BudgetStanding, LimitStanding
+from billing.limits.places import Source
+from billing.limits.standing import BudgetStanding, LimitStanding
 from console import catalog_words
 from console.limit_words import words_of_what
 from identity.models import Person

@@ -5,7 +5,7 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from billing.credit import Movement
+from billing.credit.account import Movement
 from billing.models import CreditOrder, LedgerEntry
 from console.templatetags.console import status
 

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from billing.tenant_changes import LimitChange
+from billing.tenants.changes import LimitChange
 from console import formats
 from console.limit_words import words_of_what
 from gateway.pools.sight import Hindrance, Reason

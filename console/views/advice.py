@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.usage import reader_of_member
+from billing.usage.records import reader_of_member
 from console.pages import tenant_page
 from gateway.api.advice import advice_to
 from identity.access import Caller

@@ -6,8 +6,8 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from billing.aliases import aliases_of, put_alias, remove_alias
-from billing.visibility import visible_models
+from billing.prices.aliases import aliases_of, put_alias, remove_alias
+from billing.prices.visibility import visible_models
 from console.forms.aliases import AliasForm
 from console.pages import tenant_page
 from console.refusals import show_at_form

@@ -7,15 +7,15 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.agreements import last_day_of, names_of
-from billing.closing_terms import counting_in, lines_of
+from billing.closing.terms import counting_in, lines_of
+from billing.contracts.agreements import last_day_of, names_of
+from billing.contracts.terms import all_terms_of, read_told
+from billing.contracts.tier_choice import contract_and_next
+from billing.limits.places import Source
+from billing.limits.standing import budgets_on, limits_on
 from billing.money import exact_eur
-from billing.places import Source
-from billing.standing import budgets_on, limits_on
-from billing.statement import Statement, csv_of, first_day, statement
-from billing.terms import all_terms_of, read_told
-from billing.tier_choice import contract_and_next
-from billing.usage import TooManyRows
+from billing.usage.records import TooManyRows
+from billing.usage.statement import Statement, csv_of, first_day, statement
 from console.pages import tenant_page
 from identity.access import Caller
 from identity.budget_duties import people_answering

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from billing.budget_duties import budget_to_answer_for, choose_responsible, holder_of, people_to_choose
+from billing.limits.budget_duties import budget_to_answer_for, choose_responsible, holder_of, people_to_choose
 from billing.models import Budget
 from console.pages import tenant_page
 from console.project_forms import ResponsibleForm

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from billing import budget_raises
+from billing.limits import budget_raises
 from billing.models import Budget, Scope
 from console.pages import tenant_page
 from console.project_forms import RaiseForm

@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from billing.budgets import budget_on, remove_budget, set_budget
-from billing.limits import limit_on, remove_limit, set_limit
-from billing.places import Source
-from billing.standing import BudgetStanding, budgets_on
+from billing.limits.budgets import budget_on, remove_budget, set_budget
+from billing.limits.limits import limit_on, remove_limit, set_limit
+from billing.limits.places import Source
+from billing.limits.standing import BudgetStanding, budgets_on
 from console.pages import tenant_page
 from console.project_forms import BudgetForm, LimitForm, show_refusal
 from identity import access

@@ -8,10 +8,10 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.contracts import contract_in_force
-from billing.credit import Lot, account_of, lots_of, movements_of, orders_of
-from billing.credit_alerts import Thresholds, choose_thresholds, thresholds_of
-from billing.credit_orders import order_top_up, smallest_top_up, withdraw_order
+from billing.contracts.contracts import contract_in_force
+from billing.credit.account import Lot, account_of, lots_of, movements_of, orders_of
+from billing.credit.alerts import Thresholds, choose_thresholds, thresholds_of
+from billing.credit.orders import order_top_up, smallest_top_up, withdraw_order
 from billing.models import CreditOrder
 from console.forms.credit import CreditAlertsForm, TopUpForm
 from console.pages import tenant_page

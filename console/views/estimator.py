@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from billing.estimates import Estimate
+from billing.prices.estimates import Estimate
 from console.estimate_form import REASONS, EstimateForm
 from console.offer import Offered, offer_to
 from console.pages import is_partial, tenant_page

@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.export_schedules import end_schedule, schedule_export, schedules_of
-from billing.exports import KEPT, SHOWN_MAX, ask_export, cancel_export, download, exports_of
+from billing.exports.exports import KEPT, SHOWN_MAX, ask_export, cancel_export, download, exports_of
+from billing.exports.schedules import end_schedule, schedule_export, schedules_of
 from billing.models import Export
 from console.forms.exports import FORMATS, KINDS, SAID, ExportForm, ScheduleForm
 from console.pages import is_partial, tenant_page

@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
-from billing.payers import payers_for
-from billing.visibility import visible_models
+from billing.invoices.payers import payers_for
+from billing.prices.visibility import visible_models
 from console.pages import LAST_TENANT, person_page, tenant_page
 from console.snippets import chat_snippets
 from gateway.pools.models import Replica

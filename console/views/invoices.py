@@ -9,8 +9,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.invoice_files import issued_to
-from billing.invoices import invoices_of
+from billing.invoices.files import issued_to
+from billing.invoices.issued import invoices_of
 from console.invoice_words import rows_of, shown_invoice, years_of
 from console.pages import tenant_page
 from gateway.api.invoice_answers import answer_with

@@ -10,12 +10,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.key_bounds import bounds_of, change_bounded_key
-from billing.key_errors import last_errors
-from billing.usage import Reader
-from billing.usage_span import Days
-from billing.usage_table import usage_by_model
-from billing.what_applies import what_applies
+from billing.limits.key_bounds import bounds_of, change_bounded_key
+from billing.limits.what_applies import what_applies
+from billing.usage.key_errors import last_errors
+from billing.usage.records import Reader
+from billing.usage.span import Days
+from billing.usage.table import usage_by_model
 from console.audit_lines import audit_lines
 from console.forms.keys import ChangeKeyForm, initial_of
 from console.key_words import is_word_right, was_used_lately

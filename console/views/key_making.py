@@ -11,9 +11,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from billing.key_bounds import make_bounded_key
+from billing.limits.key_bounds import make_bounded_key
+from billing.limits.standing import budgets_on_path, limits_on_path
 from billing.models import Scope as Place
-from billing.standing import budgets_on_path, limits_on_path
 from console.forms.keys import NewKeyForm, RotateForm, proposed_last_day
 from console.key_words import new_request, note_shown, say, was_shown, was_used_lately
 from console.model_choices import models_for_keys

@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from billing.legal_parties import party_of, put_party
+from billing.invoices.legal_parties import party_of, put_party
 from console.forms.billing_identity import PartyForm
 from console.pages import operator_page, tenant_page
 from console.refusals import show_at_form

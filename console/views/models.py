@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
-from billing.estimates import template_tokens
-from billing.visibility import visible_model
+from billing.prices.estimates import template_tokens
+from billing.prices.visibility import visible_model
 from console.estimate_form import REASONS, EstimateForm
 from console.offer import Offered, Wanted, choices_of, offer_to, offered_model
 from console.pages import is_partial, tenant_page

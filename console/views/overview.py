@@ -12,11 +12,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from billing.overview import DAYS, Overview
-from billing.overview import overview as figures_of
-from billing.places import Source
-from billing.usage import reader_of_member
-from billing.visibility import as_seen_by
+from billing.limits.places import Source
+from billing.prices.visibility import as_seen_by
+from billing.usage.overview import DAYS, Overview
+from billing.usage.overview import overview as figures_of
+from billing.usage.records import reader_of_member
 from console.attention import Facts, attention, full_budgets
 from console.charts import chart, days_until, stacked
 from console.pages import LAST_TENANT, is_partial, tenant_page

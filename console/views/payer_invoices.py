@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.payers import (
+from billing.invoices.payers import (
     accept_to_pay,
     add_colleague,
     invoice_of_payer,

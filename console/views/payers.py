@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from billing.payers import end_payer, name_payer, payer_of, people_of
+from billing.invoices.payers import end_payer, name_payer, payer_of, people_of
 from console.forms.payers import PayerAddressForm
 from console.pages import tenant_page
 from console.refusals import show_at_form

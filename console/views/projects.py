@@ -8,8 +8,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.project_figures import figures_of_projects
-from billing.standing import limits_on
+from billing.limits.standing import limits_on
+from billing.usage.by_project import figures_of_projects
 from console.model_choices import model_names
 from console.pages import tenant_page
 from console.project_forms import ProjectForm, ProjectModelsForm, show_refusal

@@ -13,12 +13,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from billing import activity, standing
-from billing.activity import Line, Receipt
-from billing.energy import kwh_of
+from billing.limits import standing
 from billing.models import Hold, Refusal, UsageRecord
 from billing.models.prices import Meter
-from billing.usage import Reader, reader_of_member
+from billing.usage import activity
+from billing.usage.activity import Line, Receipt
+from billing.usage.energy import kwh_of
+from billing.usage.records import Reader, reader_of_member
 from console.limit_words import words_of_limit
 from console.pages import is_partial, tenant_page
 from console.request_filters import RequestFilter, place_of_text, text_of_place

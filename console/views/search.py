@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from billing.visibility import visible_models
+from billing.prices.visibility import visible_models
 from console.pages import is_partial, tenant_page
 from identity.access import Caller, projects_for
 from identity.key_search import TEXT_LENGTH_MAX, KeyFilters, search_keys

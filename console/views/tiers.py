@@ -6,11 +6,11 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from billing.contracts.tier_choice import choose_tier, prospect_of, sentence_of, withdraw_choice
+from billing.contracts.tier_comparison import compare_tiers
+from billing.contracts.tiers import all_tiers
 from billing.models import Tier
-from billing.tenant_changes import contract_change
-from billing.tier_choice import choose_tier, prospect_of, sentence_of, withdraw_choice
-from billing.tier_comparison import compare_tiers
-from billing.tiers import all_tiers
+from billing.tenants.changes import contract_change
 from console.pages import tenant_page
 from console.refusals import sentence_of as sentence_of_refusal
 from identity.access import Caller

@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 from django.views.decorators.http import require_GET, require_POST
 
 from billing.models import UsageRecord
-from billing.usage import Filters, Reader, records_page
+from billing.usage.records import Filters, Reader, records_page
 from console import formats
 from console.pages import tenant_page
 from console.try_it import answer, read_conversation

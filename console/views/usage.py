@@ -13,16 +13,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
-from billing.energy import energy_of
-from billing.labels import usage_by_label
 from billing.models.prices import Meter
 from billing.money import exact_eur
-from billing.overview import Totals
 from billing.pricing import METERS
-from billing.projection import projected, recent_since
-from billing.usage import Grouping, Interval, TooManyRows, UsageSum, sums
-from billing.usage_span import Days
-from billing.usage_table import (
+from billing.usage.energy import energy_of
+from billing.usage.labels import usage_by_label
+from billing.usage.overview import Totals
+from billing.usage.projection import projected, recent_since
+from billing.usage.records import Grouping, Interval, TooManyRows, UsageSum, sums
+from billing.usage.span import Days
+from billing.usage.table import (
     Group,
     Measure,
     ModelTotals,

@@ -8,9 +8,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.advice import Advice, Offer, advice
-from billing.usage import Reader
-from billing.visibility import visible_models
+from billing.prices.visibility import visible_models
+from billing.usage.advice import Advice, Offer, advice
+from billing.usage.records import Reader
 from gateway.api.catalog_view import catalog_view
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters

@@ -9,12 +9,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.closing_terms import lines_at_closing
-from billing.contract_sheet import contract_sheet
+from billing.closing.terms import lines_at_closing
+from billing.contracts.sheet import contract_sheet
+from billing.contracts.tier_choice import choice_open
 from billing.models import Limit
 from billing.pricing import METERS
-from billing.statement import Line, statement
-from billing.tier_choice import choice_open
+from billing.usage.statement import Line, statement
 from gateway.api.contract_shapes import SheetSerializer, TermLineSerializer
 from gateway.api.problems import errors_of
 from gateway.api.queries import MonthField, Query, parameters

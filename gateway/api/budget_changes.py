@@ -8,13 +8,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.budget_duties import budget_to_answer_for, choose_responsible
-from billing.budget_raises import end_raise, raise_budget
-from billing.budgets import ALERTS_MAX, HIGHEST_LIMIT, budget_on, remove_budget, set_budget
-from billing.limits import HIGHEST_AMOUNT, limit_on, remove_limit, set_limit
+from billing.limits.budget_duties import budget_to_answer_for, choose_responsible
+from billing.limits.budget_raises import end_raise, raise_budget
+from billing.limits.budgets import ALERTS_MAX, HIGHEST_LIMIT, budget_on, remove_budget, set_budget
+from billing.limits.limits import HIGHEST_AMOUNT, limit_on, remove_limit, set_limit
+from billing.limits.places import Holder
+from billing.limits.standing import budgets_on, limits_on
 from billing.models import Budget, Limit, Scope
-from billing.places import Holder
-from billing.standing import budgets_on, limits_on
 from gateway.api.budgets import BudgetSerializer, BudgetsView, LimitSerializer, LimitsView, lookups_for
 from gateway.api.problems import errors_of
 from gateway.api.queries import StrictSerializer, TextField, TimeField

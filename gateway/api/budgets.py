@@ -8,8 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.models import Budget, Limit, Scope
-from billing.standing import (
+from billing.limits.standing import (
     BudgetStanding,
     LimitStanding,
     budgets_of_tenant,
@@ -17,6 +16,7 @@ from billing.standing import (
     limits_of_tenant,
     limits_on_path,
 )
+from billing.models import Budget, Limit, Scope
 from gateway.api.names import key_names
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, next_address, parameters

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from billing.contract_sheet import BroughtLimit, ContractSheet
+from billing.contracts.sheet import BroughtLimit, ContractSheet
 from billing.models import Limit
 from gateway.api.queries import MonthField
 

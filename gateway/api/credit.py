@@ -8,10 +8,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.budgets import HIGHEST_LIMIT
-from billing.credit import account_of, lots_of, movements_of, orders_of
-from billing.credit_alerts import PERCENTS_MAX, Thresholds, choose_thresholds, thresholds_of
-from billing.credit_orders import PURCHASE_ORDER_LENGTH_MAX, order_top_up, withdraw_order
+from billing.credit.account import account_of, lots_of, movements_of, orders_of
+from billing.credit.alerts import PERCENTS_MAX, Thresholds, choose_thresholds, thresholds_of
+from billing.credit.orders import PURCHASE_ORDER_LENGTH_MAX, order_top_up, withdraw_order
+from billing.limits.budgets import HIGHEST_LIMIT
 from billing.models import LedgerEntry
 from gateway.api.problems import errors_of
 from gateway.api.queries import StrictSerializer, TextField

@@ -9,9 +9,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.estimates import MOST, Estimate, monthly_estimate, template_tokens
+from billing.prices.estimates import MOST, Estimate, monthly_estimate, template_tokens
+from billing.prices.visibility import visible_models
 from billing.pricing import METERS, MissingPrice, Quantities
-from billing.visibility import visible_models
 from gateway.api.catalog_view import CatalogView, catalog_view
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters

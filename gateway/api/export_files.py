@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from billing.export_formats import WRITERS
+from billing.exports.formats import WRITERS
 from billing.models import Export
 
 # From a byte on is what a client asks for that has what comes before; other ranges are answered with all of it

@@ -10,9 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.export_formats import WRITERS
-from billing.export_schedules import end_schedule, schedule_export, schedules_of
-from billing.exports import (
+from billing.exports.exports import (
     CONTENTS,
     MODEL_LENGTH_MAX,
     SHOWN_MAX,
@@ -23,6 +21,8 @@ from billing.exports import (
     export_for,
     exports_of,
 )
+from billing.exports.formats import WRITERS
+from billing.exports.schedules import end_schedule, schedule_export, schedules_of
 from billing.models import Export
 from gateway.api.export_files import export_file
 from gateway.api.problems import errors_of

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from django.http import HttpResponse
 
-from billing.invoice_document.contents import from_json
-from billing.invoice_files import PDF, XML, csv_of_lines, file_name, file_of, note_download
-from billing.invoices import issued_invoice
+from billing.invoices.document.contents import from_json
+from billing.invoices.files import PDF, XML, csv_of_lines, file_name, file_of, note_download
+from billing.invoices.issued import issued_invoice
 from billing.models import Invoice
 from identity.audit import Actor
 from identity.errors import NotFound

@@ -13,9 +13,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.invoice_document.contents import from_json
-from billing.invoice_files import issued_to, with_files
-from billing.invoices import InvoiceState, invoices_of, open_cents, state_of
+from billing.invoices.document.contents import from_json
+from billing.invoices.files import issued_to, with_files
+from billing.invoices.issued import InvoiceState, invoices_of, open_cents, state_of
 from billing.models import Invoice
 from gateway.api.invoice_answers import answer_with
 from gateway.api.problems import errors_of

@@ -8,11 +8,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.budgets import HIGHEST_LIMIT
-from billing.key_bounds import KeyBounds
-from billing.limits import HIGHEST_AMOUNT
+from billing.limits.budgets import HIGHEST_LIMIT
+from billing.limits.key_bounds import KeyBounds
+from billing.limits.limits import HIGHEST_AMOUNT
+from billing.limits.what_applies import Bound, what_applies
 from billing.models import Budget, Limit, Scope
-from billing.what_applies import Bound, what_applies
 from gateway.api.budgets import RunningRaiseSerializer
 from gateway.api.problems import errors_of
 from gateway.api.queries import StrictMember

@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.key_bounds import make_bounded_key
-from billing.standing import budgets_on_path, limits_on_path
+from billing.limits.key_bounds import make_bounded_key
+from billing.limits.standing import budgets_on_path, limits_on_path
 from gateway.api.budgets import BudgetSerializer, LimitSerializer, path_of
 from gateway.api.key_bounds import LIMITS_MAX, KeyBudgetSerializer, KeyLimitSerializer, bounds_asked
 from gateway.api.language_models import callable_model_names

@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.models.prices import Mode
-from billing.speeds import speeds_today
-from billing.visibility import as_seen_by, visible_model
+from billing.prices.visibility import as_seen_by, visible_model
+from billing.usage.speeds import speeds_today
 from gateway.api.catalog_view import CatalogView, catalog_view
 from gateway.api.problems import errors_of
 from gateway.api.queries import Query, parameters

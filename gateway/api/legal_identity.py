@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.legal_parties import PartyWish, party_of, put_party
+from billing.invoices.legal_parties import PartyWish, party_of, put_party
 from billing.models import LegalParty
 from gateway.api.problems import errors_of
 from gateway.api.queries import StrictSerializer, optional_text

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.aliases import aliases_of, put_alias, remove_alias
+from billing.prices.aliases import aliases_of, put_alias, remove_alias
 from gateway.api.problems import errors_of
 from gateway.api.queries import StrictSerializer, TextField
 from gateway.api.view import ApiView

@@ -9,8 +9,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.overview import BUDGETS_MAX, DAYS, Totals, overview
-from billing.usage import reader_of_member
+from billing.usage.overview import BUDGETS_MAX, DAYS, Totals, overview
+from billing.usage.records import reader_of_member
 from gateway.api.budgets import BudgetSerializer, lookups_for
 from gateway.api.problems import errors_of
 from gateway.api.view import ApiView

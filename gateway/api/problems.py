@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 
-from billing.usage import TooManyRows
+from billing.usage.records import TooManyRows
 from gateway.api.authentication import CHALLENGE
 from identity import errors
 from identity.errors import Refusal

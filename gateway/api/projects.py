@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.project_figures import KEYS_COUNTED_MAX, ProjectFigures, figures_of_projects
+from billing.usage.by_project import KEYS_COUNTED_MAX, ProjectFigures, figures_of_projects
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictSerializer, next_address, parameters
 from gateway.api.view import ApiView

@@ -15,8 +15,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from billing.closing_period import month_named
-from billing.usage import Filters, Grouping, Interval, Reader
+from billing.closing.period import month_named
+from billing.usage.records import Filters, Grouping, Interval, Reader
 from identity import access
 from identity.access import Caller
 from identity.key_search import TEXT_LENGTH_MAX, Sort, State

@@ -7,9 +7,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.tier_choice import Hindrance, choose_tier, withdraw_choice
-from billing.tier_comparison import compare_tiers
-from billing.tiers import offered_tiers
+from billing.contracts.tier_choice import Hindrance, choose_tier, withdraw_choice
+from billing.contracts.tier_comparison import compare_tiers
+from billing.contracts.tiers import offered_tiers
 from gateway.api.billing import TierLimitSerializer
 from gateway.api.problems import errors_of
 from gateway.api.queries import StrictSerializer, TextField

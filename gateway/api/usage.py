@@ -7,11 +7,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.energy import kwh_of
-from billing.labels import usage_by_label
 from billing.models import Refusal, UsageRecord
 from billing.pricing import Prices
-from billing.usage import (
+from billing.usage.energy import kwh_of
+from billing.usage.labels import usage_by_label
+from billing.usage.records import (
     Interval,
     UsageSum,
     meter_lines,

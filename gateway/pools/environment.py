@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing.price_book import load_prices
+from billing.prices.price_book import load_prices
 from gateway.pools import reasons
 from gateway.pools.models import Pool, Replica
 from gateway.pools.probes import Engine, NotReady, kind_of, probe_replica, prompt_tokens_of_one_word, served_models

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from django.db.models import Count, Q, QuerySet
 
-from billing.model_use import ModelUse, use_by_model
 from billing.models import MeterPrice, RateCard
+from billing.usage.by_model import ModelUse, use_by_model
 from gateway.pools.availability import is_answering, last_probes
 from gateway.pools.models import ModelProbe, Replica
 from gateway.pools.targets import Day, Targets, last_day

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from billing.models import Tier
-from billing.visibility import Audience
+from billing.prices.visibility import Audience
 from gateway.pools.publishing import create_model, describe_model, publish, show_to, withdraw
 from gateway.pools.targets import Targets, set_targets
 from identity.errors import Invalid

@@ -9,10 +9,10 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from billing.contracts import contract_in_force, start_contract
+from billing.contracts.contracts import contract_in_force, start_contract
+from billing.contracts.tiers import PLATFORM_TIER
 from billing.models import Tier
-from billing.price_book import reference_rate_card
-from billing.tiers import PLATFORM_TIER
+from billing.prices.price_book import reference_rate_card
 from identity import audit, key_format
 from identity.api_keys import digested
 from identity.models import ApiKey, Tenant

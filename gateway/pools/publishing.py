@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing.models import RateCard
-from billing.price_book import add_rate_card, price_in_force, reference_rate_card
-from billing.price_changes import Outcome, PriceWish, put_prices
-from billing.visibility import NOBODY, Audience, set_visibility, tenants_that_see
+from billing.prices.changes import Outcome, PriceWish, put_prices
+from billing.prices.price_book import add_rate_card, price_in_force, reference_rate_card
+from billing.prices.visibility import NOBODY, Audience, set_visibility, tenants_that_see
 from gateway.pools.engine_look import Served
 from gateway.pools.models import Pool, Replica
 from gateway.pools.probe_call import PROBED_KINDS

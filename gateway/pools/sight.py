@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from billing.contracts import card_of, contract_in_force
+from billing.contracts.contracts import card_of, contract_in_force
 from billing.models import RateCard, Tier
-from billing.visibility import agreed_models
+from billing.prices.visibility import agreed_models
 from gateway.pools.model_state import prices_on
 from gateway.pools.models import Replica
 from identity.models import Tenant

@@ -8,7 +8,7 @@ from identity.models.tenants import Tenant
 
 class OrganisationRule(models.Model):
     """What groups of the shared provider with such names are: of which organisation, with which role there. Written by
-    `billing/organisation_rules.py`, applied by `billing/group_organisations.py` and `identity/group_feeds.py`.
+    `billing/tenants/organisation_rules.py`, applied by `group_organisations.py` there and `identity/group_feeds.py`.
 
     `pattern`: a group's name with one `*`, which stands for the organisation. `makes`: also makes the one that there is
     not, of `tier` (a code), `time_zone` and `name_pattern` (with one `*` for what stands there), `made_max` in all.

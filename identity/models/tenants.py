@@ -15,7 +15,7 @@ class Tenant(models.Model):
 
     `is_platform`: the operator's own account, for probes (`gateway/pools/probe_account.py`): nobody is a member of it,
     it gets no bill, it may call what is published to some only, and figures about clients leave it out.
-    `closed_at`: it was made by mistake and never used (`billing/tenant_closing.py`): nobody finds it any more.
+    `closed_at`: it was made by mistake and never used (`billing/tenants/closing.py`): nobody finds it any more.
     """
 
     class Status(models.TextChoices):

@@ -90,8 +90,8 @@ DOORS: dict[str, tuple[Kind, ...]] = {
 # Modules that take something of these without connecting to anybody elsewhere: a word, an error, a socket that listens
 # or was given, a program of this machine (our own processes, PostgreSQL, Valkey, useradd).
 NO_DOORS: dict[str, tuple[str, ...]] = {
-    "billing/invoice_document/pdf.py": ("subprocess",),
-    "billing/invoice_document/schematron.py": ("subprocess",),
+    "billing/invoices/document/pdf.py": ("subprocess",),
+    "billing/invoices/document/schematron.py": ("subprocess",),
     "billing/tasks.py": ("celery",),
     "console/server.py": ("socket",),
     "console/settings.py": ("psycopg.conninfo",),

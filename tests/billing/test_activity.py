@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from billing import activity
-from billing.activity import Kind, Place, Wanted, request_id_in
-from billing.usage import Filters, Reader, lowest_request_id
+from billing.usage import activity
+from billing.usage.activity import Kind, Place, Wanted, request_id_in
+from billing.usage.records import Filters, Reader, lowest_request_id
 from tests.support.history import History, history_of
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house, make_model
 

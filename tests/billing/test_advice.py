@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from billing.advice import Advice, CheaperModel, LowerOutputLimit, MoreFromCache, Offer, advice
 from billing.pricing import Prices
-from billing.usage import Reader
+from billing.usage.advice import Advice, CheaperModel, LowerOutputLimit, MoreFromCache, Offer, advice
+from billing.usage.records import Reader
 from models_catalog.models import LanguageModel
 from tests.support.history import History, history_of
 from tests.support.ledger import House, make_house, make_model

@@ -3,12 +3,12 @@
 import pytest
 from django.utils import timezone
 
-from billing.agreements import AgreementWish, put_agreement
+from billing.contracts.agreements import AgreementWish, put_agreement
+from billing.contracts.tier_comparison import compare_tiers
 from billing.models import Agreement, RateCard, Tier
-from billing.price_book import add_rate_card
-from billing.tenant_changes import contract_change
-from billing.tier_comparison import compare_tiers
-from billing.visibility import tenants_that_see, visible_model
+from billing.prices.price_book import add_rate_card
+from billing.prices.visibility import tenants_that_see, visible_model
+from billing.tenants.changes import contract_change
 from identity.errors import Invalid
 from identity.models import AuditEvent
 from models_catalog.models import LanguageModel

@@ -9,15 +9,15 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from billing.agreements import AgreementWish, agreements_of, end_agreement, last_day_of, put_agreement
-from billing.contracts import contract_in_force, start_contract, terms_brought, terms_with, turn_contract
+from billing.contracts.agreements import AgreementWish, agreements_of, end_agreement, last_day_of, put_agreement
+from billing.contracts.contracts import contract_in_force, start_contract, terms_brought, terms_with, turn_contract
+from billing.contracts.tier_changes import renew_contracts
+from billing.contracts.tier_choice import Hindrance, hindrance_of
+from billing.contracts.turning import remind_of_ends, tell_of_turns, turn_due_contracts
 from billing.models import Agreement, Budget, BudgetPeriod, Contract, RateCard, Tier, UsageRecord
 from billing.models.agreements import WHOLE
-from billing.price_book import add_rate_card
-from billing.tenant_changes import agreement_change, contract_change, move_tenant
-from billing.tier_changes import renew_contracts
-from billing.tier_choice import Hindrance, hindrance_of
-from billing.turning import remind_of_ends, tell_of_turns, turn_due_contracts
+from billing.prices.price_book import add_rate_card
+from billing.tenants.changes import agreement_change, contract_change, move_tenant
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent, Notice, Tenant
 from identity.operators import Operator

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from billing.alerts import tell_reached_budgets
-from billing.budgets import change_limit, set_budget
+from billing.limits.alerts import tell_reached_budgets
+from billing.limits.budgets import change_limit, set_budget
 from billing.models import Budget
 from identity.errors import Invalid
 from identity.models import AuditEvent, Notice, Tenant

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.alerts import tell_reached_budgets
-from billing.budget_duties import choose_responsible, people_to_choose
-from billing.budget_raises import raise_budget, tell_of_ended_raises
-from billing.budgets import change_limit, remove_budget, set_budget
+from billing.limits.alerts import tell_reached_budgets
+from billing.limits.budget_duties import choose_responsible, people_to_choose
+from billing.limits.budget_raises import raise_budget, tell_of_ended_raises
+from billing.limits.budgets import change_limit, remove_budget, set_budget
+from billing.limits.places import Holder
 from billing.models import Budget, BudgetRaise
-from billing.places import Holder
 from identity.access import caller_for_person
 from identity.budget_duties import people_answering
 from identity.erasure import erase_person

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from billing.budget_raises import end_raise, raise_budget, running_raises, tell_of_ended_raises
-from billing.budgets import change_limit, remove_budget, set_budget
+from billing.limits.budget_raises import end_raise, raise_budget, running_raises, tell_of_ended_raises
+from billing.limits.budgets import change_limit, remove_budget, set_budget
 from billing.models import Budget, BudgetPeriod, BudgetRaise
 from identity.errors import Conflict, Invalid
 from identity.models import AuditEvent, Notice

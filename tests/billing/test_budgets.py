@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from billing.budgets import change_limit, put_budget, remove_budget, set_budget
+from billing.limits.budgets import change_limit, put_budget, remove_budget, set_budget
+from billing.limits.places import Holder, Source, place_of
 from billing.models import Budget, BudgetPeriod
-from billing.places import Holder, Source, place_of
 from identity.audit import Actor
 from identity.errors import Invalid
 from identity.models import AuditEvent

@@ -9,14 +9,14 @@ import psycopg
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 
-from billing import closing as closing_verbs
-from billing.closing import Blocked, approve, issue, issue_all, take_back_approval
-from billing.closing_blocks import Code, blocks_of, facts_of
-from billing.closing_period import following, period_of
-from billing.invoice_document.contents import from_json
-from billing.invoices import enter
+from billing.closing import issuing as closing_verbs
+from billing.closing.blocks import Code, blocks_of, facts_of
+from billing.closing.issuing import Blocked, approve, issue, issue_all, take_back_approval
+from billing.closing.period import following, period_of
+from billing.invoices.document.contents import from_json
+from billing.invoices.issued import enter
 from billing.models import Closing, DraftLine, Invoice, InvoiceLine, InvoiceSeries, LedgerEntry
-from billing.statement import statement
+from billing.usage.statement import statement
 from identity.errors import Conflict
 from identity.models import OperatorRole, Tenant
 from identity.operators import operator_for_person

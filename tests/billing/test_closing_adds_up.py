@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.closing_period import period_of
-from billing.closing_sums import summed
-from billing.invoice_document.contents import from_json
-from billing.invoice_document.faults import missing_of
+from billing.closing.period import period_of
+from billing.closing.sums import summed
+from billing.invoices.document.contents import from_json
+from billing.invoices.document.faults import missing_of
 from billing.models import Invoice, LedgerEntry
 from billing.money import NANO_EUR_PER_CENT
 from tests.support.closings import closed, entered, last_month, selling, with_buyer

@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime
 import pytest
 from django.db import connection
 
-from billing.closing_list import closing_page
-from billing.closing_period import preceding
-from billing.invoice_verification import invoice_differences
+from billing.checks.invoices import invoice_differences
+from billing.checks.verification import Difference
+from billing.closing.listed import closing_page
+from billing.closing.period import preceding
 from billing.models import Closing, ContractTerm, Invoice, LedgerEntry
-from billing.verification import Difference
 from identity.models import AuditEvent
 from tests.support.closings import charging_back, closed, entered, issued, last_month, selling, with_buyer
 from tests.support.history import History, history_of

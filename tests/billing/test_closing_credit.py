@@ -6,14 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from billing.billing_settings import change_billing_settings
-from billing.carried_over import credit_left_over
-from billing.closing import issue
-from billing.closing_period import following, preceding
-from billing.credit import account_of, credit_between_bills
-from billing.invoice_document.contents import from_json
-from billing.invoice_document.faults import faults_of
-from billing.journal import Entry, journal
+from billing.closing.carried_over import credit_left_over
+from billing.closing.issuing import issue
+from billing.closing.period import following, preceding
+from billing.credit.account import account_of, credit_between_bills
+from billing.invoices.document.contents import from_json
+from billing.invoices.document.faults import faults_of
+from billing.invoices.journal import Entry, journal
+from billing.invoices.settings import change_billing_settings
 from billing.models import BillingSettings, Budget, ContractTerm, Invoice, LedgerEntry
 from identity.errors import Conflict
 from tests.support.closings import charging_back, closed, credited, issued, last_month, selling, with_buyer

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from billing.closing_period import month_named, period_of
+from billing.closing.period import month_named, period_of
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Paris", "Asia/Kolkata", "America/New_York", "Pacific/Kiritimati"])

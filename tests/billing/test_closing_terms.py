@@ -10,11 +10,11 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.closing_terms import TermLine, lines_at_closing, lines_of
+from billing.closing.terms import TermLine, lines_at_closing, lines_of
+from billing.contracts.terms import TermWish, add_term, end_term, terms_of, this_month
 from billing.models import ContractTerm
 from billing.models.agreements import WHOLE
 from billing.shares import NotAShare, exact_percent, format_percent, parse_percent
-from billing.terms import TermWish, add_term, end_term, terms_of, this_month
 from identity.errors import Forbidden, Invalid, NotFound
 from identity.models import AuditEvent, Notice, Tenant
 from identity.operators import Operator

@@ -6,12 +6,12 @@ import psycopg
 import pytest
 from django.db import connections
 
-from billing.budgets import set_budget
-from billing.contracts import contract_in_force, start_contract
-from billing.limits import set_limit
+from billing.contracts.contracts import contract_in_force, start_contract
+from billing.contracts.tiers import load_tiers, tier_by_code
+from billing.limits.budgets import set_budget
+from billing.limits.limits import set_limit
 from billing.models import Budget, BudgetPeriod, Contract, Limit
-from billing.price_book import add_rate_card, load_prices, reference_rate_card
-from billing.tiers import load_tiers, tier_by_code
+from billing.prices.price_book import add_rate_card, load_prices, reference_rate_card
 from identity.audit import Actor
 from identity.models import AuditEvent, Tenant
 from tests.support.credit import pay

@@ -12,11 +12,11 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from billing.credit import Account, account_of, credit_used, lots_of, movements_of, top_ups_paid
-from billing.credit_budget import credit_budgets
-from billing.credit_moves import Payment, correct_credit, end_of_lot, expire_lots, record_payment
+from billing.credit.account import Account, account_of, credit_used, lots_of, movements_of, top_ups_paid
+from billing.credit.budget import credit_budgets
+from billing.credit.moves import Payment, correct_credit, end_of_lot, expire_lots, record_payment
 from billing.models import CreditRule, LedgerEntry
-from billing.statement import month_of
+from billing.usage.statement import month_of
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.models import AuditEvent, Notice, OperatorRole, Tenant
 from identity.operators import operator_for_person

@@ -7,8 +7,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from billing.credit_alerts import Thresholds, choose_thresholds, tell_of_credit, thresholds_of
-from billing.credit_moves import correct_credit
+from billing.credit.alerts import Thresholds, choose_thresholds, tell_of_credit, thresholds_of
+from billing.credit.moves import correct_credit
 from identity.errors import Forbidden, Invalid
 from identity.models import Notice, NoticeDelivery, Role, Tenant
 from identity.webhooks import add_webhook

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
-from billing.day_sums import DAYS_USED, SUMS, DaysUsed
+from billing.usage.day_sums import DAYS_USED, SUMS, DaysUsed
 from tests.support.ledger import House, make_house
 
 # Around both changes of the clocks, in March of Europe and in April of New Zealand.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.estimates import monthly_estimate
+from billing.prices.estimates import monthly_estimate
 from billing.pricing import MissingPrice, Prices, Quantities, price_of
 
 PRICES = Prices(1, {"input": 900_000_001, "output": 4_000_000_000, "reasoning": 21_000_000_000})

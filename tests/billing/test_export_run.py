@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from billing import export_run
-from billing.export_formats import WRITERS, xlsx_file
-from billing.export_rows import requests
+from billing.exports import run as export_run
+from billing.exports.formats import WRITERS, xlsx_file
+from billing.exports.rows import requests
 from billing.models import Export, ExportPart
 from identity.models import Notice, Role
 from tests.support.exported import ask, finish, make, take
@@ -143,8 +143,8 @@ def test_requests_that_are_no_longer_kept_are_said_to_be(house: House, owner_dat
     """In a transaction that is rolled back: a month is sealed for all tests, and lets nothing be written any more."""
     from django.db import connection, transaction
 
-    from billing.export_rows.kept import require_records
-    from billing.export_rows.source import NotKept, Scope
+    from billing.exports.rows.kept import require_records
+    from billing.exports.rows.source import NotKept, Scope
 
     key = house.key().row
     at = timezone.now().replace(year=2019, month=3, day=10)

@@ -15,8 +15,17 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from billing import export_run
-from billing.exports import OPEN_MAX, Wanted, ask_export, cancel_export, content_of, download, export_for, exports_of
+from billing.exports import run as export_run
+from billing.exports.exports import (
+    OPEN_MAX,
+    Wanted,
+    ask_export,
+    cancel_export,
+    content_of,
+    download,
+    export_for,
+    exports_of,
+)
 from billing.models import Export, ExportPart
 from billing.pricing import Quantities
 from identity import access
@@ -154,7 +163,7 @@ def test_ledger_entries_are_exported(gateway: LedgerGateway, house: House) -> No
 _WRITER = """
 import time, django
 django.setup()
-from billing import export_run
+from billing.exports import run as export_run
 from billing.models import Export
 export = export_run.take_export({public_id!r})
 while True:

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from billing.export_rows import all_tenants
-from billing.export_run import write_slice
-from billing.exports import cancel_export, content_of, download, export_for, exports_of
-from billing.exports_of_all import cancel_export_of_all, download_of_all, exports_of_all
+from billing.exports.exports import cancel_export, content_of, download, export_for, exports_of
+from billing.exports.of_all import cancel_export_of_all, download_of_all, exports_of_all
+from billing.exports.rows import all_tenants
+from billing.exports.run import write_slice
 from billing.models import Export
 from identity.access import caller_for_person
 from identity.errors import Conflict, Forbidden, Invalid, NotFound

@@ -5,10 +5,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from billing.budgets import change_limit, remove_budget
+from billing.checks.verification import verify
+from billing.limits.budgets import change_limit, remove_budget
 from billing.models import Budget, BudgetPeriod, LedgerEntry, UsageHour, UsageRecord
 from billing.models import Scope as Holder
-from billing.verification import verify
 from tests.billing.raw_ledger import RawLedger, request_of, settlement_of, standing_of
 from tests.billing.whole_ledger import Scene, found_after
 from tests.support.outage import OwnPostgres

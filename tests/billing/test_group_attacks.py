@@ -7,15 +7,15 @@ from threading import Barrier
 import pytest
 from django.db import connection
 
-from billing.group_organisations import (
+from billing.tenants.changes import change_details
+from billing.tenants.group_organisations import (
     GroupOutcome,
     make_at_sign_in,
     make_organisations,
     plan_groups,
 )
-from billing.organisation_rules import RuleWish, put_rule, remove_rule
-from billing.tenant_changes import change_details
-from billing.tenants import TenantWish, put_tenant
+from billing.tenants.organisation_rules import RuleWish, put_rule, remove_rule
+from billing.tenants.tenants import TenantWish, put_tenant
 from identity import group_rules
 from identity.access import Caller
 from identity.errors import Conflict, NotFound

@@ -8,14 +8,14 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from billing.contracts import contract_in_force
-from billing.group_organisations import (
+from billing.contracts.contracts import contract_in_force
+from billing.tenants.group_organisations import (
     GroupOutcome,
     make_organisations,
     plan_groups,
     read_groups,
 )
-from billing.organisation_rules import RULES_MAX, RuleWish, members_at_most, put_rule, remove_rule
+from billing.tenants.organisation_rules import RULES_MAX, RuleWish, members_at_most, put_rule, remove_rule
 from identity import email_domains, group_rules
 from identity.access import Caller
 from identity.api_keys import mint_api_key

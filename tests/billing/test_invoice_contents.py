@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from billing.invoice_document.contents import InvoiceContents, digest_of, from_json, to_json
+from billing.invoices.document.contents import InvoiceContents, digest_of, from_json, to_json
 from tests.support.invoice_contents import PAYER, credit_note, invoice, statement
 
 

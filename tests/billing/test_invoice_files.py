@@ -10,9 +10,9 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from billing import invoice_files
-from billing.invoice_document.contents import from_json
-from billing.invoice_files import (
+from billing.invoices import files as invoice_files
+from billing.invoices.document.contents import from_json
+from billing.invoices.files import (
     LIBRARIES,
     PDF,
     XML,
@@ -126,7 +126,7 @@ def test_a_machine_without_the_libraries_gives_the_xml_and_draws_when_they_are_t
 ) -> None:
     found, other = kept(make_tenant()), kept(make_tenant(), statement())
     with monkeypatch.context() as bare:
-        bare.setattr("billing.invoice_document.pdf.missing_libraries", lambda: ("libpango-1.0-0",))
+        bare.setattr("billing.invoices.document.pdf.missing_libraries", lambda: ("libpango-1.0-0",))
         for one in (found, other):
             assert not write_files_of(take(one))
     assert InvoiceDrawing.objects.get(invoice=found).fault == LIBRARIES

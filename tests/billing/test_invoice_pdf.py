@@ -15,10 +15,10 @@ import pytest
 from django.conf import settings
 from pypdf import PdfReader
 
-from billing.invoice_document import make_pdf, pdf
-from billing.invoice_document.cii import xml_of
-from billing.invoice_document.contents import InvoiceContents
-from billing.invoice_document.pdf import LibrariesMissing, NoPdf, Picture, html_of, render_pdf
+from billing.invoices.document import make_pdf, pdf
+from billing.invoices.document.cii import xml_of
+from billing.invoices.document.contents import InvoiceContents
+from billing.invoices.document.pdf import LibrariesMissing, NoPdf, Picture, html_of, render_pdf
 from tests.support.invoice_contents import PAYER, credit_note, flat_line, invoice, statement, usage_line
 
 XMP = "{urn:factur-x:pdfa:CrossIndustryDocument:invoice:1p0#}"
@@ -167,10 +167,10 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_process_without_the_libraries_names_them_and_draws_nothing(bare: dict[str, str]) -> None:
-    code = "from billing.invoice_document.libraries import missing_libraries; print(*missing_libraries())"
+    code = "from billing.invoices.document.libraries import missing_libraries; print(*missing_libraries())"
     told = subprocess.run([sys.executable, "-c", code], env=bare, capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["libpango-1.0-0", "libpangoft2-1.0-0"]
-    command = [sys.executable, "-m", "billing.invoice_document.make_pdf", "."]
+    command = [sys.executable, "-m", "billing.invoices.document.make_pdf", "."]
     done = subprocess.run(command, env=bare, input=b"{}", capture_output=True, check=False)
     assert done.returncode == make_pdf.LIBRARIES_MISSING
     assert b"%PDF" not in done.stdout

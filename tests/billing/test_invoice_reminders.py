@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from billing.invoice_document.contents import Kind
-from billing.invoice_files import write_files_of
-from billing.invoice_reminders import remind_of_invoices
+from billing.invoices.document.contents import Kind
+from billing.invoices.files import write_files_of
+from billing.invoices.payers import end_payer
+from billing.invoices.reminders import remind_of_invoices
 from billing.models import Invoice, Payment
-from billing.payers import end_payer
 from identity.models import Notice, NoticeDelivery, Role, Tenant
 from identity.notice_wording import word
 from identity.webhooks import add_webhook
@@ -66,7 +66,7 @@ def test_it_is_told_three_fifteen_and_thirty_days_after_and_once_each(cast: Cast
 def test_the_next_one_comes_when_its_day_has_come(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     due(cast.tenant, 10)
     assert len(told(cast.tenant)) == 1
-    monkeypatch.setattr("billing.invoice_reminders.DAYS_AFTER", (3, 10))
+    monkeypatch.setattr("billing.invoices.reminders.DAYS_AFTER", (3, 10))
     assert [notice.context["days"] for notice in told(cast.tenant)] == [10, 10]
 
 
@@ -127,4 +127,4 @@ def test_a_payers_people_are_told_of_new_invoices_once(cast: Cast, settings: Any
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("billing.invoice_files.render_pdf", lambda *_args, **_more: b"%PDF-")
+    monkeypatch.setattr("billing.invoices.files.render_pdf", lambda *_args, **_more: b"%PDF-")

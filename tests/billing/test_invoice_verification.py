@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from django.db import connection
 
-from billing.invoice_verification import invoice_differences
+from billing.checks.invoices import invoice_differences
+from billing.checks.verification import Difference
 from billing.models import Invoice
-from billing.verification import Difference
 from tests.support.closings import issued, last_month, selling, with_buyer
 from tests.support.history import history_of
 from tests.support.ledger import House, make_house

@@ -6,12 +6,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from billing.invoice_document import schematron
-from billing.invoice_document.cii import NoXml, xml_of
-from billing.invoice_document.contents import InvoiceContents, Note, Party, Unit, VatSum
-from billing.invoice_document.faults import faults_of, missing_of
-from billing.invoice_document.schematron import CheckFailed, broken_rules_of
-from billing.vat import Category
+from billing.invoices.document import schematron
+from billing.invoices.document.cii import NoXml, xml_of
+from billing.invoices.document.contents import InvoiceContents, Note, Party, Unit, VatSum
+from billing.invoices.document.faults import faults_of, missing_of
+from billing.invoices.document.schematron import CheckFailed, broken_rules_of
+from billing.invoices.vat import Category
 from tests.support.invoice_contents import (
     AMERICAN,
     GERMAN,

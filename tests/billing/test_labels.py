@@ -7,12 +7,12 @@ from importlib import import_module
 import psycopg
 import pytest
 
-from billing.activity import Wanted, page
-from billing.labels import LabelTotals, usage_by_label
-from billing.overview import Totals
+from billing.checks.verification import verify
 from billing.pricing import Quantities
-from billing.usage import Filters, Reader
-from billing.verification import verify
+from billing.usage.activity import Wanted, page
+from billing.usage.labels import LabelTotals, usage_by_label
+from billing.usage.overview import Totals
+from billing.usage.records import Filters, Reader
 from tests.billing.raw_ledger import request_of, settlement_of
 from tests.billing.whole_ledger import Scene, found_after
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house

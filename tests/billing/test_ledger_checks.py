@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.cache import cache
 
-from billing import ledger_checks
-from billing.ledger_checks import check_if_due, last_check
+from billing.checks import ledger_checks
+from billing.checks.ledger_checks import check_if_due, last_check
+from billing.checks.verification import Difference
 from billing.models import LedgerCheck
-from billing.verification import Difference
 from identity.models import Notice
 from tests.support.console import page, signed_in
 from tests.support.people import Cast, make_cast

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from billing.budgets import set_budget
+from billing.limits.budgets import set_budget
 from billing.models import Budget, BudgetPeriod
 from billing.models import Scope as Holder
 from identity.models import Tenant

@@ -9,7 +9,7 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
-from billing.budgets import change_limit
+from billing.limits.budgets import change_limit
 from billing.models import BudgetPeriod, Hold, Refusal, RefusalCount, UsageHour, UsageRecord
 from billing.models import Scope as Holder
 from billing.pricing import Quantities

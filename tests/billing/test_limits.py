@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from billing.limits import put_limit, remove_limit, set_limit
+from billing.limits.limits import put_limit, remove_limit, set_limit
+from billing.limits.places import Source, place_of
 from billing.models import Limit, LimitWindow
-from billing.places import Source, place_of
 from identity.audit import Actor
 from identity.errors import Invalid
 from identity.models import AuditEvent

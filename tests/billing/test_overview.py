@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Scope
-from billing.overview import Totals, overview
-from billing.usage import Reader
+from billing.usage.overview import Totals, overview
+from billing.usage.records import Reader
 from tests.support.history import History, history_of
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house, make_model
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from billing.agreements import AgreementWish, agreements_of, end_agreement, put_agreement
-from billing.contract_sheet import prices_left_behind
-from billing.contracts import contract_in_force
+from billing.contracts.agreements import AgreementWish, agreements_of, end_agreement, put_agreement
+from billing.contracts.contracts import contract_in_force
+from billing.contracts.own_prices import plan_own_prices, put_own_prices
+from billing.contracts.sheet import prices_left_behind
 from billing.models import Contract, RateCard, Tier
-from billing.own_prices import plan_own_prices, put_own_prices
-from billing.price_book import price_in_force, prices_of
-from billing.price_changes import Outcome, PriceWish, ShortNotice
+from billing.prices.changes import Outcome, PriceWish, ShortNotice
+from billing.prices.price_book import price_in_force, prices_of
 from identity.errors import Forbidden, Invalid
 from identity.models import Tenant
 from identity.operators import Operator

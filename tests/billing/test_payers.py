@@ -7,14 +7,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from django.utils import timezone
 
-from billing.closing_blocks import facts_of
-from billing.credit_notes import credit_invoice
-from billing.invoice_contents import Head, contents_of
-from billing.invoice_document.cii import xml_of
-from billing.invoice_document.contents import InvoiceContents, from_json
-from billing.legal_parties import PartyWish
-from billing.models import DraftLine, Payer, PayerPerson
-from billing.payers import (
+from billing.closing.blocks import facts_of
+from billing.closing.contents import Head, contents_of
+from billing.invoices.credit_notes import credit_invoice
+from billing.invoices.document.cii import xml_of
+from billing.invoices.document.contents import InvoiceContents, from_json
+from billing.invoices.legal_parties import PartyWish
+from billing.invoices.payers import (
     accept_to_pay,
     add_colleague,
     end_payer,
@@ -27,6 +26,7 @@ from billing.payers import (
     remove_colleague,
     stop_paying,
 )
+from billing.models import DraftLine, Payer, PayerPerson
 from identity.access import caller_for_person
 from identity.audit import Actor
 from identity.erasure import erase_person

@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from billing.credit_notes import credit_invoice
-from billing.invoice_document.contents import Kind, from_json
-from billing.invoice_document.faults import faults_of
-from billing.invoices import InvoiceState, open_cents, state_of, with_payments
-from billing.journal import journal
+from billing.invoices.credit_notes import credit_invoice
+from billing.invoices.document.contents import Kind, from_json
+from billing.invoices.document.faults import faults_of
+from billing.invoices.issued import InvoiceState, open_cents, state_of, with_payments
+from billing.invoices.journal import journal
+from billing.invoices.payments import Match, import_payments, read_bank_file, record_payment
 from billing.models import Invoice
-from billing.payments import Match, import_payments, read_bank_file, record_payment
 from identity.errors import Conflict, Invalid
 from tests.support.closings import charging_back, entered, issued, last_month, selling, with_buyer
 from tests.support.history import history_of

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from billing.models import UsageRecord
-from billing.platform_use import Month, platform_use
-from billing.statement import statement
+from billing.usage.platform_month import Month, platform_use
+from billing.usage.statement import statement
 from tests.billing.raw_ledger import RawLedger
 from tests.support.ledger import House, ledger_gateway, make_house
 from tests.support.people import make_key

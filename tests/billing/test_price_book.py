@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from billing.models import Contract, MeterPrice, PriceVersion, RateCard, Tier
-from billing.price_book import (
+from billing.prices.price_book import (
     REFERENCE_PRICES,
     add_price_version,
     add_rate_card,

@@ -11,11 +11,10 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from billing.agreements import AgreementWish, put_agreement
-from billing.billing_settings import change_billing_settings
+from billing.contracts.agreements import AgreementWish, put_agreement
+from billing.invoices.settings import change_billing_settings
 from billing.models import Contract, PriceVersion, RateCard, WithdrawnPrice
-from billing.price_book import add_rate_card, price_in_force, prices_of
-from billing.price_changes import (
+from billing.prices.changes import (
     Outcome,
     PriceWish,
     ShortNotice,
@@ -25,7 +24,8 @@ from billing.price_changes import (
     short_notice,
     withdraw_price,
 )
-from billing.price_lists import make_price_list
+from billing.prices.price_book import add_rate_card, price_in_force, prices_of
+from billing.prices.price_lists import make_price_list
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent, AuditName, Notice, OperatorRole, Tenant
 from identity.operators import operator_for_person

@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from billing.contracts import start_contract
+from billing.contracts.contracts import start_contract
+from billing.contracts.tier_changes import TierWish, put_tier
 from billing.models import PriceVersion, RateCard
-from billing.price_book import add_rate_card, price_in_force, prices_of
-from billing.price_changes import Outcome, put_prices
-from billing.price_files import OPTIONAL, REQUIRED, price_rows, read_price_wishes
-from billing.price_lists import make_price_list
+from billing.prices.changes import Outcome, put_prices
+from billing.prices.files import OPTIONAL, REQUIRED, price_rows, read_price_wishes
+from billing.prices.price_book import add_rate_card, price_in_force, prices_of
+from billing.prices.price_lists import make_price_list
 from billing.pricing import Quantities, price_of
-from billing.tier_changes import TierWish, put_tier
 from identity.errors import Invalid
 from models_catalog.models import LanguageModel
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_model, unique

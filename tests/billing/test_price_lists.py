@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.contracts import start_contract
-from billing.listed_prices import meters_of, prices_of_model, prices_on_list
+from billing.contracts.contracts import start_contract
+from billing.contracts.tier_changes import TierWish, put_tier
 from billing.models import RateCard
 from billing.money import NotAnAmount
-from billing.price_book import add_price_version, add_rate_card, price_in_force, prices_of
-from billing.price_lists import make_price_list, parse_factor, price_list, price_lists
-from billing.tier_changes import TierWish, put_tier
+from billing.prices.listed import meters_of, prices_of_model, prices_on_list
+from billing.prices.price_book import add_price_version, add_rate_card, price_in_force, prices_of
+from billing.prices.price_lists import make_price_list, parse_factor, price_list, price_lists
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent, OperatorRole
 from identity.operators import operator_for_person

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from billing.price_preview import Preview, PriceChange, preview_prices
+from billing.prices.preview import Preview, PriceChange, preview_prices
 from billing.pricing import METERS, Quantities
 from tests.support.ledger import PRICES, House, make_house, unique
 from tests.support.people import make_tenant

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from billing.projection import projected
+from billing.usage.projection import projected
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)

@@ -13,10 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection
 from pytest_django import DjangoDbBlocker
 
+from billing.checks.sealing import Month, detach, seal, seals
+from billing.checks.verification import verify
 from billing.models import UsageRecord
-from billing.sealing import Month, detach, seal, seals
-from billing.usage import lowest_request_id
-from billing.verification import verify
+from billing.usage.records import lowest_request_id
 from console.supervisor.postgres import OWNER
 from identity.errors import Conflict, Invalid
 from identity.models import AuditEvent

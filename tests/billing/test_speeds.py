@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from billing.pricing import Quantities
-from billing.speeds import FEWEST, measured_speeds
+from billing.usage.speeds import FEWEST, measured_speeds
 from tests.support.ledger import HeldKey, House, LedgerGateway, ledger_gateway, make_house
 
 LONG = Quantities(input=10, output=50)

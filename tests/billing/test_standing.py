@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from billing.limits.standing import budgets_of_tenant, budgets_on_path, limits_of_tenant, limits_on_path
 from billing.models import Scope
 from billing.pricing import Quantities
-from billing.standing import budgets_of_tenant, budgets_on_path, limits_of_tenant, limits_on_path
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house
 
 

@@ -8,11 +8,11 @@ from datetime import date
 import pytest
 from django.utils import timezone
 
+from billing.limits.standing import budgets_on
 from billing.models import Scope as Holder
 from billing.money import exact_eur
-from billing.project_figures import figures_of_projects
-from billing.standing import budgets_on
-from billing.statement import csv_of, month_of, statement
+from billing.usage.by_project import figures_of_projects
+from billing.usage.statement import csv_of, month_of, statement
 from identity.projects import change_project
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house
 from tests.support.people import TESTS

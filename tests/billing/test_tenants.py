@@ -9,13 +9,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.contracts import contract_in_force
+from billing.contracts.contracts import contract_in_force
+from billing.contracts.tiers import PLATFORM_TIER
 from billing.models import Scope as Holder
 from billing.models import Tier
-from billing.price_book import load_prices
-from billing.tenant_list import tenant_by_external_id, tenants_for
-from billing.tenants import Outcome, TenantWish, import_tenants, plan_tenants, put_tenant
-from billing.tiers import PLATFORM_TIER
+from billing.prices.price_book import load_prices
+from billing.tenants.listed import tenant_by_external_id, tenants_for
+from billing.tenants.tenants import Outcome, TenantWish, import_tenants, plan_tenants, put_tenant
 from identity.access import Caller
 from identity.audit import verify_chain
 from identity.errors import Conflict, Forbidden, Invalid, NotFound

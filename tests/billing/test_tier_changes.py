@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from billing.contracts import contract_in_force, start_contract, terms_brought
-from billing.limits import set_limit
+from billing.contracts.contracts import contract_in_force, start_contract, terms_brought
+from billing.contracts.tier_changes import TierWish, put_tier, renew_contracts, set_offered, tier_with_contracts
+from billing.contracts.tiers import load_tiers, offered_tiers
+from billing.limits.limits import set_limit
 from billing.models import Budget, CreditOrder, Limit, Tier, TierChoice
-from billing.price_book import add_rate_card, load_prices
-from billing.tenant_changes import change_details, contract_change, move_tenant
-from billing.tenants import Outcome, TenantWish, plan_tenants, put_tenant
-from billing.tier_changes import TierWish, put_tier, renew_contracts, set_offered, tier_with_contracts
-from billing.tiers import load_tiers, offered_tiers
-from billing.visibility import Audience, set_visibility
+from billing.prices.price_book import add_rate_card, load_prices
+from billing.prices.visibility import Audience, set_visibility
+from billing.tenants.changes import change_details, contract_change, move_tenant
+from billing.tenants.tenants import Outcome, TenantWish, plan_tenants, put_tenant
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.models import AuditEvent, OperatorRole, Tenant
 from identity.operators import Operator, operator_for_person

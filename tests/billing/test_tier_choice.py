@@ -9,14 +9,21 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from billing.agreements import AgreementWish, put_agreement
-from billing.contracts import contract_in_force, start_contract
-from billing.credit import account_of
+from billing.contracts.agreements import AgreementWish, put_agreement
+from billing.contracts.contracts import contract_in_force, start_contract
+from billing.contracts.tier_choice import (
+    Hindrance,
+    choice_open,
+    choose_tier,
+    next_month,
+    start_chosen_tiers,
+    withdraw_choice,
+)
+from billing.contracts.tier_comparison import TierOffer, compare_tiers
+from billing.credit.account import account_of
 from billing.models import CreditOrder, Limit, RateCard, Tier, TierChoice
-from billing.price_book import add_price_version, add_rate_card
+from billing.prices.price_book import add_price_version, add_rate_card
 from billing.pricing import METERS, Quantities
-from billing.tier_choice import Hindrance, choice_open, choose_tier, next_month, start_chosen_tiers, withdraw_choice
-from billing.tier_comparison import TierOffer, compare_tiers
 from identity.errors import Conflict, Forbidden, Invalid
 from identity.models import AuditEvent, Notice, Role, Tenant
 from models_catalog.models import LanguageModel

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from billing.contracts.tiers import load_tiers, tier_by_code
 from billing.models import Tier
-from billing.tiers import load_tiers, tier_by_code
 from identity.audit import Actor
 from identity.errors import Invalid, NotFound
 from tests.support.ledger import unique

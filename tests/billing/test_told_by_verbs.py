@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.price_book import add_price_version, load_prices
+from billing.prices.price_book import add_price_version, load_prices
 from identity import providers
 from identity.key_rotation import rotate_api_key
 from identity.members import add_member

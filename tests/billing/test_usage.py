@@ -11,10 +11,10 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from billing import usage
 from billing.models import Refusal, RefusalCount
 from billing.pricing import Quantities
-from billing.usage import Filters, Grouping, Interval, Reader, lowest_request_id, records_page, sums
+from billing.usage import records as usage
+from billing.usage.records import Filters, Grouping, Interval, Reader, lowest_request_id, records_page, sums
 from gateway.relay.ids import new_request_id
 from tests.support.ledger import House, LedgerGateway, ledger_gateway, make_house
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing import usage_table as module
-from billing.usage import Grouping, Reader
-from billing.usage_span import Days
-from billing.usage_table import Measure, UsageTable, usage_table
+from billing.usage import table as module
+from billing.usage.records import Grouping, Reader
+from billing.usage.span import Days
+from billing.usage.table import Measure, UsageTable, usage_table
 from tests.support.history import History, history_of
 from tests.support.ledger import House, make_house, make_model
 

@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from billing.legal_numbers import is_bic, is_iban, is_vat_number, register_scheme, vat_number
-from billing.vat import Category, Missing, Seller, Vat, vat_of
-from billing.vat_rates import SHIPPED, Rate, percent, rate_on
+from billing.invoices.legal_numbers import is_bic, is_iban, is_vat_number, register_scheme, vat_number
+from billing.invoices.vat import Category, Missing, Seller, Vat, vat_of
+from billing.invoices.vat_rates import SHIPPED, Rate, percent, rate_on
 
 DAY = date(2026, 10, 31)
 FRENCH = Seller("FR", "FR44732829320")

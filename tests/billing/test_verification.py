@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from billing.budgets import remove_budget
+from billing.checks.verification import verify
+from billing.limits.budgets import remove_budget
 from billing.models import Budget, UsageHour, UsageRecord
 from billing.models import Scope as Holder
 from billing.pricing import Prices, Quantities
-from billing.verification import verify
 from tests.billing.raw_ledger import RawLedger, request_of, settlement_of
 from tests.billing.whole_ledger import PLENTY, Scene, found_after
 from tests.support.credit import make_prepaid, pay

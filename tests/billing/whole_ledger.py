@@ -12,10 +12,10 @@ from uuid import UUID, uuid4
 
 import psycopg
 
+from billing.checks.verification import differences
 from billing.models import Budget
 from billing.models import Scope as Holder
 from billing.pricing import Quantities
-from billing.verification import differences
 from tests.billing.raw_ledger import RawLedger, request_of, settlement_of
 from tests.support.ledger import HeldKey, House, make_house
 from tests.support.outage import OwnPostgres

@@ -6,11 +6,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.agreements import AgreementWish, agreements_of, put_agreement
-from billing.contracts import contract_in_force, start_contract, terms_brought
+from billing.contracts.agreements import AgreementWish, agreements_of, put_agreement
+from billing.contracts.contracts import contract_in_force, start_contract, terms_brought
+from billing.contracts.terms import TermWish, add_term, terms_of, this_month
 from billing.models import Tier
-from billing.price_book import add_rate_card
-from billing.terms import TermWish, add_term, terms_of, this_month
+from billing.prices.price_book import add_rate_card
 from identity.models import OperatorRole
 from identity.operators import appoint_operator
 from tests.support.console import page, signed_in

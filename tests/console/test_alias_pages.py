@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from billing.aliases import aliases_of
+from billing.prices.aliases import aliases_of
 from identity.models import OperatorRole
 from tests.support.console import page, signed_in
 from tests.support.ledger import make_model, unique

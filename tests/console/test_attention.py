@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from billing.models import Scope
-from billing.overview import overview
-from billing.usage import reader_of_member
+from billing.usage.overview import overview
+from billing.usage.records import reader_of_member
 from console import formats
 from console.attention import SHOWN_MAX, Facts, Item, attention, full_budgets
 from gateway.pools.models import Replica

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from billing.billing_settings import end_vat_rate, put_vat_rate
-from billing.closing import approve, issue
+from billing.closing.issuing import approve, issue
+from billing.invoices.settings import end_vat_rate, put_vat_rate
 from billing.models import Closing
 from identity.erasure import erase_person
 from identity.models import OperatorRole, Person

@@ -9,10 +9,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from billing.closing_period import preceding
-from billing.closing_previews import make_preview
-from billing.invoice_files import write_files_of
-from billing.invoices import open_cents, with_payments
+from billing.closing.period import preceding
+from billing.closing.previews import make_preview
+from billing.invoices.files import write_files_of
+from billing.invoices.issued import open_cents, with_payments
 from billing.models import Closing, DraftLine, Invoice
 from console.closing_words import shown_lines
 from identity.models import AuditEvent, OperatorRole, Tenant

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from billing.budgets import set_budget
-from billing.credit import account_of
+from billing.credit.account import account_of
+from billing.limits.budgets import set_budget
 from billing.models import CreditOrder, Tier
 from identity.models import OperatorRole, Role
 from identity.operators import appoint_operator

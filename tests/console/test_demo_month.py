@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from billing.closing import Blocked
-from billing.invoice_document.contents import from_json
-from billing.invoice_files import take_invoice, write_files_of
+from billing.closing.issuing import Blocked
+from billing.invoices.document.contents import from_json
+from billing.invoices.files import take_invoice, write_files_of
 from billing.models import Closing, Invoice, InvoiceFile
 from console import demo_month
 from console.celery import app
@@ -83,8 +83,8 @@ def test_without_a_past_there_is_nothing_to_close(house: House) -> None:
 def test_what_is_in_the_way_is_waited_for(house: House, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as a check of the ledger that another worker is at."""
     use(house, history)
-    monkeypatch.setattr("billing.ledger_checks.check_if_due", lambda _now: None)
-    monkeypatch.setattr("billing.ledger_checks.last_check", lambda: None)
+    monkeypatch.setattr("billing.checks.ledger_checks.check_if_due", lambda _now: None)
+    monkeypatch.setattr("billing.checks.ledger_checks.last_check", lambda: None)
     with pytest.raises(Blocked, match="not added up"):
         demo_month.close_demo_month()
     with charging_back():

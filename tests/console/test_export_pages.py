@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.html import escape
 from playwright.sync_api import expect
 
-from billing.exports import Wanted, ask_export
-from billing.exports_of_all import cancel_export_of_all
+from billing.exports.exports import Wanted, ask_export
+from billing.exports.of_all import cancel_export_of_all
 from billing.models import Export, ExportSchedule
 from identity.models import OperatorRole, Role
 from tests.support.browser import open_browser

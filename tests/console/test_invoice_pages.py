@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.invoice_files import LIBRARIES
+from billing.invoices.files import LIBRARIES
 from billing.models import InvoiceDrawing, Payment
 from identity.models import Role
 from tests.support.console import page, signed_in

@@ -10,8 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.key_bounds import bounds_of
-from billing.what_applies import what_applies
+from billing.limits.key_bounds import bounds_of
+from billing.limits.what_applies import what_applies
 from identity.api_keys import authenticate, mint_api_key
 from identity.errors import KeyRefused
 from identity.key_policy import KeyPolicy

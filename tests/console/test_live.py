@@ -19,7 +19,7 @@ from pytest_django import DjangoDbBlocker
 from websockets.sync import client
 from websockets.sync.client import ClientConnection
 
-from billing.usage import Reader
+from billing.usage.records import Reader
 from console.live import socket as live
 from console.live import watch
 from identity.access import Caller

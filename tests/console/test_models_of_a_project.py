@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing.budgets import set_budget
+from billing.limits.budgets import set_budget
 from billing.models import Budget
 from gateway.pools.models import Pool, Replica
 from identity.model_lists import model_lists_of

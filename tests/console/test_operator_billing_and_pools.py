@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from billing.models import UsageRecord
 from billing.money import exact_eur
-from billing.platform_use import Month, platform_use
+from billing.usage.platform_month import Month, platform_use
 from gateway.pools.models import Pool, Replica
 from identity.models import OperatorRole
 from tests.support.console import page, signed_in

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 
 from billing.models import Contract
-from billing.price_book import price_in_force, prices_of, reference_rate_card
+from billing.prices.price_book import price_in_force, prices_of, reference_rate_card
 from console.probe_strip import strip_of
 from gateway.pools.availability import day_since
 from gateway.pools.models import ModelProbe, Replica

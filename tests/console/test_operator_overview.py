@@ -9,9 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from billing.budgets import set_budget
+from billing.limits.budgets import set_budget
 from billing.models import BudgetPeriod
-from billing.platform_pulse import platform_pulse, tenants_near_cap
+from billing.usage.platform_pulse import platform_pulse, tenants_near_cap
 from console.celery import scheduled_tasks
 from console.operator_jobs import TITLES, jobs
 from console.release import pending_migrations

@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import Contract, PriceVersion, RateCard, Tier
-from billing.price_book import add_price_version, add_rate_card
+from billing.prices.price_book import add_price_version, add_rate_card
 from console.shell import operator_navigation
 from identity.models import OperatorRole
 from identity.permissions import permissions_of_operator

@@ -8,8 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import Agreement, Closing, ContractTerm, CreditOrder, RateCard, Tier
-from billing.price_book import load_prices
-from billing.tenant_closing import close_tenant, may_be_closed
+from billing.prices.price_book import load_prices
+from billing.tenants.closing import close_tenant, may_be_closed
 from identity.errors import Conflict
 from identity.models import AuditEvent, Invitation, OperatorKey, OperatorRole, Role, Tenant
 from identity.operator_keys import authenticate_operator_key

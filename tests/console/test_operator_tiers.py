@@ -3,10 +3,10 @@
 import pytest
 from django.test import Client
 
-from billing.contracts import contract_in_force, start_contract
+from billing.contracts.contracts import contract_in_force, start_contract
 from billing.models import Limit, Tier
-from billing.price_book import load_prices
-from billing.visibility import Audience, set_visibility
+from billing.prices.price_book import load_prices
+from billing.prices.visibility import Audience, set_visibility
 from identity.models import OperatorRole, Tenant
 from models_catalog.models import LanguageModel
 from tests.support.console import page, signed_in

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 
-from billing.tenants import TenantWish, put_tenant
+from billing.tenants.tenants import TenantWish, put_tenant
 from identity.models import GroupFeed, OperatorRole, OrganisationRule, Role, Tenant
 from tests.support.console import page, signed_in
 from tests.support.group_rules import Directory, directory, fed, role_in

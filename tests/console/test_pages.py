@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
-from billing.ledger_checks import last_check
+from billing.checks.ledger_checks import last_check
 from identity.service import service
 from tests.support.browser import NARROW, NARROWEST, WIDE, Browser, open_browser
 from tests.support.console import page, signed_in

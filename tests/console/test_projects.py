@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.budgets import set_budget
-from billing.limits import set_limit
+from billing.limits.budgets import set_budget
+from billing.limits.limits import set_limit
 from billing.models import Budget, Limit, Scope
 from identity.models import Person, Project, Role, Tenant
 from tests.support.console import page, signed_in

@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing.contracts import start_contract
-from billing.price_book import add_rate_card
+from billing.contracts.contracts import start_contract
+from billing.prices.price_book import add_rate_card
 from tests.billing.test_tier_choice import LARGE, SMALL, make_tier, tier_of
 from tests.support.console import page, signed_in
 from tests.support.ledger import unique

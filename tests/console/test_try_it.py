@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from psycopg import sql
 from pytest_django import DjangoDbBlocker, Settings
 
-from billing.budgets import set_budget
+from billing.limits.budgets import set_budget
 from billing.models import UsageRecord
 from console.try_it import Conversation
 from identity.models import Person, Role

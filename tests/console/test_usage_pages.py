@@ -13,10 +13,10 @@ import pytest
 from django.http import QueryDict
 from playwright.sync_api import expect
 
-from billing.overview import overview
-from billing.usage import Grouping, Reader
-from billing.usage_span import Days, Span
-from billing.usage_table import Measure
+from billing.usage.overview import overview
+from billing.usage.records import Grouping, Reader
+from billing.usage.span import Days, Span
+from billing.usage.table import Measure
 from console.csv_files import cell
 from console.usage_question import Asked
 from identity.models import ApiKey, Membership, Person, Role

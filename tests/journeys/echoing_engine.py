@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 
-from billing.price_book import load_prices
+from billing.prices.price_book import load_prices
 from gateway.pools.models import Replica
 from gateway.pools.registry import register_pool, register_replica, set_state
 from identity.audit import Actor

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from billing.budgets import set_budget
-from billing.limits import set_limit
+from billing.limits.budgets import set_budget
+from billing.limits.limits import set_limit
 from billing.models import Budget, Limit
 from identity.access import Caller
 from identity.api_keys import mint_api_key, revoke_api_key

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from billing.checks.verification import verify
 from billing.models import Scope as Holder
-from billing.verification import verify
 from console.supervisor.listening import listen_on_path
 from console.supervisor.processes import ROOT
 from identity.scopes import Scope

@@ -12,13 +12,13 @@ import psycopg
 from django.db import transaction
 from django.utils import timezone
 
-from billing import ledger_checks
-from billing.billing_settings import SettingsChanges, change_billing_settings
-from billing.closing import approve, issue
-from billing.closing_period import preceding
-from billing.closing_previews import ask_previews, make_preview
-from billing.invoices import enter
-from billing.legal_parties import PartyWish, put_party
+from billing.checks import ledger_checks
+from billing.closing.issuing import approve, issue
+from billing.closing.period import preceding
+from billing.closing.previews import ask_previews, make_preview
+from billing.invoices.issued import enter
+from billing.invoices.legal_parties import PartyWish, put_party
+from billing.invoices.settings import SettingsChanges, change_billing_settings
 from billing.models import BillingSettings, Budget, Closing, Invoice, LedgerCheck
 from identity.access import Caller
 from identity.models import Tenant

@@ -7,15 +7,15 @@ from datetime import date, timedelta
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from billing.agreements import AgreementWish, put_agreement
-from billing.budgets import set_budget
-from billing.contracts import contract_in_force
-from billing.credit_moves import Payment, correct_credit, record_payment
-from billing.export_schedules import schedule_export
-from billing.limits import set_limit
+from billing.contracts.agreements import AgreementWish, put_agreement
+from billing.contracts.contracts import contract_in_force
+from billing.contracts.terms import TermWish, add_term, this_month
+from billing.credit.moves import Payment, correct_credit, record_payment
+from billing.exports.schedules import schedule_export
+from billing.limits.budgets import set_budget
+from billing.limits.limits import set_limit
 from billing.models import Agreement, Contract, ContractTerm, CreditOrder, Export, ExportSchedule
-from billing.organisation_rules import RuleWish, put_rule
-from billing.terms import TermWish, add_term, this_month
+from billing.tenants.organisation_rules import RuleWish, put_rule
 from gateway.pools.fleet.events import note_node
 from gateway.pools.fleet.managed_pools import Count, Wish, manage_pool
 from gateway.pools.fleet.nodes import add_node

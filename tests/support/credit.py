@@ -3,8 +3,8 @@
 from datetime import date
 from uuid import UUID, uuid4
 
-from billing.contracts import start_contract
-from billing.credit_moves import Payment, record_payment
+from billing.contracts.contracts import start_contract
+from billing.credit.moves import Payment, record_payment
 from billing.models import Contract, CreditOrder, Tier
 from identity.models import Tenant
 from tests.support.ledger import House, make_house, unique

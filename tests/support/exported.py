@@ -15,9 +15,9 @@ import openpyxl  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 from django.utils import timezone
 
-from billing import export_run
-from billing.exports import Wanted, ask_export, content_of
-from billing.exports_of_all import ask_export_of_all, cancel_export_of_all
+from billing.exports import run as export_run
+from billing.exports.exports import Wanted, ask_export, content_of
+from billing.exports.of_all import ask_export_of_all, cancel_export_of_all
 from billing.models import Export
 from identity.access import Caller
 from identity.operators import Operator

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from billing.group_organisations import make_at_sign_in
 from billing.models import Tier
-from billing.organisation_rules import RuleWish, put_rule
-from billing.price_book import load_prices
+from billing.prices.price_book import load_prices
+from billing.tenants.group_organisations import make_at_sign_in
+from billing.tenants.organisation_rules import RuleWish, put_rule
 from identity import group_rules
 from identity.models import GroupFeed, IdentityProvider, Membership, OrganisationRule, Person, Role, Tenant
 from tests.support.ledger import unique

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from billing.usage import lowest_request_id
+from billing.usage.records import lowest_request_id
 from identity.models import ApiKey
 from models_catalog.models import LanguageModel
 from tests.support.ledger import House

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
-from billing.invoice_document.contents import (
+from billing.invoices.document.contents import (
     InvoiceContents,
     Kind,
     Line,
@@ -16,8 +16,8 @@ from billing.invoice_document.contents import (
     Unit,
     VatSum,
 )
+from billing.invoices.vat import Category
 from billing.money import NANO_EUR_PER_CENT, cents
-from billing.vat import Category
 
 SELLER = Party(
     name="Beffroi Démonstration SAS",

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import date
 
 from billing.clock import database_now
-from billing.invoice_document.contents import InvoiceContents
-from billing.invoice_files import PDF, XML
-from billing.invoices import keep
+from billing.invoices.document.contents import InvoiceContents
+from billing.invoices.files import PDF, XML
+from billing.invoices.issued import keep
 from billing.models import Invoice, InvoiceFile
 from identity.models import Tenant
 from tests.support.invoice_contents import invoice

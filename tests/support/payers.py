@@ -2,9 +2,9 @@
 
 from django.utils import timezone
 
-from billing.legal_parties import PartyWish
+from billing.invoices.legal_parties import PartyWish
+from billing.invoices.payers import accept_to_pay, name_payer
 from billing.models import Payer, PayerPerson
-from billing.payers import accept_to_pay, name_payer
 from identity.models import Person, Tenant
 from tests.support.people import as_member
 

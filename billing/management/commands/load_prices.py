@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from billing.contracts.tiers import load_tiers
 from billing.models import PriceVersion
-from billing.price_book import load_prices
-from billing.tiers import load_tiers
+from billing.prices.price_book import load_prices
 from identity.audit import Actor
 from identity.errors import IdentityError
 from models_catalog.models import LanguageModel

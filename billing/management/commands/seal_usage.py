@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from billing.sealing import Month, detach, seal
+from billing.checks.sealing import Month, detach, seal
 from identity.audit import Actor
 from identity.errors import IdentityError
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from billing.verification import verify
+from billing.checks.verification import verify
 
 
 class Command(BaseCommand):

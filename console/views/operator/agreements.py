@@ -10,16 +10,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.agreements import agreements_of, draft_agreement, end_agreement, put_agreement
-from billing.contract_sheet import Dated, contract_sheet, contracts_of, dated, prices_left_behind
-from billing.contracts import contract_in_force
+from billing.contracts.agreements import agreements_of, draft_agreement, end_agreement, put_agreement
+from billing.contracts.contracts import contract_in_force
+from billing.contracts.own_prices import plan_own_prices, put_own_prices
+from billing.contracts.sheet import Dated, contract_sheet, contracts_of, dated, prices_left_behind
+from billing.contracts.terms import add_term, end_term, this_month
 from billing.models import Agreement
-from billing.own_prices import plan_own_prices, put_own_prices
-from billing.price_changes import Outcome
-from billing.price_files import read_price_wishes
-from billing.tenant_changes import agreement_change
-from billing.tenant_list import tenant_by_slug
-from billing.terms import add_term, end_term, this_month
+from billing.prices.changes import Outcome
+from billing.prices.files import read_price_wishes
+from billing.tenants.changes import agreement_change
+from billing.tenants.listed import tenant_by_slug
 from console.forms.operator_agreements import AgreementForm, OwnPricesForm, TermEndForm, TermForm
 from console.pages import operator_page
 from console.refusals import sentence_of, show_at_form

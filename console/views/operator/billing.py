@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from billing.money import exact_eur
-from billing.platform_use import MONTHS_BACK, Month, PlatformUse, platform_use
+from billing.usage.platform_month import MONTHS_BACK, Month, PlatformUse, platform_use
 from console.charts import chart, stacked
 from console.csv_files import csv_file
 from console.pages import operator_page

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.billing_settings import (
+from billing.invoices.settings import (
     SettingsChanges,
     billing_settings,
     change_billing_settings,
@@ -17,7 +17,7 @@ from billing.billing_settings import (
     known_rates,
     put_vat_rate,
 )
-from billing.vat_rates import AS_OF
+from billing.invoices.vat_rates import AS_OF
 from console.forms.billing_identity import FORMS, RateForm, changes_of, filled
 from console.pages import operator_page
 from console.refusals import show_at_form

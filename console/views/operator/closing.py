@@ -10,17 +10,26 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from billing.carried_over import is_carried_over
-from billing.closing import Blocked, Done, approve, approve_all, closing_of, issue, issue_all, take_back_approval
-from billing.closing_blocks import Facts, facts_shown, told_of
-from billing.closing_list import closing_page, rows_of
-from billing.closing_period import following, month_named, preceding
-from billing.closing_previews import ask_previews, billed_tenants
-from billing.invoice_contents import vat_for
-from billing.invoice_document.libraries import INSTALLS, missing_libraries
+from billing.closing.blocks import Facts, facts_shown, told_of
+from billing.closing.carried_over import is_carried_over
+from billing.closing.contents import vat_for
+from billing.closing.issuing import (
+    Blocked,
+    Done,
+    approve,
+    approve_all,
+    closing_of,
+    issue,
+    issue_all,
+    take_back_approval,
+)
+from billing.closing.listed import closing_page, rows_of
+from billing.closing.period import following, month_named, preceding
+from billing.closing.previews import ask_previews, billed_tenants
+from billing.invoices.document.libraries import INSTALLS, missing_libraries
+from billing.invoices.vat import Missing, Vat
 from billing.models import DraftLine, InvoiceLine, LegalParty
-from billing.platform_use import MONTHS_BACK
-from billing.vat import Missing, Vat
+from billing.usage.platform_month import MONTHS_BACK
 from console.closing_words import approvers_of, shown_blocks, shown_lines
 from console.pages import is_partial, operator_page
 from console.refusals import sentence_of

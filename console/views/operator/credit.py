@@ -9,12 +9,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from billing.credit import account_of, lots_of, movements_of, orders_of
-from billing.credit_moves import Payment, Recorded, correct_credit, record_payment
-from billing.credit_orders import cancel_order, open_orders, order_by_id
-from billing.credit_rules import Rule, credit_rules, remove_credit_rule, set_credit_rule
+from billing.contracts.tiers import all_tiers
+from billing.credit.account import account_of, lots_of, movements_of, orders_of
+from billing.credit.moves import Payment, Recorded, correct_credit, record_payment
+from billing.credit.orders import cancel_order, open_orders, order_by_id
+from billing.credit.rules import Rule, credit_rules, remove_credit_rule, set_credit_rule
 from billing.models import CreditOrder, Tier
-from billing.tiers import all_tiers
 from console.forms.credit import CancelOrderForm, CorrectionForm, CreditRuleForm, PaymentForm
 from console.pages import operator_page
 from console.refusals import show_at_form

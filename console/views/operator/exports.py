@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.exports import KEPT
-from billing.exports_of_all import ask_export_of_all, cancel_export_of_all, download_of_all, exports_of_all
+from billing.exports.exports import KEPT
+from billing.exports.of_all import ask_export_of_all, cancel_export_of_all, download_of_all, exports_of_all
 from console.forms.exports import SAID_OF_ALL, ExportOfAllForm
 from console.pages import is_partial, operator_page
 from console.refusals import show_at_form

@@ -11,14 +11,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
-from billing.credit_notes import credit_invoice, lines_left
-from billing.invoice_document.contents import from_json
-from billing.invoice_files import PDF, XML
-from billing.invoices import issued_invoice, open_cents, state_of, with_payments
-from billing.journal import journal_csv
+from billing.invoices.credit_notes import credit_invoice, lines_left
+from billing.invoices.document.contents import from_json
+from billing.invoices.files import PDF, XML
+from billing.invoices.issued import issued_invoice, open_cents, state_of, with_payments
+from billing.invoices.journal import journal_csv
+from billing.invoices.payments import Match, import_payments, read_bank_file, record_payment
 from billing.models import Invoice
 from billing.money import NANO_EUR_PER_CENT
-from billing.payments import Match, import_payments, read_bank_file, record_payment
 from console.closing_words import shown_lines
 from console.forms.billing_identity import BankFileForm, CreditForm, PaymentForm
 from console.pages import operator_page

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
-from billing.model_use import TENANTS_SHOWN, tenants_that_used
 from billing.models import Tier
-from billing.price_book import reference_prices_in_force
+from billing.prices.price_book import reference_prices_in_force
+from billing.usage.by_model import TENANTS_SHOWN, tenants_that_used
 from console.forms.operator_models import DescriptionForm, EndForm, PriceForm, TargetsForm, VisibilityForm
 from console.pages import is_partial, operator_page
 from console.probe_strip import strip_of

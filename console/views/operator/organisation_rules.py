@@ -7,14 +7,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.group_organisations import (
+from billing.contracts.tiers import all_tiers
+from billing.tenants.group_organisations import (
     GroupOutcome,
     GroupPlan,
     make_organisations,
     plan_groups,
     read_groups,
 )
-from billing.organisation_rules import (
+from billing.tenants.organisation_rules import (
     RULES_MAX,
     free_code,
     members_at_most,
@@ -23,7 +24,6 @@ from billing.organisation_rules import (
     rule_by_code,
     rules_with_counts,
 )
-from billing.tiers import all_tiers
 from console.forms.organisation_rules import GroupListForm, OrganisationRuleForm
 from console.pages import operator_page
 from console.refusals import sentence_of, show_at_form

@@ -5,8 +5,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.ledger_checks import last_check
-from billing.platform_pulse import NEAR_PERCENT, platform_pulse, tenants_near_cap
+from billing.checks.ledger_checks import last_check
+from billing.usage.platform_pulse import NEAR_PERCENT, platform_pulse, tenants_near_cap
 from console.operator_jobs import jobs
 from console.pages import is_partial, operator_page
 from console.release import pending_migrations

@@ -7,9 +7,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.models import RateCard
-from billing.price_changes import Outcome, PricePlan, plan_prices, put_prices
-from billing.price_files import OPTIONAL, REQUIRED, price_rows, read_price_wishes
-from billing.price_lists import card_of_list
+from billing.prices.changes import Outcome, PricePlan, plan_prices, put_prices
+from billing.prices.files import OPTIONAL, REQUIRED, price_rows, read_price_wishes
+from billing.prices.price_lists import card_of_list
 from billing.pricing import METERS
 from console.csv_files import csv_file
 from console.forms.operator_prices import PriceFileForm

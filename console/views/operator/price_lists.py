@@ -6,8 +6,8 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from billing.listed_prices import meters_of, prices_on_list
-from billing.price_lists import make_price_list, price_list, price_lists
+from billing.prices.listed import meters_of, prices_on_list
+from billing.prices.price_lists import make_price_list, price_list, price_lists
 from console.forms.operator_prices import PriceListForm
 from console.pages import operator_page
 from console.refusals import show_at_form

@@ -6,10 +6,9 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.listed_prices import ListedPrice, meters_of, models_without_price, prices_of_model, withdrawn_prices
 from billing.models import RateCard
 from billing.models.prices import Mode
-from billing.price_changes import (
+from billing.prices.changes import (
     Outcome,
     PricePlan,
     changes_of,
@@ -18,8 +17,9 @@ from billing.price_changes import (
     short_notice,
     withdraw_price,
 )
-from billing.price_lists import card_of_list
-from billing.price_preview import preview_prices
+from billing.prices.listed import ListedPrice, meters_of, models_without_price, prices_of_model, withdrawn_prices
+from billing.prices.preview import preview_prices
+from billing.prices.price_lists import card_of_list
 from billing.pricing import divide_half_even
 from console.forms.operator_prices import PriceChangeForm, mode_of
 from console.pages import operator_page

@@ -8,10 +8,10 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from billing.aliases import aliases_of, put_alias_for, remove_alias_for
-from billing.contracts import contract_in_force
-from billing.tenant_changes import change_details, contract_change, move_tenant
-from billing.tenant_list import tenant_by_slug
+from billing.contracts.contracts import contract_in_force
+from billing.prices.aliases import aliases_of, put_alias_for, remove_alias_for
+from billing.tenants.changes import change_details, contract_change, move_tenant
+from billing.tenants.listed import tenant_by_slug
 from console.forms.aliases import AliasForm
 from console.forms.operator_tiers import ContractForm, DetailsForm
 from console.pages import operator_page, permissions_of

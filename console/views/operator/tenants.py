@@ -11,12 +11,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
-from billing.tenant_closing import close_tenant, may_be_closed
-from billing.tenant_detail import tenant_detail
-from billing.tenant_files import OPTIONAL, REQUIRED, read_wishes
-from billing.tenant_list import tenants_for
-from billing.tenants import Outcome, Plan, SlugTaken, import_tenants, plan_tenants, put_tenant
-from billing.tiers import all_tiers, offered_tiers
+from billing.contracts.tiers import all_tiers, offered_tiers
+from billing.tenants.closing import close_tenant, may_be_closed
+from billing.tenants.detail import tenant_detail
+from billing.tenants.files import OPTIONAL, REQUIRED, read_wishes
+from billing.tenants.listed import tenants_for
+from billing.tenants.tenants import Outcome, Plan, SlugTaken, import_tenants, plan_tenants, put_tenant
 from console.forms.operator_tenants import ReasonForm, TenantFileForm, TenantFilterForm, TenantForm
 from console.pages import operator_page
 from console.refusals import show_at_form

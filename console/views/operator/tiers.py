@@ -7,8 +7,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from billing.contracts.tier_changes import (
+    put_tier,
+    renew_contracts,
+    set_offered,
+    tier_with_contracts,
+    tiers_with_contracts,
+)
 from billing.models import Tier
-from billing.tier_changes import put_tier, renew_contracts, set_offered, tier_with_contracts, tiers_with_contracts
 from console.forms.operator_tiers import TierForm
 from console.pages import operator_page
 from console.refusals import show_at_form

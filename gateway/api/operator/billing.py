@@ -8,8 +8,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.ledger_checks import last_check
-from billing.platform_use import Month, PlatformUse, platform_use
+from billing.checks.ledger_checks import last_check
+from billing.usage.platform_month import Month, PlatformUse, platform_use
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
 from gateway.api.queries import MonthField, Query, parameters

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.billing_settings import (
+from billing.invoices.settings import (
     PAYMENT_DAYS_MAX,
     RATE_MAX,
     RISE_NOTICE_DAYS_MAX,

@@ -9,13 +9,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.closing import Done, approve_all, issue_all, take_back_approval
-from billing.closing_blocks import facts_shown, told_of
-from billing.closing_list import closing_page, rows_of
-from billing.closing_period import month_named
-from billing.closing_previews import ask_previews, billed_tenants
-from billing.invoice_words import description_of, explanation_of
-from billing.legal_parties import party_of
+from billing.closing.blocks import facts_shown, told_of
+from billing.closing.issuing import Done, approve_all, issue_all, take_back_approval
+from billing.closing.listed import closing_page, rows_of
+from billing.closing.period import month_named
+from billing.closing.previews import ask_previews, billed_tenants
+from billing.invoices.legal_parties import party_of
+from billing.invoices.words import description_of, explanation_of
 from billing.models import DraftLine, InvoiceLine
 from billing.models.closings import LineColumns
 from gateway.api.legal_identity import LegalIdentitySerializer, put_shown, shown_party

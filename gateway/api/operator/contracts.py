@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.agreements import (
+from billing.contracts.agreements import (
     LIMITS_MAX,
     MODELS_MAX,
     REFERENCE_LENGTH_MAX,
@@ -17,18 +17,18 @@ from billing.agreements import (
     end_agreement,
     put_agreement,
 )
-from billing.budgets import HIGHEST_LIMIT
-from billing.contract_sheet import contract_sheet, prices_left_behind
-from billing.limits import HIGHEST_AMOUNT
+from billing.contracts.own_prices import put_own_prices
+from billing.contracts.sheet import contract_sheet, prices_left_behind
+from billing.contracts.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish, add_term, end_term
+from billing.contracts.tiers import all_tiers
+from billing.limits.budgets import HIGHEST_LIMIT
+from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import ContractTerm, Limit, RateCard
 from billing.models.agreements import WHOLE
 from billing.models.prices import Mode
-from billing.own_prices import put_own_prices
-from billing.price_book import HIGHEST_PRICE
-from billing.price_changes import REASON_LENGTH_MAX, WISHES_MAX, PriceWish
-from billing.tenant_changes import move_tenant
-from billing.terms import DESCRIPTION_LENGTH_MAX, STEPS_MAX, TermWish, add_term, end_term
-from billing.tiers import all_tiers
+from billing.prices.changes import REASON_LENGTH_MAX, WISHES_MAX, PriceWish
+from billing.prices.price_book import HIGHEST_PRICE
+from billing.tenants.changes import move_tenant
 from gateway.api.contract_shapes import SheetSerializer, TermSerializer
 from gateway.api.operator.price_lists import BY_MINUTE_HELP
 from gateway.api.operator.view import OperatorApiView, tenant_of

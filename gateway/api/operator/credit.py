@@ -7,8 +7,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.budgets import HIGHEST_LIMIT
-from billing.credit_moves import (
+from billing.contracts.tiers import tier_by_code
+from billing.credit.moves import (
     IDEMPOTENCY_KEY_LENGTH_MAX,
     REASON_LENGTH_MAX,
     REFERENCE_LENGTH_MAX,
@@ -17,10 +17,10 @@ from billing.credit_moves import (
     correct_credit,
     record_payment,
 )
-from billing.credit_orders import cancel_order, open_orders, order_by_id
-from billing.credit_rules import MONTHS_MAX, Rule, credit_rules, set_credit_rule
+from billing.credit.orders import cancel_order, open_orders, order_by_id
+from billing.credit.rules import MONTHS_MAX, Rule, credit_rules, set_credit_rule
+from billing.limits.budgets import HIGHEST_LIMIT
 from billing.models import CreditOrder
-from billing.tiers import tier_by_code
 from gateway.api.credit import CreditOrderSerializer, CreditSerializer, credit_shown
 from gateway.api.operator.view import OperatorApiView, page_of, tenant_of
 from gateway.api.problems import errors_of

@@ -8,9 +8,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.export_formats import WRITERS
-from billing.exports import CONTENTS, SHOWN_MAX
-from billing.exports_of_all import (
+from billing.exports.exports import CONTENTS, SHOWN_MAX
+from billing.exports.formats import WRITERS
+from billing.exports.of_all import (
     ask_export_of_all,
     cancel_export_of_all,
     download_of_all,

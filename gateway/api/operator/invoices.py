@@ -12,12 +12,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.credit_notes import REASON_LENGTH_MAX, credit_invoice
-from billing.invoice_files import PDF, XML
-from billing.invoices import issued_invoice, open_cents, state_of, with_payments
-from billing.journal import journal
+from billing.invoices.credit_notes import REASON_LENGTH_MAX, credit_invoice
+from billing.invoices.files import PDF, XML
+from billing.invoices.issued import issued_invoice, open_cents, state_of, with_payments
+from billing.invoices.journal import journal
+from billing.invoices.payments import REFERENCE_LENGTH_MAX, record_payment
 from billing.models import Invoice
-from billing.payments import REFERENCE_LENGTH_MAX, record_payment
 from gateway.api.invoice_answers import file_of_any
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of

@@ -4,7 +4,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.aliases import aliases_of, put_alias_for, remove_alias_for
+from billing.prices.aliases import aliases_of, put_alias_for, remove_alias_for
 from gateway.api.model_aliases import (
     ALIAS,
     ModelAliasListSerializer,

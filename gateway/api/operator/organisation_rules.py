@@ -7,8 +7,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.group_organisations import GroupOutcome, make_organisations, plan_groups
-from billing.organisation_rules import (
+from billing.tenants.group_organisations import GroupOutcome, make_organisations, plan_groups
+from billing.tenants.organisation_rules import (
     MADE_MAX,
     NAME_PATTERN_LENGTH_MAX,
     RuleWish,
@@ -17,7 +17,7 @@ from billing.organisation_rules import (
     rule_by_code,
     rules_with_counts,
 )
-from billing.tenants import WISHES_MAX
+from billing.tenants.tenants import WISHES_MAX
 from gateway.api.operator.view import OperatorApiView, page_of, tenant_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictSerializer, TextField, YesNoField

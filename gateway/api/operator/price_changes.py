@@ -7,11 +7,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.listed_prices import versions_of
 from billing.models import WithdrawnPrice
 from billing.models.prices import Mode
-from billing.price_book import HIGHEST_PRICE
-from billing.price_changes import (
+from billing.prices.changes import (
     REASON_LENGTH_MAX,
     Outcome,
     PricePlan,
@@ -22,8 +20,10 @@ from billing.price_changes import (
     short_notice,
     withdraw_price,
 )
-from billing.price_lists import price_list
-from billing.price_preview import preview_prices
+from billing.prices.listed import versions_of
+from billing.prices.preview import preview_prices
+from billing.prices.price_book import HIGHEST_PRICE
+from billing.prices.price_lists import price_list
 from gateway.api.operator.price_lists import (
     BY_MINUTE_HELP,
     LIST_ID,

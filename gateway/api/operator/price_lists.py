@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from billing.models import PriceVersion, RateCard
 from billing.models.prices import Mode
 from billing.money import NotAnAmount
-from billing.price_lists import NAME_LENGTH_MAX, ONCE, described, make_price_list, parse_factor, price_list
+from billing.prices.price_lists import NAME_LENGTH_MAX, ONCE, described, make_price_list, parse_factor, price_list
 from billing.pricing import METERS
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of

@@ -8,8 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.models import PriceVersion
-from billing.price_book import HIGHEST_PRICE, reference_prices_in_force
-from billing.price_changes import REASON_LENGTH_MAX
+from billing.prices.changes import REASON_LENGTH_MAX
+from billing.prices.price_book import HIGHEST_PRICE, reference_prices_in_force
 from billing.pricing import METERS
 from gateway.api.operator.models import MODEL_ID, model_of
 from gateway.api.operator.price_lists import BY_MINUTE_HELP

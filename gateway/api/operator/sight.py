@@ -7,8 +7,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.contracts.tier_changes import tier_with_contracts
 from billing.pricing import METERS
-from billing.tier_changes import tier_with_contracts
 from gateway.api.operator.tiers import CODE
 from gateway.api.operator.view import OperatorApiView, tenant_of
 from gateway.api.problems import errors_of

@@ -8,13 +8,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.tenant_closing import close_tenant
-from billing.tenant_list import (
+from billing.tenants.closing import close_tenant
+from billing.tenants.listed import (
     SEARCH_LENGTH_MAX,
     tenant_by_external_id,
     tenants_for,
 )
-from billing.tenants import WISHES_MAX, Outcome, Plan, TenantWish, import_tenants, plan_tenants, put_tenant
+from billing.tenants.tenants import WISHES_MAX, Outcome, Plan, TenantWish, import_tenants, plan_tenants, put_tenant
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
 from gateway.api.queries import (

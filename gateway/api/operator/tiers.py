@@ -7,11 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.budgets import HIGHEST_LIMIT
-from billing.credit_orders import SMALLEST_TOP_UP
-from billing.limits import HIGHEST_AMOUNT
-from billing.models import Limit, Tier
-from billing.tier_changes import (
+from billing.contracts.tier_changes import (
     DESCRIPTION_LENGTH_MAX,
     LIMITS_MAX,
     NAME_LENGTH_MAX,
@@ -21,6 +17,10 @@ from billing.tier_changes import (
     tier_with_contracts,
     tiers_with_contracts,
 )
+from billing.credit.orders import SMALLEST_TOP_UP
+from billing.limits.budgets import HIGHEST_LIMIT
+from billing.limits.limits import HIGHEST_AMOUNT
+from billing.models import Limit, Tier
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictMember, StrictSerializer, TextField, YesNoField

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from billing.aliases import put_alias
-from billing.budgets import set_budget
-from billing.export_schedules import schedule_export, schedules_of
-from billing.limits import set_limit
+from billing.exports.schedules import schedule_export, schedules_of
+from billing.limits.budgets import set_budget
+from billing.limits.limits import set_limit
 from billing.models import Export, Tier, TierChoice
+from billing.prices.aliases import put_alias
 from identity.access import Caller
 from identity.access_reviews import start_review
 from identity.group_rules import add_rule

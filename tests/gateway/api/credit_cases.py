@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from billing.budget_raises import raise_budget
-from billing.budgets import set_budget
+from billing.limits.budget_raises import raise_budget
+from billing.limits.budgets import set_budget
 from billing.models import CreditOrder, Tier
 from tests.gateway.api.access_cases import Case, Ours
 from tests.support.people import TESTS

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from billing.export_schedules import ask_monthly_exports
+from billing.exports.schedules import ask_monthly_exports
 from billing.models import Export, ExportSchedule
 from identity.models import Notice, Role
 from identity.scopes import Scope

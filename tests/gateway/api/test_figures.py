@@ -7,7 +7,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from billing.models import Scope as Holder
-from billing.speeds import FEWEST
+from billing.usage.speeds import FEWEST
 from gateway.pools.models import Pool, Replica
 from identity.scopes import Scope
 from tests.gateway.api.conftest import Api, problem_of

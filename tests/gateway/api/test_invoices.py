@@ -1,6 +1,6 @@
 """Invoices through the API: listed, read with their lines, downloaded."""
 
-from billing.invoice_files import PDF, file_of
+from billing.invoices.files import PDF, file_of
 from identity.scopes import Scope
 from tests.gateway.api.conftest import Api, problem_of
 from tests.support.invoice_contents import statement

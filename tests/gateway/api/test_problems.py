@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing import standing
+from billing.limits import standing
 from gateway.api import view
 from tests.gateway.api.conftest import Api, problem_of
 from tests.support.ledger import HeldKey

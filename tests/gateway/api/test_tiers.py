@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing.contracts import start_contract
-from billing.price_book import add_rate_card
+from billing.contracts.contracts import start_contract
+from billing.prices.price_book import add_rate_card
 from identity.scopes import Scope
 from tests.billing.test_tier_choice import LARGE, SMALL, make_tier, tier_of
 from tests.gateway.api.conftest import Api, problem_of

@@ -6,7 +6,7 @@ import threading
 import pytest
 from django.core.management import CommandError, call_command
 
-from billing.price_book import load_prices, price_in_force, prices_of, reference_rate_card
+from billing.prices.price_book import load_prices, price_in_force, prices_of, reference_rate_card
 from gateway.pools.environment import register_engines, wanted_engines
 from gateway.pools.models import Replica
 from gateway.pools.registry import key_of, register_pool, register_replica

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.limits import set_limit
+from billing.limits.limits import set_limit
 from billing.models import Hold, LimitWindow, Refusal, RefusalCount
 from billing.models import Scope as Holder
 from tests.gateway.relay.bills import assert_exact, key_with_budget, only_record_of, records_of

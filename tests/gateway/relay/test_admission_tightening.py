@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.budgets import change_limit, set_budget
+from billing.limits.budgets import change_limit, set_budget
 from billing.models import BudgetPeriod
 from tests.gateway.relay.bills import assert_exact, budget_ids, key_with_budget, only_record_of, records_of
 from tests.gateway.relay.conftest import Scene

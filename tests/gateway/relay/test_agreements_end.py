@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.agreements import AgreementWish, put_agreement
-from billing.contracts import contract_in_force
+from billing.contracts.agreements import AgreementWish, put_agreement
+from billing.contracts.contracts import contract_in_force
 from billing.models import Agreement, Contract, Tier
-from billing.price_book import add_rate_card
+from billing.prices.price_book import add_rate_card
 from tests.gateway.relay.bills import house_served_by, records_of
 from tests.gateway.relay.conftest import Scene
 from tests.support.ledger import House, make_price, unique

@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing.aliases import put_alias, put_alias_for, remove_alias, remove_alias_for
-from billing.visibility import NOBODY, set_visibility
+from billing.prices.aliases import put_alias, put_alias_for, remove_alias, remove_alias_for
+from billing.prices.visibility import NOBODY, set_visibility
 from identity.access import Caller
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent, Role, Tenant

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from billing.credit import Account, account_of
-from billing.credit_budget import credit_budgets
-from billing.credit_moves import correct_credit, expire_lots
+from billing.checks.verification import verify
+from billing.credit.account import Account, account_of
+from billing.credit.budget import credit_budgets
+from billing.credit.moves import correct_credit, expire_lots
 from billing.models import Hold, LedgerEntry, UsageRecord
-from billing.verification import verify
 from tests.gateway.relay.bills import await_model, record_of
 from tests.gateway.relay.crowd import Ask, many_files, rush
 from tests.gateway.simulated_engine.process import EngineProcess, eventually, read_until

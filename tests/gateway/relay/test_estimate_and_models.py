@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from billing.models import Hold, MeterPrice, PriceVersion
-from billing.price_book import add_price_version
+from billing.prices.price_book import add_price_version
 from models_catalog.models import LanguageModel
 from tests.gateway.relay.bills import (
     assert_exact,

@@ -13,8 +13,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from billing.models import RateCard, UsageRecord
-from billing.speeds import measured_speeds
-from billing.visibility import Audience, set_visibility
+from billing.prices.visibility import Audience, set_visibility
+from billing.usage.speeds import measured_speeds
 from gateway.pools.availability import Share, hours_of, is_answering, last_probes, shares_answered
 from gateway.pools.model_probes import MONTHS_KEPT, forget_probes, probe_published_models
 from gateway.pools.models import ModelProbe, Pool, Replica

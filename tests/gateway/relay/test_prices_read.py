@@ -5,7 +5,7 @@ import time
 import psycopg
 import pytest
 
-from billing.price_changes import PriceWish, put_prices
+from billing.prices.changes import PriceWish, put_prices
 from billing.pricing import Prices
 from gateway.relay.catalog_reader import PRICES_QUERY, prices_by_model
 from tests.support.ledger import PRICES, make_house, make_model

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from billing.budgets import change_limit
+from billing.limits.budgets import change_limit
 from billing.models import Budget, BudgetPeriod, UsageRecord
 from billing.models import Scope as Holder
 from tests.gateway.relay.bills import assert_exact, await_model

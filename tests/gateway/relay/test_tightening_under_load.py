@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from billing.budgets import set_budget
+from billing.limits.budgets import set_budget
 from billing.models import BudgetPeriod, Hold
 from tests.gateway.relay.bills import assert_exact, await_model, budget_ids, key_with_budget, only_record_of, records_of
 from tests.gateway.relay.conftest import Scene

@@ -6,10 +6,10 @@ from datetime import date, timedelta
 import pytest
 from django.utils import timezone
 
-from billing.agreements import AgreementWish, end_agreement, put_agreement
-from billing.contracts import start_contract
+from billing.contracts.agreements import AgreementWish, end_agreement, put_agreement
+from billing.contracts.contracts import start_contract
 from billing.models import Agreement, Contract, Tier
-from billing.visibility import EVERYBODY, NOBODY, Audience, set_visibility
+from billing.prices.visibility import EVERYBODY, NOBODY, Audience, set_visibility
 from identity.models import Tenant
 from models_catalog.models import LanguageModel, ModelAlias
 from tests.gateway.relay.bills import house_served_by, records_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.invoice_files import PDF, XML, file_of
+from billing.invoices.files import PDF, XML, file_of
 from billing.models import UsageRecord
 from identity.models import AuditEvent, Tenant
 from identity.scopes import OperatorScope

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from billing.contracts import start_contract
+from billing.contracts.contracts import start_contract
 from billing.models import Tier
-from billing.price_book import load_prices
+from billing.prices.price_book import load_prices
 from identity.models import Tenant
 from identity.scopes import OperatorScope, Scope
 from tests.gateway.api.conftest import Api, problem_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.exports_of_all import cancel_export_of_all
+from billing.exports.of_all import cancel_export_of_all
 from billing.models import Export
 from identity.models import AuditEvent
 from identity.scopes import OperatorScope

@@ -3,7 +3,7 @@
 import pytest
 
 from billing.models import RateCard
-from billing.price_book import add_price_version, add_rate_card
+from billing.prices.price_book import add_price_version, add_rate_card
 from identity.scopes import OperatorScope
 from models_catalog.models import LanguageModel
 from tests.gateway.api.conftest import Api, problem_of

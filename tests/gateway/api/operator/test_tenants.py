@@ -3,7 +3,7 @@
 import pytest
 
 from billing.models import Tier
-from billing.price_book import load_prices
+from billing.prices.price_book import load_prices
 from identity.models import Tenant
 from identity.scopes import OperatorScope
 from tests.gateway.api.conftest import Api, problem_of

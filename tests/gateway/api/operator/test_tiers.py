@@ -2,11 +2,11 @@
 
 import pytest
 
-from billing.contracts import start_contract
+from billing.contracts.contracts import start_contract
+from billing.contracts.tiers import tier_by_code
 from billing.models import Limit
-from billing.price_book import load_prices
-from billing.tiers import tier_by_code
-from billing.visibility import Audience, set_visibility
+from billing.prices.price_book import load_prices
+from billing.prices.visibility import Audience, set_visibility
 from identity.models import Tenant
 from identity.scopes import OperatorScope, Scope
 from models_catalog.models import LanguageModel

@@ -1,0 +1,1 @@
+"""Tiers, what was agreed instead of their values, and the contract that is in force."""

@@ -1,0 +1,1 @@
+"""Money that tenants paid in advance, from which their requests are paid."""

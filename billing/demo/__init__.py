@@ -1,0 +1,1 @@
+"""A past that never was, for demonstrations."""

@@ -1,0 +1,1 @@
+"""Budgets and limits of tenants, projects and keys, and where they stand."""

@@ -1,0 +1,1 @@
+"""What models cost, in dated versions that never change, and who sees them."""

@@ -1,0 +1,1 @@
+"""Organisations as operators make, change and find them."""

@@ -1,0 +1,1 @@
+"""What was used, from the sums that the ledger keeps with each charge. Reads only."""
