@@ -18,6 +18,26 @@ OBSTACLES: Mapping[Obstacle, Promise] = {
     Obstacle.PAUSED: _("A replica failed: it is tried again after a pause."),
     Obstacle.QUARANTINED: _("Replicas failed there again and again: it is left out for an hour."),
 }
+# The same where it is said of all nodes: after "3 replicas have no place:".
+WITHOUT_PLACE: Mapping[Obstacle, Promise] = {
+    Obstacle.SILENT: _("a node is silent"),
+    Obstacle.CORDONED: _("nodes are cordoned"),
+    Obstacle.LABELS: _("no node has its labels"),
+    Obstacle.TOO_FEW_GPUS: _("nodes have too few GPUs"),
+    Obstacle.TOO_SMALL_GPUS: _("GPUs are too small"),
+    Obstacle.NO_ROOM: _("GPUs are taken"),
+    Obstacle.STRANGERS: _("engines are still being stopped"),
+    Obstacle.PAUSED: _("a failure is waited out"),
+    Obstacle.QUARANTINED: _("it failed too often"),
+}
+# What the marks of replicas mean: tone and words.
+LEGEND: Mapping[str, Promise] = {
+    "green": _("ready"),
+    "blue": _("starting"),
+    "yellow": _("draining"),
+    "red": _("failed"),
+    "secondary": _("requested, stopping or out"),
+}
 EVENTS: Mapping[str, Promise] = {
     "added": _("The node was added."),
     "joined": _("A machine joined as the node."),

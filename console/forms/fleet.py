@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from gateway.pools.fleet.managed_pools import GPUS_MAX, READY_WITHIN_S, REPLICAS_MAX, Count, Wish
 from gateway.pools.fleet_tables import PoolConfiguration
 from gateway.pools.models import Pool
+from gateway.pools.places import MOST
 
 _MIB_OF_GIB = 1024
 _SOURCES = [
@@ -135,12 +136,20 @@ class CountForm(forms.Form):
         widget=_number(),
         help_text=_("Where GPUs are short, pools of a higher one that follow the demand grow first."),
     )
+    requests_at_once = forms.IntegerField(
+        label=_("Requests at once to each replica"),
+        required=False,
+        min_value=1,
+        max_value=MOST,
+        widget=_number(),
+        help_text=_("More wait in line, and organisations take turns. The demand is counted in these places."),
+    )
     field_order = ["policy"]
 
     @classmethod
     def of(cls, pool: Pool, data: Any) -> "CountForm":
         """As the pool is."""
-        names = ("policy", "wanted", "minimum", "maximum", "priority")
+        names = ("policy", "wanted", "minimum", "maximum", "priority", "requests_at_once")
         return cls(data, initial={name: getattr(pool, name) for name in names})
 
     @property

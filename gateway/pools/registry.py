@@ -38,13 +38,22 @@ def engine_address(text: str) -> tuple[str, str]:
 
 
 def register_pool(*, model: LanguageModel, served_name: str, site: str = "", actor: audit.Actor) -> Pool:
-    """The pool of engines that know the model by `served_name`; made if there is none yet."""
+    """The pool of engines that know the model by `served_name`; made if there is none yet, with the bound on requests
+    at once that the model's last pool has.
+    """
     with transaction.atomic():
         LanguageModel.objects.select_for_update(no_key=True).get(pk=model.pk)
         known = Pool.objects.filter(model=model, served_name=served_name, site=site).first()
         if known is not None:
             return known
-        pool = Pool.objects.create(model=model, served_name=served_name, site=site, name=_free_pool_name(model.name))
+        bounds = Pool.objects.filter(model=model).order_by("-pk").values_list("requests_at_once", flat=True)
+        pool = Pool.objects.create(
+            model=model,
+            served_name=served_name,
+            site=site,
+            name=_free_pool_name(model.name),
+            requests_at_once=bounds.first(),
+        )
         detail = {"name": pool.name, "model": model.name, "served_name": served_name}
         audit.record(actor=actor, action="pool.registered", target=pool, detail=detail)
     return pool

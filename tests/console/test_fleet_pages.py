@@ -1,6 +1,8 @@
 """The operator adds nodes and has models run on them."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -8,11 +10,13 @@ from django.urls import reverse
 
 from billing.clock import database_now
 from console.forms.fleet import arguments_in, arguments_text
-from gateway.pools.fleet.managed_pools import Count, Wish, manage_pool, wish_of
+from gateway.pools.fleet.managed_pools import Count, Wish, manage_pool, scale_pool, wish_of
+from gateway.pools.fleet.nodes import add_node
 from gateway.pools.fleet.overview import nodes_overview
 from gateway.pools.fleet.reconciler import reconcile_fleet
-from gateway.pools.fleet_tables import Node
-from gateway.pools.models import Pool, Replica
+from gateway.pools.fleet.work import Minute, pool_demand
+from gateway.pools.fleet_tables import Node, PoolLoad
+from gateway.pools.models import EngineSample, Pool, Replica
 from identity.models import OperatorRole
 from tests.support.console import page, signed_in
 from tests.support.ledger import make_model, unique
@@ -44,6 +48,32 @@ def reporting(name: str, *memory_mb: int) -> Node:
     observed = {"address": "10.0.0.5", "gpus": gpus, "labels": {}}
     Node.objects.filter(name=name).update(observed=observed, reported_at=database_now(), joined_at=database_now())
     return Node.objects.get(name=name)
+
+
+def served(name: str, *, requests_at_once: int) -> Pool:
+    """A pool with one replica on the node, which has room for one more."""
+    if not Node.objects.filter(name=name).exists():
+        add_node(name=name, labels={"fleet": name}, by=RUNS)
+        reporting(name, 81_920)
+    wish = Wish(gpus=1, gpu_memory_mb=40_960 if requests_at_once else 1, labels={"fleet": name}, engine="simulated")
+    made = manage_pool(model=make_model(), wish=wish, count=Count(0, 6, 1), requests_at_once=requests_at_once, by=RUNS)
+    reconcile_fleet()
+    return made
+
+
+def part_of(response: Any) -> str:
+    """A part of a page, as htmx asks for it."""
+    assert response.status_code == 200
+    text: str = response.content.decode()
+    assert "<html" not in text
+    return text
+
+
+def row_of(client: Client, pool: Pool) -> str:
+    """The pool's row of the board."""
+    shown = page(client.get(reverse("operator-pools")))
+    row = shown[shown.index(f">{pool.name}</a>") :]
+    return row[: row.index("</tr>")]
 
 
 def form_of_pool(name: str, **changes: object) -> dict[str, object]:
@@ -94,7 +124,7 @@ def test_a_model_is_run_on_nodes_after_one_saw_whether_it_fits(olga: Client, nam
     answer = olga.post(address, form_of_pool(name, wanted=3))
     pool = Pool.objects.get(model=model)
     assert answer["Location"] == reverse("operator-managed-pool", kwargs={"name": pool.name})
-    assert "It has no replica yet" in page(olga.get(reverse("operator-pools")))
+    assert "0 of 3" in row_of(olga, pool)
     reconcile_fleet()
     shown = page(olga.get(answer["Location"]))
     assert "One replica has no place now." in shown
@@ -103,8 +133,75 @@ def test_a_model_is_run_on_nodes_after_one_saw_whether_it_fits(olga: Client, nam
     [overview] = nodes_overview([Node.objects.get(name=name)])
     assert [(one.memory_mb, one.starts_at) for one in overview.gpus[0].held] == [(40_960, 0), (40_960, 40_960)]
     assert overview.gpus[0].free_mb == 0
-    section = page(olga.get(reverse("operator-pools"))).partition(f">{pool.name}</a></h2>")[2]
-    assert "0 of 2 ready · 3 wanted" in section[: section.index("</section>")]
+    row = row_of(olga, pool)
+    assert "0 of 3" in row
+    assert "1 replica has no place: GPUs are taken." in row
+    assert f'data-node="{name}"><span class="marks" title="2 requested"' in row
+
+
+def test_the_board_tells_demand_against_capacity_and_asks_for_itself_again(olga: Client, name: str) -> None:
+    pool = served(name, requests_at_once=4)
+    Replica.objects.filter(pool=pool).update(
+        state="ready", observed={"state": "running", "running": 3, "waiting": 2, "kv_cache_use": 0.5}
+    )
+    row = row_of(olga, pool)
+    assert "1 of 1" in row
+    assert "5 of 4" in row
+    assert 'title="2 wait at the engines">+2<' in row
+    part = part_of(olga.get(reverse("operator-pools"), headers={"HX-Request": "true"}))
+    assert f">{pool.name}</a>" in part
+    unbounded = served(name, requests_at_once=0)
+    assert "progress" not in row_of(olga, unbounded)
+
+
+def test_engines_by_address_have_a_column_of_their_own(olga: Client, name: str) -> None:
+    pool = Pool.objects.create(name=unique("pool"), model=make_model(), served_name="m")
+    replica = Replica.objects.create(
+        pool=pool, name="engine", url="http://10.1.1.9:1", state="failed", state_reason="x"
+    )
+    EngineSample.objects.create(
+        pool=pool.name, replica="engine", asked_at=database_now(), at=database_now(), prompt_tokens=0,
+        generation_tokens=0, running=7, waiting=1,
+    )  # fmt: skip
+    row = row_of(olga, pool)
+    assert 'data-node="by address"><span class="marks" title="1 failed"' in row
+    assert "engine: x" in row
+    assert ">8 <" in row
+    replica.delete()
+
+
+def test_a_pool_s_page_tells_what_it_has_to_do_now_and_had_to(olga: Client, name: str) -> None:
+    pool = served(name, requests_at_once=4)
+    Replica.objects.filter(pool=pool).update(
+        state="ready", observed={"state": "running", "running": 3, "waiting": 1, "kv_cache_use": 0.5}
+    )
+    scale_pool(pool, Count(0, 4, 1), policy=Pool.Policy.AUTOMATIC, by=RUNS)
+    minute = database_now().replace(second=0, microsecond=0) - timedelta(minutes=2)
+    for second, running in ((5, 2), (10, 7)):
+        load = {"ready": 2, "running": running, "waiting": 1, "kv_cache_use": 0.1}
+        PoolLoad.objects.create(pool=pool, at=minute + timedelta(seconds=second), **load)
+    assert pool_demand(pool.name).minutes == (Minute(minute, 8, 2),)  # type: ignore[union-attr]
+    at = {"name": pool.name}
+    shown = page(olga.get(reverse("operator-managed-pool", kwargs=at)))
+    assert "3 under way, 1 wait, KV cache 50%" in shown
+    part = part_of(olga.get(reverse("operator-managed-pool-demand", kwargs=at)))
+    assert "of 4 places" in part
+    assert "8 requests at once at the most" in part
+    assert "Its demand asks for" in part
+
+
+def test_how_many_would_fit_is_said_before_anything_is_changed(olga: Client, name: str) -> None:
+    pool = served(name, requests_at_once=4)
+    address = reverse("operator-managed-pool-scale", kwargs={"name": pool.name})
+    count = {"wanted": 2, "minimum": 0, "maximum": 6, "priority": 0, "policy": "manual", "preview": "1"}
+    shown = page(olga.post(address, count))
+    assert "It fits." in shown
+    assert "one replica would begin" in shown
+    assert "2 replicas would have no place now." in page(olga.post(address, {**count, "wanted": 4}))
+    assert "One replica would end." in page(olga.post(address, {**count, "wanted": 0}))
+    assert "4 replicas would have no place now." in page(olga.post(address, {**count, "policy": "automatic"}))
+    pool.refresh_from_db()
+    assert (pool.wanted, pool.policy, pool.requests_at_once) == (1, "manual", 4)
 
 
 def test_how_many_there_are_and_how_one_is_started_is_changed_on_its_page(olga: Client, name: str) -> None:
@@ -119,10 +216,14 @@ def test_how_many_there_are_and_how_one_is_started_is_changed_on_its_page(olga: 
     automatic = {**count, "policy": "automatic"}
     refused = page(olga.post(reverse("operator-managed-pool-scale", kwargs=at), automatic))
     assert "Say first how many requests each engine gets at once" in refused
-    Pool.objects.filter(pk=pool.pk).update(requests_at_once=4)
-    olga.post(reverse("operator-managed-pool-scale", kwargs=at), automatic)
+    olga.post(reverse("operator-managed-pool-scale", kwargs=at), {**automatic, "requests_at_once": 4})
+    pool.refresh_from_db()
+    assert (pool.requests_at_once, pool.policy) == (4, "automatic")
     assert "Its demand asks for" in page(olga.get(reverse("operator-managed-pool", kwargs=at)))
-    assert "From 0 to 6." in page(olga.post(reverse("operator-managed-pool-scale", kwargs=at), {**count, "wanted": 9}))
+    too_many = {**count, "wanted": 9, "requests_at_once": 5}
+    assert "From 0 to 6." in page(olga.post(reverse("operator-managed-pool-scale", kwargs=at), too_many))
+    pool.refresh_from_db()
+    assert pool.requests_at_once == 4  # all of it, or nothing
     form = form_of_pool(name, source="path", location="/w", gpu_memory_gib=10)
     olga.post(reverse("operator-managed-pool-configure", kwargs=at), form)
     pool = Pool.objects.get(pk=pool.pk)

@@ -57,7 +57,7 @@ def test_engines_are_shown_pool_by_pool_and_machine_by_machine() -> None:
         )  # fmt: skip
     client = signed_in(make_operator(OperatorRole.SUPPORT))
     for by, group in (("pool", pool.name), ("machine", machine), ("nonsense", pool.name)):
-        shown = page(client.get(reverse("operator-pools"), {"by": by}))
+        shown = page(client.get(reverse("operator-engines"), {"by": by}))
         section = shown[shown.index(f">{group}</h2>") :]
         assert "1 of 2 ready" in section[: section.index("</section>")]
         assert section.index(f"{machine}-1") < section.index(f"{machine}-0")

@@ -164,7 +164,7 @@ def _wide_node() -> str:
     Setback.objects.create(
         pool_id=pool.pk, generation=1, node=node, failures=2, last_at=timezone.now(), reason="W" * 120
     )
-    note_node(node, "reports", reason="w" * 100)
+    note_node(node, "reports")
     return name
 
 

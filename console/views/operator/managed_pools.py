@@ -1,6 +1,8 @@
 """The operator's managed pools: one of them, how many replicas it has, and how one is started."""
 
 from django.contrib import messages
+from django.db import transaction
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -10,9 +12,12 @@ from console.forms.fleet import CountForm, ManageForm, WishForm, arguments_text,
 from console.pages import operator_page
 from console.refusals import show_at_form
 from console.views.operator.models import model_or_404
-from gateway.pools.fleet.managed_pools import Count, Fit, configure_pool, fit_of, manage_pool, scale_pool, wish_of
+from gateway.pools.fleet.managed_pools import Count, configure_pool, manage_pool, scale_pool, wish_of
 from gateway.pools.fleet.overview import pool_overview
+from gateway.pools.fleet.previews import CountFit, Fit, fit_of, fit_of_count
+from gateway.pools.fleet.work import PoolDemand, pool_demand, work_of
 from gateway.pools.models import Pool
+from gateway.pools.places import set_requests_at_once
 from identity.errors import Invalid, NotFound
 from identity.models import Person
 from identity.operators import operator_for_person
@@ -31,27 +36,43 @@ def pool(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
     shown = {
         "one": one,
         "pool": one.pool,
+        "demand": PoolDemand(one.pool, work_of(one.replicas), one.ready, None, ()),
         "arguments": arguments_text(one.wish.arguments).splitlines(),
         "labels": pairs_text(one.wish.labels).splitlines(),
     }
     return render(request, "console/operator/pools/pool.html", shown)
 
 
+@operator_page(OperatorPermission.PLATFORM_READ)
+@require_GET
+def demand(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
+    """The part of its page that tells what it has to do, now and in the last hour."""
+    found = pool_demand(name)
+    if found is None:
+        raise NotFound("pool")
+    return render(request, "console/operator/pools/_demand.html", {"demand": found, "is_whole": True})
+
+
 @operator_page(OperatorPermission.CAPACITY_UPDATE)
 @require_http_methods(["GET", "POST"])
 def scale(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
-    """How many replicas it has."""
+    """How many replicas it has. With `preview`, it only says what that would mean now."""
     found = pool_or_404(name)
-    form = CountForm.of(found, request.POST or None)
+    form, fit = CountForm.of(found, request.POST or None), None
     if request.method == "POST" and form.is_valid():
         try:
-            scale_pool(found, form.count, policy=form.policy_wanted, by=operator_for_person(operator))
+            if "preview" in request.POST:
+                fit = fit_of_count(found, form.count, policy=form.policy_wanted)
+            else:
+                by, number = operator_for_person(operator), form.cleaned_data["requests_at_once"]
+                with transaction.atomic():
+                    set_requests_at_once(found, number=number, by=by)
+                    scale_pool(found, form.count, policy=form.policy_wanted, by=by)
+                messages.success(request, _("The reconciler sees to it within seconds."))
+                return redirect("operator-managed-pool", name=name)
         except Invalid as refused:
             show_at_form(form, refused)
-        else:
-            messages.success(request, _("The reconciler sees to it within seconds."))
-            return redirect("operator-managed-pool", name=name)
-    return render(request, "console/operator/pools/pool_form.html", {"form": form, "pool": found, "what": "scale"})
+    return _form_page(request, form, fit, {"pool": found, "what": "scale"})
 
 
 @operator_page(OperatorPermission.CAPACITY_UPDATE)
@@ -106,7 +127,5 @@ def pool_or_404(name: str) -> Pool:
     return found
 
 
-def _form_page(request: HttpRequest, form: WishForm, fit: Fit | None, shown: dict[str, object]) -> HttpResponse:
-    obstacles = fit.obstacles.items() if fit else ()
-    given = {**shown, "form": form, "fit": fit, "obstacles": obstacles}
-    return render(request, "console/operator/pools/pool_form.html", given)
+def _form_page(request: HttpRequest, form: Form, fit: Fit | CountFit | None, shown: dict[str, object]) -> HttpResponse:
+    return render(request, "console/operator/pools/pool_form.html", {**shown, "form": form, "fit": fit})

@@ -14,7 +14,7 @@ from console.forms.fleet import LabelsForm, NodeForm, pairs_text
 from console.pages import is_partial, operator_page
 from console.refusals import show_at_form
 from gateway.pools.fleet.nodes import add_node, label_node, node_or_404, remove_node, renew_token, set_service
-from gateway.pools.fleet.overview import events_of_node, nodes_overview
+from gateway.pools.fleet.overview import events_of_node, machine_of, nodes_overview
 from gateway.pools.fleet_tables import Node
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Person
@@ -101,6 +101,7 @@ def _page(request: HttpRequest, found: Node, token: str) -> HttpResponse:
         "node": found,
         "text": command if token else "",
         "labels": pairs_text(found.labels).splitlines(),
+        "machine": machine_of(found),
         "events": events_of_node(found),
     }
     return render(request, "console/operator/pools/node.html", shown)

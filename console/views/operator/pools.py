@@ -1,7 +1,7 @@
-"""All engines, pool by pool or machine by machine; what is done to one is done on its model's page."""
+"""All pools at a glance; all engines, pool by pool or machine by machine."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from urllib.parse import urlsplit
 
@@ -10,8 +10,10 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from console.pages import operator_page
-from gateway.pools.models import Pool, Replica
+from console.fleet_words import LEGEND
+from console.pages import is_partial, operator_page
+from gateway.pools.fleet.board import fleet_board
+from gateway.pools.models import Replica
 from identity.models import Person
 from identity.permissions import OperatorPermission
 
@@ -25,13 +27,11 @@ class Group:
 
     name: str
     replicas: list[Replica]
-    pool: Pool | None = None  # that it is, where that is managed
 
     @property
     def is_short(self) -> bool:
-        """Whether one does not take requests, or is missing."""
-        wanted = self.pool.wanted if self.pool else 0
-        return self.ready < max(wanted, len(self.replicas))
+        """Whether one does not take requests."""
+        return self.ready < len(self.replicas)
 
     @property
     def ready(self) -> int:
@@ -42,13 +42,19 @@ class Group:
 @operator_page(OperatorPermission.PLATFORM_READ)
 @require_GET
 def pools(request: HttpRequest, operator: Person) -> HttpResponse:
-    """The groups that are short of an engine first."""
+    """Pools by nodes, those that are short of a replica first. An open page asks for what is new."""
+    page = "_board.html" if is_partial(request) else "pools.html"
+    return render(request, f"console/operator/pools/{page}", {"board": fleet_board(), "legend": LEGEND.items()})
+
+
+@operator_page(OperatorPermission.PLATFORM_READ)
+@require_GET
+def engines(request: HttpRequest, operator: Person) -> HttpResponse:
+    """What is done to one is done on its model's page. The groups that are short of an engine come first."""
     by = request.GET.get("by", "")
     by = by if by in GROUPINGS else "pool"
     replicas = Replica.objects.select_related("pool__model").order_by("name")
     groups = _grouped(replicas, _pool_of) if by == "pool" else _grouped(replicas, _machine_of)
-    if by == "pool":
-        groups = _with_managed(groups)
     shown = {
         "groups": sorted(groups, key=lambda group: (not group.is_short, group.name)),
         "by": by,
@@ -56,19 +62,12 @@ def pools(request: HttpRequest, operator: Person) -> HttpResponse:
         "ready": sum(group.ready for group in groups),
         "every": sum(len(group.replicas) for group in groups),
     }
-    return render(request, "console/operator/pools/pools.html", shown)
+    return render(request, "console/operator/pools/engines.html", shown)
 
 
 def _grouped(replicas: Iterable[Replica], name: Callable[[Replica], str]) -> list[Group]:
     ordered = sorted(replicas, key=lambda replica: (name(replica), replica.state not in _TROUBLE, replica.name))
     return [Group(found, list(of)) for found, of in groupby(ordered, key=name)]
-
-
-def _with_managed(groups: list[Group]) -> list[Group]:
-    """With what is wanted of each pool that is managed, those included that have no replica yet."""
-    managed = {pool.name: pool for pool in Pool.objects.exclude(policy=Pool.Policy.UNMANAGED).select_related("model")}
-    found = [replace(group, pool=managed.pop(group.name, None)) for group in groups]
-    return found + [Group(name, [], pool) for name, pool in managed.items()]
 
 
 def _pool_of(replica: Replica) -> str:

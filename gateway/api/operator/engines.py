@@ -32,8 +32,18 @@ class OperatedEngineSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField(source="pk")
     model = serializers.CharField(source="pool.model.name", help_text="The id of the model that it serves.")
     served_name = serializers.CharField(source="pool.served_name", help_text="The engine's own name for the model.")
+    pool = serializers.CharField(source="pool.name")
+    name = serializers.CharField()
     url = serializers.CharField()
     node = serializers.CharField(help_text="The machine that it runs on, where somebody said so.")
+    gpus = serializers.ListField(child=serializers.IntegerField(), help_text="Of its node, by index.")
+    running = serializers.IntegerField(
+        source="observed.running", allow_null=True, help_text="Requests under way, as its node said last."
+    )
+    waiting = serializers.IntegerField(
+        source="observed.waiting", allow_null=True, help_text="Requests that wait in it."
+    )
+    kv_cache_use = serializers.FloatField(source="observed.kv_cache_use", allow_null=True, help_text="From 0 to 1.")
     state = serializers.ChoiceField(choices=State.values, help_text="Only one that is `ready` takes requests.")
     reason = serializers.CharField(source="state_reason", help_text="Why it is not ready; empty otherwise.")
     registered_by = serializers.ChoiceField(

@@ -11,6 +11,7 @@ from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, StrictSerializer, TextField
 from gateway.pools.fleet.nodes import add_node, label_node, node_or_404, remove_node, renew_token, set_service
+from gateway.pools.fleet.overview import machine_of
 from gateway.pools.fleet_tables import Node
 
 NODE = OpenApiParameter("name", str, "path", description="The node's name.")
@@ -26,6 +27,26 @@ class OperatedGpuSerializer(serializers.Serializer[Any]):
     used_mb = serializers.IntegerField(help_text="By whatever runs there.")
 
 
+class ModelOnDiskSerializer(serializers.Serializer[Any]):
+    """Weights that a machine has already."""
+
+    location = serializers.CharField()
+    revision = serializers.CharField()
+    bytes = serializers.IntegerField()
+
+
+class MachineSerializer(serializers.Serializer[Any]):
+    """What a node's agent says of its machine and of itself."""
+
+    agent_version = serializers.CharField()
+    is_simulated = serializers.BooleanField()
+    cpus = serializers.IntegerField()
+    memory_bytes = serializers.IntegerField()
+    disk_free_bytes = serializers.IntegerField()
+    disk_total_bytes = serializers.IntegerField()
+    models_on_disk = ModelOnDiskSerializer(many=True)
+
+
 class OperatedNodeSerializer(serializers.Serializer[Any]):
     """A GPU machine."""
 
@@ -37,7 +58,13 @@ class OperatedNodeSerializer(serializers.Serializer[Any]):
     joined_at = serializers.DateTimeField(allow_null=True, help_text="null: no machine took its token yet.")
     reported_at = serializers.DateTimeField(allow_null=True, help_text="When its agent was last heard.")
     address = serializers.SerializerMethodField(help_text="Where its engines listen; empty: it never reported.")
+    machine = serializers.SerializerMethodField(help_text="Empty figures: it never reported.")
     gpus = serializers.SerializerMethodField()
+
+    @extend_schema(responses=MachineSerializer)
+    def get_machine(self, node: Node) -> dict[str, Any]:
+        """As reported."""
+        return machine_of(node)
 
     def get_address(self, node: Node) -> str:
         """As reported."""

@@ -1,9 +1,9 @@
-"""Managed pools, for those who run the platform: how a replica is started, how many there are, what happened."""
+"""Managed pools, for those who run the platform: how a replica is started, and how many there are."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
+from django.db import transaction
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -13,7 +13,7 @@ from gateway.api.operator.models import model_of
 from gateway.api.operator.nodes import LabelsField
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
-from gateway.api.queries import PageQuery, StrictMember, StrictSerializer, TextField, YesNoField, parameters
+from gateway.api.queries import PageQuery, StrictMember, StrictSerializer, TextField, YesNoField
 from gateway.pools.fleet.managed_pools import (
     GPUS_MAX,
     PRIORITY_MAX,
@@ -22,15 +22,13 @@ from gateway.pools.fleet.managed_pools import (
     Count,
     Wish,
     configure_pool,
-    dry_run,
-    fit_of,
     manage_pool,
     scale_pool,
     wish_of,
 )
-from gateway.pools.fleet.placement import Obstacle
-from gateway.pools.fleet_tables import FleetEvent, PoolConfiguration
+from gateway.pools.fleet_tables import PoolConfiguration
 from gateway.pools.models import Pool
+from gateway.pools.places import MOST, set_requests_at_once
 from identity.errors import NotFound
 
 POOL = OpenApiParameter("name", str, "path", description="The pool's name.")
@@ -88,6 +86,12 @@ class CountSerializer(StrictSerializer):
         help_text="Where GPUs are short, automatic pools of a higher one grow first.",
     )
     policy = serializers.ChoiceField(choices=Pool.Policy.values, help_text=_POLICY)
+    requests_at_once = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MOST,
+        help_text="So many each replica is sent at once; 0: as many as come. Left out: as it is.",
+    )
 
 
 class NewPoolSerializer(CountSerializer):
@@ -113,6 +117,9 @@ class OperatedPoolSerializer(serializers.Serializer[Any]):
     maximum = serializers.IntegerField()
     wanted = serializers.IntegerField()
     priority = serializers.IntegerField()
+    requests_at_once = serializers.IntegerField(
+        allow_null=True, help_text="So many each replica is sent at once; null: as many as come."
+    )
     generation = serializers.IntegerField(help_text="Of the configuration; 0: it never was managed.")
     sound_generation = serializers.IntegerField(help_text="The last one of which a replica took requests.")
     configuration = serializers.SerializerMethodField()
@@ -129,55 +136,6 @@ class OperatedPoolPageSerializer(serializers.Serializer[Any]):
 
     results = OperatedPoolSerializer(many=True)
     next = serializers.URLField(allow_null=True, help_text="Where the list continues; null: this is its end.")
-
-
-class FitSerializer(serializers.Serializer[Any]):
-    """Where one more replica would find a place now."""
-
-    nodes = serializers.ListField(child=serializers.CharField(), help_text="Those with room.")
-    obstacles = serializers.DictField(
-        child=serializers.ChoiceField(choices=[one.value for one in Obstacle]), help_text="By node, what is in the way."
-    )
-
-
-class DemandSerializer(serializers.Serializer[Any]):
-    """How many replicas a pool would get now."""
-
-    wanted = serializers.IntegerField(help_text="What its demand asks for, or a person where the policy is `manual`.")
-    granted = serializers.IntegerField(help_text="What there is room for beside the other pools.")
-    reason = serializers.CharField()
-    until = serializers.DateTimeField(
-        allow_null=True, help_text="So long the demand of before keeps them; null: it is not only the past."
-    )
-
-
-class FleetEventSerializer(serializers.Serializer[Any]):
-    """Something that happened. All by name, as events outlive what they tell of."""
-
-    at = serializers.DateTimeField()
-    began_at = serializers.DateTimeField(allow_null=True, help_text="When the state began that ended here.")
-    kind = serializers.CharField()
-    pool = serializers.CharField()
-    model = serializers.CharField()
-    replica = serializers.CharField()
-    node = serializers.CharField()
-    from_state = serializers.CharField()
-    to_state = serializers.CharField()
-    reason = serializers.CharField()
-
-
-class FleetEventPageSerializer(serializers.Serializer[Any]):
-    """Events, in the order in which they happened."""
-
-    results = FleetEventSerializer(many=True)
-    next = serializers.URLField(allow_null=True, help_text="Where the list continues; null: this is its end.")
-
-
-class EventQuery(PageQuery):
-    """Of what."""
-
-    pool = serializers.CharField(required=False, max_length=100, help_text="The name of a pool.")
-    node = serializers.CharField(required=False, max_length=63, help_text="The name of a node.")
 
 
 class OperatedPoolsView(OperatorApiView):
@@ -211,16 +169,18 @@ class OperatedPoolsView(OperatorApiView):
         asked = NewPoolSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
+        model, by = model_of(given["model"]), self.operator(request)
         pool = manage_pool(
-            model=model_of(given["model"]),
+            model=model,
             served_name=given.get("served_name", ""),
             site=given.get("site", ""),
             wish=Wish(**given["configuration"]),
-            count=Count(given["minimum"], given["maximum"], given["wanted"], given["priority"]),
+            count=count_of(given),
             policy=Pool.Policy(given["policy"]),
-            by=self.operator(request),
+            requests_at_once=given.get("requests_at_once"),
+            by=by,
         )
-        return Response(OperatedPoolSerializer(pool).data)
+        return Response(OperatedPoolSerializer(pool_or_404(pool.name)).data)
 
 
 class OperatedPoolView(OperatorApiView):
@@ -252,9 +212,11 @@ class OperatedPoolView(OperatorApiView):
         pool = pool_or_404(name)
         asked = CountSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        given = asked.validated_data
-        count = Count(given["minimum"], given["maximum"], given["wanted"], given["priority"])
-        scale_pool(pool, count, policy=Pool.Policy(given["policy"]), by=self.operator(request))
+        given, by = asked.validated_data, self.operator(request)
+        with transaction.atomic():  # the bound first: without one a pool may not follow its demand
+            if "requests_at_once" in given:
+                set_requests_at_once(pool, number=given["requests_at_once"] or None, by=by)
+            scale_pool(pool, count_of(given), policy=Pool.Policy(given["policy"]), by=by)
         return Response(OperatedPoolSerializer(pool_or_404(name)).data)
 
 
@@ -280,71 +242,9 @@ class OperatedConfigurationView(OperatorApiView):
         return Response(OperatedPoolSerializer(pool_or_404(name)).data)
 
 
-class OperatedDemandView(OperatorApiView):
-    """`/api/operator/pools/{name}/demand`."""
-
-    noun = "pools"
-
-    @extend_schema(
-        operation_id="operator_pools_demand",
-        summary="See how many replicas the demand asks for, and why",
-        tags=["Operator"],
-        parameters=[POOL],
-        responses={200: DemandSerializer, **errors_of(401, 403, 404)},
-    )
-    def get(self, request: Request, name: str) -> Response:
-        """What the next step would do; nothing is changed. 404 for a pool that nobody manages. Needs `pools:read`."""
-        advice = dry_run(pool_or_404(name), by=self.operator(request))
-        if advice is None:
-            raise NotFound("pool")
-        told = {"wanted": advice.wish.replicas, "granted": advice.granted, "reason": advice.reason}
-        return Response(DemandSerializer({**told, "until": _moment(advice.wish.until)}).data)
-
-
-class OperatedFitView(OperatorApiView):
-    """`/api/operator/pool-fits`."""
-
-    noun = "pools"
-
-    @extend_schema(
-        operation_id="operator_pools_fit",
-        summary="See where a replica would find a place",
-        tags=["Operator"],
-        request=WishSerializer,
-        responses={200: FitSerializer, **errors_of(400, 401, 403, 413, 415)},
-    )
-    def post(self, request: Request) -> Response:
-        """Of a configuration that is only thought of, beside all that runs now. Needs `pools:write`."""
-        asked = WishSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return Response(FitSerializer(fit_of(Wish(**asked.validated_data))).data)
-
-
-class OperatedFleetEventsView(OperatorApiView):
-    """`/api/operator/fleet-events`."""
-
-    noun = "pools"
-
-    @extend_schema(
-        operation_id="operator_fleet_events_list",
-        summary="List what happened to replicas, pools and nodes",
-        tags=["Operator"],
-        parameters=[EventQuery],
-        responses={200: FleetEventPageSerializer, **errors_of(400, 401, 403)},
-    )
-    def get(self, request: Request) -> Response:
-        """List the events of the last 90 days. Needs `pools:read`."""
-        given = parameters(EventQuery, request)
-        asked = {name: given[name] for name in ("pool", "node") if name in given}
-        return page_of(request, FleetEvent.objects.filter(**asked).order_by("pk"), _shown_events, query=EventQuery)
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
-
-
-def _shown_events(page: list[FleetEvent]) -> Any:
-    return FleetEventSerializer(page, many=True).data
+def count_of(given: dict[str, Any]) -> Count:
+    """What was asked for."""
+    return Count(given["minimum"], given["maximum"], given["wanted"], given["priority"])
 
 
 def pool_or_404(name: str) -> Pool:

@@ -31,6 +31,12 @@ from gateway.api.operator.credit import (
 )
 from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
 from gateway.api.operator.exports import OperatedExportFileView, OperatedExportsView, OperatedExportView
+from gateway.api.operator.fleet import (
+    OperatedCountFitView,
+    OperatedDemandView,
+    OperatedFitView,
+    OperatedFleetEventsView,
+)
 from gateway.api.operator.invoices import (
     OperatedCreditNotesView,
     OperatedInvoiceFileView,
@@ -51,9 +57,6 @@ from gateway.api.operator.organisation_rules import (
 from gateway.api.operator.own_key import OwnOperatorKeyView
 from gateway.api.operator.pools import (
     OperatedConfigurationView,
-    OperatedDemandView,
-    OperatedFitView,
-    OperatedFleetEventsView,
     OperatedPoolsView,
     OperatedPoolView,
 )
@@ -141,6 +144,7 @@ urlpatterns: list[URLPattern] = [
         OperatedConfigurationView.as_view(),
         name="operator-api-pool-configuration",
     ),
+    path("operator/pools/<slug:name>/fit", OperatedCountFitView.as_view(), name="operator-api-pool-fit"),
     path("operator/pool-fits", OperatedFitView.as_view(), name="operator-api-pool-fits"),
     path("operator/fleet-events", OperatedFleetEventsView.as_view(), name="operator-api-fleet-events"),
     path("operator/group-imports", GroupImportsView.as_view(), name="operator-api-group-imports"),

@@ -1,13 +1,13 @@
 """What happened to replicas, pools and nodes: rows that only grow, kept for 90 days."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from billing.clock import database_now
 from gateway.pools.fleet_tables import FleetEvent, Node
 from gateway.pools.models import Pool, Replica
 
 KEPT = timedelta(days=90)
-REASON_LENGTH = 300  # characters, as the column
+REASON_LENGTH, MODEL_LENGTH = 300, 200  # characters, as the columns
 
 
 def note_replica(replica: Replica, kind: str, *, before: Replica | None = None, reason: str = "") -> None:
@@ -33,9 +33,22 @@ def note_pool(pool: Pool, kind: str, *, reason: str = "") -> None:
     )
 
 
-def note_node(node: Node, kind: str, *, reason: str = "") -> None:
-    """Something happened to a node."""
-    FleetEvent.objects.create(at=database_now(), kind=kind, node=node.name, reason=reason[:REASON_LENGTH])
+def note_node(node: Node, kind: str, *, began_at: datetime | None = None) -> None:
+    """Something happened to a node, and so to the models that have replicas there; `began_at`: since when."""
+    models = Replica.objects.filter(machine=node).values_list("pool__model__name", flat=True)
+    FleetEvent.objects.create(
+        at=database_now(), began_at=began_at, kind=kind, node=node.name, model=_listed(sorted(set(models)))
+    )
+
+
+def _listed(names: list[str]) -> str:
+    """As many of them as the column takes, and how many more there are."""
+    for left_out in range(len(names)):
+        more = f", +{left_out}" if left_out else ""
+        text = ", ".join(names[: len(names) - left_out]) + more
+        if len(text) <= MODEL_LENGTH:
+            return text
+    return ""
 
 
 def forget_events() -> int:

@@ -12,11 +12,11 @@ from billing.clock import database_now
 from gateway.node_agent import engine_flags
 from gateway.pools.fleet import events
 from gateway.pools.fleet.demand import Advice, advice_for
-from gateway.pools.fleet.placement import Obstacle, Room
 from gateway.pools.fleet.reading import configuration_of, read_rows, read_world
 from gateway.pools.fleet.world import Configuration
 from gateway.pools.fleet_tables import PoolConfiguration
 from gateway.pools.models import Pool
+from gateway.pools.places import set_requests_at_once
 from gateway.pools.registry import register_pool
 from identity import audit
 from identity.errors import Invalid
@@ -69,14 +69,6 @@ class Count:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """Whether one more replica would have a place now: `nodes` that have room, and what is in the way on the others."""
-
-    nodes: tuple[str, ...]
-    obstacles: Mapping[str, Obstacle]
-
-
 def manage_pool(
     *,
     model: LanguageModel,
@@ -85,18 +77,23 @@ def manage_pool(
     wish: Wish,
     count: Count,
     policy: Pool.Policy = Pool.Policy.MANUAL,
+    requests_at_once: int | None = None,
     by: Operator,
 ) -> Pool:
     """Have replicas of the model kept running on nodes. A pool that it has already is managed from now on; engines that
     somebody registered in it stay as they are.
 
-    served_name: what the engines call the model; "": as the catalogue does. Raises `Forbidden`, `Invalid`.
+    served_name: what the engines call the model; "": as the catalogue does
+    requests_at_once: to each replica; 0: as many as come; None: as the model's last pool has it
+    Raises `Forbidden`, `Invalid`.
     """
     by.require(OperatorPermission.CAPACITY_UPDATE)
-    _check(wish)
-    _check_count(count)
+    check_wish(wish)
+    check_count(count)
     with transaction.atomic():
         pool = register_pool(model=model, served_name=served_name or model.name, site=site, actor=by.actor)
+        if requests_at_once is not None:
+            set_requests_at_once(pool, number=requests_at_once or None, by=by)
         configure_pool(pool, wish, by=by)
         scale_pool(pool, count, policy=policy, by=by)
     return pool
@@ -108,7 +105,7 @@ def configure_pool(pool: Pool, wish: Wish, *, by: Operator) -> bool:
     Raises `Forbidden`, `Invalid`.
     """
     by.require(OperatorPermission.CAPACITY_UPDATE)
-    _check(wish)
+    check_wish(wish)
     with transaction.atomic():
         fresh = Pool.objects.select_for_update(no_key=True).get(pk=pool.pk)
         rows = {row.generation: row for row in PoolConfiguration.objects.filter(pool=fresh)}
@@ -139,7 +136,7 @@ def scale_pool(pool: Pool, count: Count, *, policy: Pool.Policy, by: Operator) -
     An UNMANAGED pool loses its replicas of the fleet: each ends what it is answering first.
     """
     by.require(OperatorPermission.CAPACITY_UPDATE)
-    _check_count(count)
+    check_count(count)
     with transaction.atomic():
         fresh = Pool.objects.select_for_update(no_key=True).get(pk=pool.pk)
         if policy != Pool.Policy.UNMANAGED and not fresh.generation:
@@ -168,21 +165,6 @@ def scale_pool(pool: Pool, count: Count, *, policy: Pool.Policy, by: Operator) -
     return True
 
 
-def fit_of(wish: Wish) -> Fit:
-    """Where a replica would find a place now beside all that is there. Raises `Invalid`."""
-    _check(wish)
-    rows = read_rows()
-    world = read_world(rows, {}, database_now())
-    configurations = {one.id: one.configurations for one in world.pools}
-    room = Room(world, lambda replica: configurations[replica.pool][replica.generation].memory_mb)
-    obstacles = room.obstacles(0, 0, wish.as_planned())
-    names = {node.pk: node.name for node in rows.nodes}
-    return Fit(
-        tuple(name for pk, name in names.items() if pk not in obstacles),
-        {names[pk]: obstacle for pk, obstacle in obstacles.items()},
-    )
-
-
 def dry_run(pool: Pool, *, by: Operator) -> Advice | None:
     """How many replicas the pool would get now, and why; None where it is not managed. Raises `Forbidden`."""
     by.require(OperatorPermission.PLATFORM_READ)
@@ -196,7 +178,7 @@ def wish_of(pool: Pool) -> Wish | None:
     return Wish.of(row) if row else None
 
 
-def _check(wish: Wish) -> None:
+def check_wish(wish: Wish) -> None:
     """Raises `Invalid`: nothing is asked of a node that its agent would refuse."""
     if wish.engine not in PoolConfiguration.Engine.values:
         raise Invalid("engine", _("One of: %(these)s.") % {"these": ", ".join(PoolConfiguration.Engine.values)})
@@ -227,7 +209,8 @@ def _is_plain(value: object) -> bool:
             return False
 
 
-def _check_count(count: Count) -> None:
+def check_count(count: Count) -> None:
+    """Raises `Invalid` where the bounds make no sense, or the number is not within them."""
     _within("maximum", count.maximum, 0, REPLICAS_MAX)
     _within("minimum", count.minimum, 0, count.maximum)
     _within("wanted", count.wanted, count.minimum, count.maximum)

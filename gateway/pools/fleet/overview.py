@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 
-from gateway.pools.fleet.demand import Advice, advice_for
 from gateway.pools.fleet.managed_pools import Wish
 from gateway.pools.fleet.placement import Obstacle, paused_until, resumes_at
 from gateway.pools.fleet.planner import plan_fleet
-from gateway.pools.fleet.reading import fleet_replicas, read_rows, read_world
+from gateway.pools.fleet.reading import Rows, fleet_replicas, read_rows, read_world, wanted_of
 from gateway.pools.fleet.world import SILENT
 from gateway.pools.fleet_tables import FleetEvent, Node, PoolConfiguration, Setback
 from gateway.pools.models import Pool, Replica
@@ -52,6 +52,16 @@ class NodeOverview:
     gpus: tuple[GpuView, ...]
     replicas: tuple[Replica, ...]
 
+    @property
+    def memory_mb(self) -> int:
+        """Of all its GPUs, MiB."""
+        return sum(gpu.memory_mb for gpu in self.gpus)
+
+    @property
+    def free_mb(self) -> int:
+        """What no replica holds of it, MiB."""
+        return sum(gpu.free_mb for gpu in self.gpus)
+
 
 @dataclass(frozen=True, slots=True)
 class SetbackOverview:
@@ -65,7 +75,7 @@ class SetbackOverview:
 class PoolOverview:
     """A managed pool and its replicas; how many have no place now, and by node why; what failed where; what happened.
 
-    wish: how a replica is started; advice: what its demand asks for, where that says how many there are
+    wish: how a replica is started; wanted: as many replicas as there are to be
     """
 
     pool: Pool
@@ -75,14 +85,20 @@ class PoolOverview:
     obstacles: Mapping[str, Obstacle]
     setbacks: tuple[SetbackOverview, ...]
     events: tuple[FleetEvent, ...]
-    advice: Advice | None
+    wanted: int
+
+    @property
+    def ready(self) -> int:
+        """How many take requests."""
+        return sum(one.state == Replica.State.READY for one in self.replicas)
 
 
-def nodes_overview(nodes: Sequence[Node]) -> list[NodeOverview]:
-    """Of these nodes, in their order; in two queries."""
-    now, replicas = timezone.now(), fleet_replicas()
-    rows = PoolConfiguration.objects.filter(pool__in={one.pool_id for one in replicas})
-    memory = {(row.pool_id, row.generation): row.gpu_memory_mb for row in rows}
+def nodes_overview(nodes: Sequence[Node], rows: Rows | None = None) -> list[NodeOverview]:
+    """Of these nodes, in their order; in two queries, or of what was read already."""
+    now, replicas = timezone.now(), rows.replicas if rows else fleet_replicas()
+    of_pools = {one.pool_id for one in replicas}
+    configurations = rows.configurations if rows else PoolConfiguration.objects.filter(pool__in=of_pools)
+    memory = {(row.pool_id, row.generation): row.gpu_memory_mb for row in configurations}
     found = []
     for node in nodes:
         here = tuple(one for one in replicas if one.machine_id == node.pk)
@@ -96,6 +112,20 @@ def events_of_node(node: Node) -> list[FleetEvent]:
     return list(FleetEvent.objects.filter(node=node.name).order_by("-at", "-pk")[:EVENTS_SHOWN])
 
 
+def machine_of(node: Node) -> dict[str, Any]:
+    """What its agent said last of the machine and of itself; nothing and 0 where it never reported. Sizes in bytes."""
+    seen = node.observed
+    return {
+        "agent_version": seen.get("agent", {}).get("version", ""),
+        "is_simulated": seen.get("is_simulated", False),
+        "cpus": seen.get("cpus", 0),
+        "memory_bytes": seen.get("memory_bytes", 0),
+        "disk_free_bytes": seen.get("disk", {}).get("free_bytes", 0),
+        "disk_total_bytes": seen.get("disk", {}).get("total_bytes", 0),
+        "models_on_disk": seen.get("models_on_disk", []),
+    }
+
+
 def pool_overview(name: str) -> PoolOverview | None:
     """Of the pool of that name; what the next plan would say is missing. None where it never was managed."""
     rows, now = read_rows(), timezone.now()
@@ -103,8 +133,7 @@ def pool_overview(name: str) -> PoolOverview | None:
     if pool is None:
         return None
     names = {node.pk: node.name for node in rows.nodes}
-    world = read_world(rows, {}, now)
-    plan = plan_fleet(world)
+    plan = plan_fleet(read_world(rows, {}, now))
     short = next((one for one in plan.shortages if one.pool == pool.pk), None)
     place = (pool.pk, pool.generation)
     setbacks = [one for one in rows.setbacks if (one.pool_id, one.generation) == place]
@@ -119,7 +148,7 @@ def pool_overview(name: str) -> PoolOverview | None:
         obstacles={names[pk]: Obstacle(obstacle) for pk, obstacle in short.why.items()} if short else {},
         setbacks=tuple(_setback(one, pause_ends, now) for one in setbacks),
         events=tuple(FleetEvent.objects.filter(pool=name).order_by("-at", "-pk")[:EVENTS_SHOWN]),
-        advice=advice_for(rows.pools, world).get(pool.pk) if pool.policy == Pool.Policy.AUTOMATIC else None,
+        wanted=wanted_of(pool),
     )
 
 

@@ -112,10 +112,15 @@ def pool_view(pool: Pool, configurations: Mapping[int, Configuration]) -> PoolVi
         name=pool.name,
         generation=pool.generation,
         configurations=configurations,
-        wanted=min(max(pool.wanted, pool.minimum), pool.maximum) if is_managed else 0,
+        wanted=wanted_of(pool) if is_managed else 0,
         minimum=pool.minimum if is_managed else 0,
         sound_generation=pool.sound_generation,
     )
+
+
+def wanted_of(pool: Pool) -> int:
+    """How many replicas it is to have, if it is managed: within its bounds."""
+    return min(max(pool.wanted, pool.minimum), pool.maximum)
 
 
 def _replica(replica: Replica, answers: bool | None) -> ReplicaView:  # noqa: FBT001

@@ -116,9 +116,10 @@ def take_report(text: str) -> Taken:
             .select_for_update(of=("self",))
             .order_by("pk")
         )
+        heard_before = known.reported_at
         _write_node(known, report, strangers=_strangers(report, replicas))
         if was_silent:
-            events.note_node(known, "reports")
+            events.note_node(known, "reports", began_at=heard_before)
         told = {one.id: one for one in report.replicas}
         changed = [replica for replica in replicas if _write_replica(replica, told.get(replica.pk), report.address)]
     warming = tuple(one.pk for one in changed if one.state == Replica.State.WARMING)

@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from gateway.pools.models import Pool, Replica
+from gateway.pools.places import set_requests_at_once
 from gateway.pools.registry import (
     engine_address,
     key_of,
@@ -16,6 +17,7 @@ from identity.audit import Actor, told
 from identity.errors import Invalid
 from identity.models import AuditEvent
 from tests.support.ledger import make_model, unique
+from tests.support.operators import RUNS
 
 OPERATOR = Actor.system("test")
 
@@ -122,3 +124,11 @@ def test_gateways_read_replicas_and_hear_what_matters_to_them(pool: Pool, gatewa
         assert heard() == ["catalog"]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             gateway.execute("update pools_replica set state = 'ready'")
+
+
+def test_a_model_s_next_pool_begins_with_the_bound_of_its_last_one(database: None) -> None:
+    model = make_model()
+    first = register_pool(model=model, served_name="m", actor=OPERATOR)
+    assert first.requests_at_once is None
+    set_requests_at_once(first, number=12, by=RUNS)
+    assert register_pool(model=model, served_name="m", site="lyon", actor=OPERATOR).requests_at_once == 12

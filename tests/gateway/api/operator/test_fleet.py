@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from billing.clock import database_now
 from gateway.api import nodes
 from gateway.pools.fleet_tables import Node, PoolConfiguration
 from gateway.pools.models import Pool
@@ -126,6 +127,25 @@ def test_one_sees_where_it_would_fit_before_asking(api: Api, script: HeldOperato
     assert fit["obstacles"][node["name"]] == "too_small_gpus"
 
 
+def test_one_sees_what_another_number_would_mean_before_asking(
+    api: Api, script: HeldOperatorKey, node: dict[str, Any]
+) -> None:
+    name, gpus = node["name"], [{"index": 0, "memory_mb": 100_000}]
+    Node.objects.filter(name=name).update(observed={"gpus": gpus}, reported_at=database_now(), labels={"only": name})
+    count = {"minimum": 0, "maximum": 4, "wanted": 0, "policy": "manual"}
+    asked = {"model": make_model().name, "configuration": configuration(labels={"only": name}), **count}
+    made = api.ask("POST", "/api/operator/pools", script, asked | {"requests_at_once": 12}).json()
+    assert made["requests_at_once"] == 12
+    address = f"/api/operator/pools/{made['name']}"
+    fit = api.ask("POST", f"{address}/fit", script, count | {"wanted": 3}).json()
+    assert (fit["wanted"], fit["begin"], fit["end"], fit["missing"]) == (3, {name: 2}, 0, 1)
+    assert fit["obstacles"][name] == "no_room"
+    assert api.get(address, script).json() == made
+    assert api.ask("POST", f"{address}/fit", script, count | {"wanted": 9}).status_code == 400
+    unmanaged = Pool.objects.create(name=unique("pool"), model=make_model(), served_name="m")
+    assert api.ask("POST", f"/api/operator/pools/{unmanaged.name}/fit", script, count).status_code == 404
+
+
 def test_one_sees_how_many_replicas_demand_asks_for_and_why(api: Api, script: HeldOperatorKey) -> None:
     count = {"minimum": 2, "maximum": 4, "wanted": 2, "policy": "manual"}
     asked = {"model": make_model().name, "configuration": configuration(), **count}
@@ -133,9 +153,11 @@ def test_one_sees_how_many_replicas_demand_asks_for_and_why(api: Api, script: He
     address = f"/api/operator/pools/{name}"
     automatic = count | {"policy": "automatic", "priority": 3}
     assert problem_of(api.ask("PUT", address, script, automatic))["errors"][0]["field"] == "policy"
-    Pool.objects.filter(name=name).update(requests_at_once=8)
-    assert api.ask("PUT", address, script, automatic).json()["priority"] == 3
+    changed = api.ask("PUT", address, script, automatic | {"requests_at_once": 8}).json()
+    assert (changed["priority"], changed["requests_at_once"]) == (3, 8)
     told = api.get(f"{address}/demand", script).json()
     assert (told["wanted"], told["reason"], told["until"]) == (2, "It never has fewer.", None)
+    assert (told["ready"], told["running"], told["waiting"], told["places"]) == (0, 0, 0, 0)
+    assert (told["missing"], told["setbacks"]) == (2, [])
     api.ask("PUT", address, script, count | {"policy": "unmanaged"})
     assert api.get(f"{address}/demand", script).status_code == 404

@@ -13,14 +13,15 @@ from console.node_reports import report_in
 from gateway.pools.fleet.assignments import queue_of, send_assignments
 from gateway.pools.fleet.broker_users import renew_broker_users, user_of
 from gateway.pools.fleet.joining import join
-from gateway.pools.fleet.nodes import TOKEN_LIFE, add_node, label_node, renew_token
+from gateway.pools.fleet.nodes import TOKEN_LIFE, add_node, label_node, renew_token, set_service
 from gateway.pools.fleet.reconciler import reconcile_fleet
 from gateway.pools.fleet.reports import NotTaken, take_report
-from gateway.pools.fleet_tables import Node
+from gateway.pools.fleet_tables import FleetEvent, Node
 from gateway.pools.models import Replica
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent
 from identity.operators import operator_for_person
+from models_catalog.models import LanguageModel
 from tests.gateway.pools.fleet.conftest import TestFleet
 from tests.gateway.pools.fleet.fake_agent import FakeAgent
 from tests.support.ledger import unique
@@ -170,6 +171,22 @@ def test_a_report_counts_only_once_in_order_and_signed_by_the_node_that_it_names
     ):
         with pytest.raises(NotTaken):
             take_report(text)
+
+
+def test_what_happened_to_a_node_tells_since_when_and_which_models_it_touched(fleet: TestFleet) -> None:
+    agent, pools = fleet.add_agent(80_000), [fleet.add_pool(1), fleet.add_pool(1)]
+    fleet.settle(pools[0], 1)
+    fleet.settle(pools[1], 1)
+    fleet.let_pass(120)
+    heard_at = agent.node.reported_at
+    agent.report()
+    event = FleetEvent.objects.filter(node=agent.name, kind="reports").latest("pk")
+    assert event.began_at == heard_at
+    assert event.model == ", ".join(sorted(pool.model.name for pool in pools))
+    LanguageModel.objects.filter(pk=pools[0].model.pk).update(name="a" * 190)
+    LanguageModel.objects.filter(pk=pools[1].model.pk).update(name="b" * 190)
+    set_service(agent.node, Node.Service.CORDONED, by=RUNS)
+    assert FleetEvent.objects.filter(node=agent.name).latest("pk").model == "a" * 190 + ", +1"
 
 
 def test_an_agent_that_was_restarted_is_heard_again(fleet: TestFleet) -> None:

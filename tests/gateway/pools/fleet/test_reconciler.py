@@ -9,9 +9,10 @@ from django.db import DatabaseError, connection, connections, transaction
 
 from billing.clock import database_now
 from gateway.pools.fleet.assignments import signed_assignment
-from gateway.pools.fleet.managed_pools import Count, configure_pool, fit_of, scale_pool
+from gateway.pools.fleet.managed_pools import Count, configure_pool, scale_pool
 from gateway.pools.fleet.nodes import remove_node, set_service
 from gateway.pools.fleet.placement import Obstacle
+from gateway.pools.fleet.previews import fit_of
 from gateway.pools.fleet.reconciler import reconcile_fleet
 from gateway.pools.fleet_tables import FleetEvent, Node, Setback
 from gateway.pools.models import Pool, Replica
