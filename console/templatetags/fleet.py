@@ -117,13 +117,13 @@ def troubles(row: PoolRow) -> list[str]:
     if row.missing:
         without = ngettext("%(number)s replica has no place", "%(number)s replicas have no place", row.missing)
         why = WITHOUT_PLACE[row.obstacle] if row.obstacle else _("there is no node")
-        found.append(f"{without % {'number': row.missing}}: {why}.")
+        found.append(_("%(what)s: %(why)s.") % {"what": without % {"number": row.missing}, "why": why})
     if row.failures:
         text = ngettext("It failed once.", "It failed %(number)s times in a row.", row.failures)
         found.append(text % {"number": row.failures})
     failed = next((one for one in row.replicas if one.state in _TROUBLE), None)
     if failed is not None:
-        found.append(f"{failed.name}: {in_readers_language(failed.state_reason)}")
+        found.append(f"{failed.name} · {in_readers_language(failed.state_reason)}")
     return found
 
 

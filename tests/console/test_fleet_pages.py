@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.clock import database_now
@@ -165,7 +167,7 @@ def test_engines_by_address_have_a_column_of_their_own(olga: Client, name: str) 
     )  # fmt: skip
     row = row_of(olga, pool)
     assert 'data-node="by address"><span class="marks" title="1 failed"' in row
-    assert "engine: x" in row
+    assert "engine · x" in row
     assert ">8 <" in row
     replica.delete()
 
@@ -184,7 +186,9 @@ def test_a_pool_s_page_tells_what_it_has_to_do_now_and_had_to(olga: Client, name
     at = {"name": pool.name}
     shown = page(olga.get(reverse("operator-managed-pool", kwargs=at)))
     assert "3 under way, 1 wait, KV cache 50%" in shown
-    part = part_of(olga.get(reverse("operator-managed-pool-demand", kwargs=at)))
+    with CaptureQueriesContext(connection) as queries:
+        part = part_of(olga.get(reverse("operator-managed-pool-demand", kwargs=at), headers={"HX-Request": "true"}))
+    assert len(queries) <= 10
     assert "of 4 places" in part
     assert "8 requests at once at the most" in part
     assert "Its demand asks for" in part

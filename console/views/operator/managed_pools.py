@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from console.forms.fleet import CountForm, ManageForm, WishForm, arguments_text, pairs_text
-from console.pages import operator_page
+from console.pages import is_partial, operator_page
 from console.refusals import show_at_form
 from console.views.operator.models import model_or_404
 from gateway.pools.fleet.managed_pools import Count, configure_pool, manage_pool, scale_pool, wish_of
@@ -47,6 +47,8 @@ def pool(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
 @require_GET
 def demand(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
     """The part of its page that tells what it has to do, now and in the last hour."""
+    if not is_partial(request):
+        return redirect("operator-managed-pool", name=name)
     found = pool_demand(name)
     if found is None:
         raise NotFound("pool")
