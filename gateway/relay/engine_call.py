@@ -1,4 +1,4 @@
-"""A short question to an engine whose whole answer is wanted: /tokenize."""
+"""Short questions to an engine whose whole answer is wanted: /tokenize, /health."""
 
 import asyncio
 from typing import Annotated
@@ -17,12 +17,12 @@ class _Collected:
 
     def __init__(self) -> None:
         self.done: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._status = 0
+        self.status = 0
         self._parts: list[bytes] = []
         self._size = 0
 
     def answer_began(self, status: int, headers: list[Header]) -> None:
-        self._status = status
+        self.status = status
 
     def answer_data(self, data: bytes) -> None:
         self._size += len(data)
@@ -31,7 +31,7 @@ class _Collected:
 
     def answer_ended(self) -> None:
         if not self.done.done():
-            self.done.set_result(b"".join(self._parts) if self._status == 200 and self._size <= ANSWER_BYTES else None)
+            self.done.set_result(b"".join(self._parts) if self.status == 200 and self._size <= ANSWER_BYTES else None)
 
     def answer_failed(self, reason: str) -> None:
         if not self.done.done():
@@ -65,3 +65,21 @@ async def count_tokens(pool: Pool, replica: Replica, body: bytes, time_s: float)
         return None
     finally:
         connection.leave(sink)  # also where whoever asked has left meanwhile
+
+
+async def is_answering(pool: Pool, replica: Replica, time_s: float) -> bool:
+    """Whether the engine answers on a new connection, whatever it says (vLLM's /health); `time_s` for the answer."""
+    try:
+        connection = await pool.fresh()
+    except OSError:
+        return False
+    sink = _Collected()
+    connection.send(sink, (b"GET /health HTTP/1.1\r\n%b\r\n" % replica.head,))
+    try:
+        async with asyncio.timeout(time_s):
+            await sink.done
+        return bool(sink.status)
+    except TimeoutError:
+        return False
+    finally:
+        connection.leave(sink)

@@ -143,6 +143,7 @@ class Exchange:
                 trouble = await self._ask(plan, await pool.fresh(), parts)
             return trouble
         except OSError as error:
+            self._gateway.looks.unreachable(replica, time.monotonic())
             return f"cannot be reached: {type(error).__name__}"
         finally:
             self._gateway.placing.ended(plan, replica)
@@ -297,20 +298,11 @@ class Exchange:
             if self._answer.error is not None:
                 self._status = 502
             self._resolve("" if self._answer.error is None else "answered with what is no answer")
-        elif not self._is_stream_answer:
-            self._resolve("did not stream")
-        elif not (meter.finished or meter.tally.has_final):
-            self._resolve("ended its stream early")
-        elif not meter.chunks and not meter.tally.seen:
-            self._resolve("answered with an empty stream")
         else:
-            self._resolve("")
+            self._resolve(meter.trouble if self._is_stream_answer else "did not stream")
 
     def answer_failed(self, reason: str) -> None:
-        if self._meter is not None and self._meter.finished:
-            self._resolve("")
-        else:
-            self._resolve(reason)
+        self._resolve("" if self._meter is not None and self._meter.finished else reason)
 
     @property
     def _is_over(self) -> bool:
@@ -354,16 +346,23 @@ class Exchange:
         if self._was_heard:
             self._heard_at, self._was_heard = now, False
         if self._engine is not None:
-            assert self._replica is not None
-            if now - self._heard_at > self._replica.patience(self._gateway.limits, is_relayed=self._is_relayed):
-                self._status, self._was_silent = 0, True
-                self._stop("was silent for too long")
+            self._check_engine(now)
         if self._wait is not None:
             self._wait.check_time(now)
         is_waiting = self._plan is not None and self._plan.inference.stream and not self._has_left
         is_silent = self._events.silence_s(now) > self._gateway.limits.keep_alive_s
         if is_waiting and is_silent and self._client.handling is self:
             self._send(KEEP_ALIVE)
+
+    def _check_engine(self, now: float) -> None:
+        plan, replica, is_relayed = self._plan, self._replica, self._is_relayed
+        assert plan is not None
+        assert replica is not None
+        silent_s = now - self._heard_at
+        trouble = self._gateway.looks.trouble_of(replica, silent_s, plan.model.replicas, now, is_relayed=is_relayed)
+        if trouble:
+            self._status, self._was_silent = 0, True
+            self._stop(trouble)
 
     @property
     def checkpoint(self) -> dict[str, object] | None:

@@ -21,6 +21,7 @@ from gateway.relay.http_message import Header, HttpRequest
 from gateway.relay.ids import new_request_id
 from gateway.relay.key_use import KeyUses
 from gateway.relay.ledger import Charge, Ledger, Settlement
+from gateway.relay.looks import Looks
 from gateway.relay.memory import Memory
 from gateway.relay.model_list import model_list, one_model
 from gateway.relay.placing import Placing
@@ -68,6 +69,7 @@ class Gateway:
         self.sweeper = Sweeper(config, self.ledger, self._works_on)
         self.money = MoneyQueue(self.limits)
         self.placing = Placing(self.limits, self.snapshot)
+        self.looks = Looks(self.limits, self.pool_of)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.is_draining = self.is_fenced = self.is_closed = False
@@ -328,6 +330,7 @@ class Gateway:
             for holder in (*self._memory.overdue(now), *self._page_memory.overdue(now)):
                 holder.refuse_memory()
             self.placing.tick(now)
+            self.looks.tick(self.reader.places, now)
             self._tell_trouble()
 
     def _tell_trouble(self) -> None:

@@ -52,9 +52,13 @@ class Limits:
     remembered_prompts: int = 65_536  # beginnings of prompts, some 150 bytes each: about what engines keep
     waiting_for_engine: int = 1_000  # requests of a model that wait for a place at its engines; past it 503
     engine_wait_s: float = 30  # for a place; past it 503
-    connect_s: float = 5  # to an engine on the local network
+    connect_s: float = 3.5  # to an engine; what is lost on the way is sent again after 1 s and after 3 s
     first_byte_s: float = 600  # a long prompt on a busy engine, not streamed
     silence_s: float = 300  # between two bytes of a stream
+    look_after_s: float = 1  # an engine that is silent for so long is asked whether it is there
+    look_every_s: float = 2  # and again, as is one that is away
+    look_s: float = 10  # for its answer, once there is a connection: a busy engine has to find time for it
+    away_s: float = 15  # an answer waits so long for an engine that is away, unless another one may give it
     tokenize_s: float = 5
     attempts: int = 3  # replicas tried before a request fails
     answer_head_bytes: int = 512 * 1024  # the head of an engine's answer, with the body's first bytes

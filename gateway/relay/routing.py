@@ -1,5 +1,6 @@
 """The replicas of a model: who may take a request, who has least to do; a sick one rests, and is tried again. Pure."""
 
+import math
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
@@ -11,15 +12,18 @@ NO_BOUND = 2**31
 class Replica:
     """One engine endpoint as this process sees it. Times are monotonic seconds; `place` is host, port, whether TLS;
     `head` what every request to it says; `most` how many requests this process may have under way there;
-    `queued` this process's part of those that waited in the engine when the worker last looked.
+    `queued` this process's part of those that waited in the engine when the worker last looked; `away_since` when it
+    stopped to answer at all, None where it does; `looked_at` when it was last asked (both: `looks.py`).
     """
 
     __slots__ = (
         "api_key",
+        "away_since",
         "failures",
         "head",
         "id",
         "is_ejected",
+        "looked_at",
         "most",
         "name",
         "node",
@@ -47,7 +51,8 @@ class Replica:
         credential = f"authorization: Bearer {api_key}\r\n" if api_key else ""
         self.head = f"host: {parts.netloc}\r\ncontent-type: application/json\r\n{credential}".encode()
         self.outstanding = self.queued = self.turns = self.failures = self.unmetered = 0
-        self.rests_until = self.shut_until = 0.0
+        self.rests_until = self.shut_until = self.looked_at = 0.0
+        self.away_since: float | None = None
         self.is_ejected = False
         self.most = NO_BOUND
 
@@ -69,12 +74,25 @@ class Replica:
     def succeeded(self) -> None:
         """It answered: whatever was wrong is over."""
         self.failures = 0
-        self.rests_until = 0.0
+        self.came_back()
 
     def failed(self, now: float, limits: Limits) -> None:
-        """It did not answer as an engine should: it rests, twice as long each time."""
+        """It did not answer as an engine should: it rests, twice as long each time.
+
+        What fails while it rests was under way before, or had nobody else to go to: that says nothing new.
+        """
+        if now < self.rests_until:
+            return
         self.failures += 1
         self.rests_until = now + min(limits.ejected_s * 2 ** min(self.failures - 1, 16), limits.ejected_most_s)
+
+    def went_away(self, since: float) -> None:
+        """It does not answer at all: it rests until it does."""
+        self.away_since, self.rests_until = since, math.inf
+
+    def came_back(self) -> None:
+        """It answers again."""
+        self.away_since, self.rests_until = None, 0.0
 
     def left_out_usage(self, now: float, limits: Limits) -> None:
         """It answered without usage; after three times it is shut for long, and again each further time (I2 e)."""

@@ -122,6 +122,13 @@ class StreamMeter:
         members["usage"] = Raw(_encode(usage))
         return b"data: " + _encode(members) + b"\n\n" + DONE
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with a stream that is over; "" for a whole one."""
+        if not (self.finished or self.tally.has_final):
+            return "ended its stream early"
+        return "" if self.chunks or self.tally.seen else "answered with an empty stream"
+
     def _relay_all(self, payloads: list[bytes]) -> bytes:
         sent = []
         for payload in payloads:

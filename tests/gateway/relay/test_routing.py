@@ -225,7 +225,7 @@ def a_replica(name: str) -> Replica:
 
 def test_where_all_rest_the_one_that_comes_back_first_is_tried() -> None:
     first, second = a_replica("a"), a_replica("b")
-    first.failed(10, Limits())
+    first.failed(9, Limits())
     first.failed(10, Limits())
     second.failed(10, Limits())
     assert choose([first, second], (), 10) is second
@@ -260,13 +260,21 @@ def test_rest_doubles_up_to_a_bound_and_ends_with_a_success() -> None:
     replica, limits = a_replica("a"), Limits()
     rests = []
     for _ in range(20):
-        replica.failed(0, limits)
-        rests.append(replica.rests_until)
+        began = replica.rests_until
+        replica.failed(began, limits)
+        rests.append(replica.rests_until - began)
     assert rests[:4] == [1, 2, 4, 8]
     assert max(rests) == limits.ejected_most_s
     replica.succeeded()
     assert choose([replica], (), 0) is replica
     assert replica.failures == 0
+
+
+def test_what_was_under_way_when_it_died_counts_once() -> None:
+    replica = a_replica("a")
+    for _ in range(50):
+        replica.failed(10, Limits())
+    assert replica.rests_until == 11
 
 
 def test_a_replica_that_leaves_usage_out_is_not_even_tried() -> None:

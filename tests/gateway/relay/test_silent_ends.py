@@ -25,7 +25,9 @@ SLACK_S = 4.0  # the kernel asks and sends again at times of its own; this machi
 @pytest.fixture(scope="module")
 def watchful(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway that gives who is silent two seconds; by its other limits nobody would be noticed for minutes."""
-    with GatewayProcess(tmp_path_factory.mktemp("watchful"), f"gone_s={GONE_S},ejected_s=0.01") as gateway:
+    with GatewayProcess(
+        tmp_path_factory.mktemp("watchful"), f"gone_s={GONE_S},ejected_s=0.01,look_after_s=60"
+    ) as gateway:
         yield gateway
 
 
