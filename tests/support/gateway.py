@@ -34,6 +34,7 @@ def serve(model: LanguageModel, engine: EngineProcess, served_name: str = "demo/
 class GatewayProcess:
     """`python -m gateway.relay` on a socket of ours; a context manager that stops it. `limits` as BEFFROI_LIMITS."""
 
+    before: tuple[str, ...] = ()  # what the command begins with
     program: tuple[str, ...] = ("-m", "gateway.relay")
     arguments: tuple[str, ...] = ()
     host = "127.0.0.1"
@@ -55,7 +56,7 @@ class GatewayProcess:
         """Start the process (again, after it was killed) on the same socket."""
         number = self._listening.fileno()
         with self.log.open("ab") as log:
-            command = [sys.executable, *self.program, "--fd", str(number), *self.arguments]
+            command = [*self.before, sys.executable, *self.program, "--fd", str(number), *self.arguments]
             self.process = subprocess.Popen(command, pass_fds=[number], env=self._environment, stderr=log)
 
     def __enter__(self) -> Self:
