@@ -56,7 +56,8 @@ class Agent:
         self._known_generation = _kept_generation(self._home, membership.identity)
         self._assignment: Assignment | None = None
         self._engines = Engines(configuration, self._address)
-        self._replicas = adopted(self._home, membership.identity)
+        is_simulated = configuration.simulated_gpus is not None
+        self._replicas = adopted(self._home, membership.identity, forgets_ended=is_simulated)
         self._told = self._made_told()
         self._thread = threading.Thread(target=self._run, name="convergence")
 

@@ -27,7 +27,7 @@ class JoinError(Exception):
     """The machine is not a node yet; the text says what to do."""
 
 
-class _Joined(msgspec.Struct, frozen=True):
+class Joined(msgspec.Struct, frozen=True):
     """What the platform answered, as kept on disk; `token_digest`: the SHA-256 of the token that it took for it."""
 
     name: str
@@ -61,7 +61,7 @@ def membership(home: Path, platform: str, token: str, version: str) -> Membershi
     platform: its address, as https://host; token: ""; once joined neither is needed
     Raises JoinError.
     """
-    own = _own_key(home)
+    own = own_key(home)
     kept = _kept(home)
     digest = hashlib.sha256(token.encode()).hexdigest() if token else ""
     if kept is None or (token and kept.token_digest != digest):
@@ -69,11 +69,16 @@ def membership(home: Path, platform: str, token: str, version: str) -> Membershi
             raise JoinError("This machine is no node yet: give --platform and --token, as the page Nodes shows them.")
         answer = _ask(platform, token, own, version)
         kept = msgspec.structs.replace(answer, token_digest=digest)
-        write_secret(home / "joined.json", msgspec.json.encode(kept))
+        remember(home, kept)
     return Membership(kept.name, kept.broker_url, kept.queue, kept.reports_queue, _public_key(kept), own)
 
 
-def _ask(platform: str, token: str, own: Ed25519PrivateKey, version: str) -> _Joined:
+def remember(home: Path, joined: Joined) -> None:
+    """Keep what the platform answered: from then on the agent needs neither token nor address."""
+    write_secret(home / "joined.json", msgspec.json.encode(joined))
+
+
+def _ask(platform: str, token: str, own: Ed25519PrivateKey, version: str) -> Joined:
     parts = urlsplit(platform)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise JoinError("The platform's address has to begin with https://: the token and the answer are secrets.")
@@ -94,12 +99,13 @@ def _ask(platform: str, token: str, own: Ed25519PrivateKey, version: str) -> _Jo
     if answer.status not in (HTTPStatus.OK, HTTPStatus.CREATED):
         raise JoinError(f"The platform did not take this machine in: status {answer.status}.")
     try:
-        return msgspec.json.decode(answer.body, type=_Joined)
+        return msgspec.json.decode(answer.body, type=Joined)
     except msgspec.DecodeError:
         raise JoinError(f"What answers at {platform} is no Beffroi, or another version of it.") from None
 
 
-def _own_key(home: Path) -> Ed25519PrivateKey:
+def own_key(home: Path) -> Ed25519PrivateKey:
+    """The node's own key, made where there is none yet. Raises JoinError."""
     path = home / "key"
     try:
         return Ed25519PrivateKey.from_private_bytes(base64.b64decode(path.read_bytes()))
@@ -111,17 +117,17 @@ def _own_key(home: Path) -> Ed25519PrivateKey:
         raise JoinError(f"{path} cannot be read ({type(error).__name__}).") from None
 
 
-def _kept(home: Path) -> _Joined | None:
+def _kept(home: Path) -> Joined | None:
     path = home / "joined.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Joined)
+        return msgspec.json.decode(path.read_bytes(), type=Joined)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise JoinError(f"{path} cannot be read ({type(error).__name__}).") from None
 
 
-def _public_key(kept: _Joined) -> Ed25519PublicKey:
+def _public_key(kept: Joined) -> Ed25519PublicKey:
     try:
         raw = base64.b64decode(kept.platform_public_key, validate=True)
         if len(raw) == _KEY_BYTES and kept.name:

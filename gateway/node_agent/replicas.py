@@ -110,11 +110,11 @@ def made(spec: Spec, home: Path, node: str) -> Replica:
     return Replica(record, home / "engines" / str(spec.id), _log(home, spec.id))
 
 
-def adopted(home: Path, node: str) -> dict[int, Replica]:
+def adopted(home: Path, node: str, *, forgets_ended: bool = False) -> dict[int, Replica]:
     """The replicas that an earlier agent left, by id: those that run go on, of the others it is known that they ended.
 
-    One whose process never began is left out: it begins anew when the platform says so. What the machine ran as
-    another node is ended.
+    One whose process never began is left out: it begins anew when the platform says so. So does one that ended with the
+    agent, where engines do (`forgets_ended`). What the machine ran as another node is ended.
     """
     found: dict[int, Replica] = {}
     for folder in sorted((home / "engines").glob("*")):
@@ -127,7 +127,8 @@ def adopted(home: Path, node: str) -> dict[int, Replica]:
         replica.process = noted(replica.note, record.boot)
         if record.node != node and replica.process is not None:
             replica.process.end_session()
-        if record.node != node or (replica.process is None and record.state != State.EXITED):
+        never_began = replica.process is None and record.state != State.EXITED
+        if record.node != node or never_began or (forgets_ended and not replica.is_alive()):
             replica.forget()
             continue
         if record.state != State.EXITED and record.boot != boot_id():

@@ -20,7 +20,8 @@ _MODELS = """
         m.media_max_tokens, m.default_max_output, m.kwh_per_million_tokens::text,
         coalesce(extract(epoch from coalesce(m.released_on, m.published_at))::bigint, 0), m.publisher,
         m.deprecated_on, m.retired_on, coalesce(s.name, ''),
-        exists (select from pools_pool p join pools_replica r on r.pool_id = p.id where p.model_id = m.id),
+        exists (select from pools_pool p where p.model_id = m.id
+            and (p.policy <> 'unmanaged' or exists (select from pools_replica r where r.pool_id = p.id))),
         m.visibility, m.visible_tiers, m.visible_tenants
     from models_catalog_languagemodel m left join models_catalog_languagemodel s on s.id = m.successor_id
 """

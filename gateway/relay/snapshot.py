@@ -84,7 +84,7 @@ class Model:
     deprecated_on: date | None
     retired_on: date | None
     successor: str
-    has_engines: bool  # some are registered, ready or not
+    has_engines: bool  # some are registered or wanted, ready or not
     audience: Audience | None  # None: everybody
     aliases: tuple[str, ...]
     replicas: tuple[Replica, ...]

@@ -57,9 +57,10 @@ def renew_assignments(nodes: list[Node]) -> None:
     specs = _specs(nodes)
     for node in nodes:
         digest = _digest([spec for _, spec in specs[node.pk]])
-        if digest != bytes(node.assignment_digest):
+        # An agent remembers the highest one. Where it knows a higher one than we do, our database is a restored one.
+        if digest != bytes(node.assignment_digest) or node.acknowledged > node.generation:
             node.assignment_digest = digest
-            node.generation += 1
+            node.generation = max(node.generation + 1, node.acknowledged + 1, int(database_now().timestamp()))
             node.save(update_fields=["assignment_digest", "generation"])
 
 

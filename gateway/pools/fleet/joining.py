@@ -48,13 +48,22 @@ def join(*, token: str, public_key: str, version: str) -> Membership:
             raise NotFound("token")
         if not node.token_used:
             _take_in(node, key, version)
-        password = secret_box.open_sealed(node.sealed_broker_password or b"", password_context(node)).decode()
         try:
-            make_user(node.name, password)
+            make_user(node.name, _password_of(node))
         except BrokerUnfit as error:
             raise Conflict(_("The broker has no user for this node: %(reason)s") % {"reason": error}) from None
-    queue = queue_of(node.name)
-    return Membership(node.name, url_for(node.name, password), queue, REPORTS_QUEUE, public_key_of(node.command_key))
+    return membership_of(node)
+
+
+def membership_of(node: Node) -> Membership:
+    """What the agent of a node that has joined has to know as of now. Raises `BrokerUnfit`, `SecretBoxError`."""
+    return Membership(
+        name=node.name,
+        broker_url=url_for(node.name, _password_of(node)),
+        queue=queue_of(node.name),
+        reports_queue=REPORTS_QUEUE,
+        platform_public_key=public_key_of(node.command_key),
+    )
 
 
 def _take_in(node: Node, key: bytes, version: str) -> None:
@@ -66,6 +75,10 @@ def _take_in(node: Node, key: bytes, version: str) -> None:
     node.save()
     audit.record(actor=_ACTOR, action="node.joined", target=node, detail={"name": node.name, "version": version})
     events.note_node(node, "joined")
+
+
+def _password_of(node: Node) -> str:
+    return secret_box.open_sealed(node.sealed_broker_password or b"", password_context(node)).decode()
 
 
 def _sound_key(text: str) -> bytes:

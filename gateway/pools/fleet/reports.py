@@ -28,6 +28,15 @@ REPORT_LENGTH_MAX = 256 * 1024  # characters: some hundreds of replicas
 _CLOCKS_DIFFER = 30  # seconds
 _ACTOR = audit.Actor.system("fleet")
 
+# An agent that was stopped with its engines begins them anew: one that was ready starts once more, at another address.
+_ON_THEIR_WAY = (
+    Replica.State.REQUESTED,
+    Replica.State.STARTING,
+    Replica.State.WARMING,
+    Replica.State.REGISTERED,
+    Replica.State.READY,
+    Replica.State.FAILED,
+)
 Short = Annotated[str, msgspec.Meta(max_length=300)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -167,18 +176,32 @@ def _write_node(node: Node, report: Report, *, strangers: int) -> None:
 
 def _write_replica(replica: Replica, told: ReplicaReport | None, address: str) -> bool:
     """Keep what is said of it and move it on; gives whether that is news."""
-    before = replica.observed.get("state")
+    before: str | None = replica.observed.get("state")
     replica.observed = msgspec.to_builtins(told) if told else {}
     replica.save(update_fields=["observed"])
-    if told is None or replica.state not in (Replica.State.REQUESTED, Replica.State.STARTING):
-        return before != replica.observed.get("state") or (told is not None and _has_drained(replica, told))
-    if told.state == "running" and _is_at(told.url, address):
-        replica.url = told.url
-        replica.save(update_fields=["url"])
+    if told is None or replica.state not in _ON_THEIR_WAY:
+        return before != (told.state if told else None) or (told is not None and _has_drained(replica, told))
+    is_new = replica.state in (Replica.State.REQUESTED, Replica.State.STARTING) or told.url != replica.url
+    if told.state == "running" and is_new and _is_at(told.url, address) and _has_address(replica, told.url):
         set_state(replica=replica, state=Replica.State.WARMING, reason="", actor=_ACTOR)
-    elif told.state in ("fetching", "starting") and replica.state == Replica.State.REQUESTED:
+    elif told.state in ("fetching", "starting") and replica.state != Replica.State.STARTING:
         set_state(replica=replica, state=Replica.State.STARTING, reason="", actor=_ACTOR)
-    return bool(before != told.state)
+    return before != told.state
+
+
+def _has_address(replica: Replica, url: str) -> bool:
+    """Give it the address of its engine; of another one of the node, whose engine is gone, it is taken away. False
+    where the address is that of an engine of somebody else's.
+    """
+    other = Replica.objects.filter(pool=replica.pool_id, url=url).exclude(pk=replica.pk).first()
+    if other is not None and other.machine_id != replica.machine_id:
+        return False
+    if other is not None:
+        other.url = f"node://{other.node}/{other.pk}"
+        other.save(update_fields=["url"])
+    replica.url = url
+    replica.save(update_fields=["url"])
+    return True
 
 
 def _has_drained(replica: Replica, told: ReplicaReport) -> bool:

@@ -233,6 +233,19 @@ def test_simulated_gpus_fill_up_and_their_engines_end_with_the_agent(platform: P
     assert not runs(running["pid"])
 
 
+def test_simulated_engines_that_were_killed_with_their_agent_begin_anew(platform: Platform, start: Start) -> None:
+    agent = start("--simulated")
+    platform.assign(spec(17), spec(18))
+    killed, left = (platform.wait_for(number, "running") for number in (17, 18))
+    agent.kill()
+    os.kill(killed["pid"], signal.SIGKILL)
+    assert eventually(lambda: not runs(killed["pid"]))
+    agent.start()
+    platform.assign(spec(17), spec(18))
+    assert eventually(lambda: platform.wait_for(17, "running")["pid"] not in (0, killed["pid"]))
+    assert platform.wait_for(18, "running")["pid"] == left["pid"]
+
+
 def test_a_busy_engine_says_so(platform: Platform, start: Start) -> None:
     start()
     platform.assign(spec(17))

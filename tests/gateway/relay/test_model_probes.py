@@ -128,13 +128,14 @@ def test_where_nothing_is_published_yet_nothing_is_probed(behind: Scene) -> None
 
 
 def test_no_replica_is_an_outcome_whether_it_drains_or_none_was_ever_there(behind: Scene) -> None:
-    draining, bare = published(behind, behind.engine), published(behind, None)
+    draining, bare, managed = published(behind, behind.engine), published(behind, None), published(behind, None)
     Replica.objects.filter(pool__model=draining).update(state=Replica.State.DRAINING)
+    Pool.objects.create(model=managed, served_name="x", name=unique("pool"), policy=Pool.Policy.MANUAL)
     key = probe_secret()
-    while behind.gateway.chat(draining.name, key).status == 200:
+    while {behind.gateway.chat(model.name, key).status for model in (draining, managed)} != {503}:
         time.sleep(0.02)
     probe_published_models(seconds=5)
-    codes = {draining: "no_replica", bare: "model_not_found"}
+    codes = {draining: "no_replica", bare: "model_not_found", managed: "no_replica"}
     for model, code in codes.items():
         found = ModelProbe.objects.get(model=model)
         assert (found.outcome, found.code, found.first_token_ms) == (Outcome.NO_REPLICA, code, None)

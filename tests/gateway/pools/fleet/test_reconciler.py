@@ -243,3 +243,61 @@ def test_nobody_changes_an_event(fleet: TestFleet) -> None:
     fleet.add_agent()
     with pytest.raises(DatabaseError, match="permission denied"), connection.cursor() as cursor:
         cursor.execute("update pools_fleetevent set reason = 'it never was'")
+
+
+def test_engines_that_ended_with_their_agent_are_begun_anew_without_a_setback(fleet: TestFleet) -> None:
+    agent = fleet.add_agent(80_000)
+    pool = fleet.add_pool(1)
+    fleet.settle(pool, 1)
+    [replica] = fleet.replicas(pool)
+    agent.restart(forgets=True)
+    agent.report()
+    fleet.step()
+    assert [one.state for one in fleet.replicas(pool)] == ["starting"]
+    fleet.settle(pool, 1)
+    [again] = fleet.replicas(pool)
+    assert again.pk == replica.pk
+    assert again.url != replica.url
+    assert not Setback.objects.filter(pool=pool).exists()
+
+
+def test_an_address_that_another_engine_had_before_is_taken_over(fleet: TestFleet) -> None:
+    agent = fleet.add_agent(80_000)
+    pool = fleet.add_pool(1)
+    fleet.settle(pool, 1)
+    [old] = fleet.replicas(pool)
+    scale_pool(pool, Count(0, 20, 2), policy=Pool.Policy.MANUAL, by=RUNS)
+    reconcile_fleet()
+    agent.hear()
+    new = next(one for one in fleet.replicas(pool) if one.pk != old.pk)
+    del agent.engines[old.pk]
+    agent.engines[new.pk] = {"id": new.pk, "state": "running", "url": old.url}
+    agent.report()
+    assert {one.pk: one.url for one in fleet.replicas(pool)} == {
+        old.pk: f"node://{agent.name}/{old.pk}",
+        new.pk: old.url,
+    }
+
+
+def test_the_address_of_another_nodes_engine_is_not_taken_over(fleet: TestFleet) -> None:
+    honest, other = fleet.add_agent(80_000), fleet.add_agent(80_000)
+    pool = fleet.add_pool(2)
+    fleet.settle(pool, 2)
+    [theirs] = [one for one in fleet.replicas(pool) if one.node == honest.name]
+    [own] = [one for one in fleet.replicas(pool) if one.node == other.name]
+    other.engines[own.pk]["url"] = theirs.url
+    other.report()
+    assert {one.pk: one.url for one in fleet.replicas(pool)} == {theirs.pk: theirs.url, own.pk: own.url}
+
+
+def test_a_node_that_knows_more_than_a_restored_database_is_told_what_it_is_to_run(fleet: TestFleet) -> None:
+    agent = fleet.add_agent(80_000)
+    pool = fleet.add_pool(1)
+    fleet.settle(pool, 1)
+    Node.objects.filter(name=agent.name).update(generation=agent.generation - 50)
+    agent.report()
+    reconcile_fleet()
+    assert agent.node.generation > agent.generation
+    agent.hear()
+    agent.report()
+    assert agent.node.acknowledged == agent.node.generation
