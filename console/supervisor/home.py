@@ -44,6 +44,11 @@ class Home:
         return self.folder / "command_keys.json"
 
     @property
+    def nodes(self) -> Path:
+        """A folder for the agent of each simulated node, by its name."""
+        return self.folder / "nodes"
+
+    @property
     def demo_file(self) -> Path:
         """What scripts need; it exists exactly while everything runs."""
         return self.folder / "demo.json"
@@ -111,7 +116,6 @@ class Secrets:
     secret_key: str
     key_peppers: str
     encryption_keys: str
-    engine_key: str
     database_passwords: dict[str, str]
     audit_keys: str
     command_keys: str
@@ -135,7 +139,9 @@ def load_secrets(home: Home) -> Secrets:
             _write_first(file, {name: f"1:{secrets.token_hex(32)}"})
     files = (home.secrets_file, home.audit_keys_file, home.command_keys_file)
     try:
-        return Secrets(**{name: value for file in files for name, value in json.loads(file.read_text()).items()})
+        found = {name: value for file in files for name, value in json.loads(file.read_text()).items()}
+        found.pop("engine_key", None)  # of the engines that `make up` started by itself before it had nodes
+        return Secrets(**found)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         names = ", ".join(map(str, files))
         raise HomeError(f"One of {names} cannot be read. Put it back from a backup.") from error
@@ -146,7 +152,6 @@ def _new_secrets() -> dict[str, object]:
         "secret_key": secrets.token_hex(32),
         "key_peppers": f"1:{secrets.token_hex(32)}",
         "encryption_keys": f"1:{secrets.token_hex(32)}",
-        "engine_key": secrets.token_hex(16),
         "database_passwords": {role: secrets.token_hex(24) for role in (SUPERUSER, OWNER, APP, GATEWAY)},
     }
 

@@ -1,8 +1,11 @@
 """`make up` from its first word to its last."""
 
 import os
+import shutil
 import socket
 import sys
+import time
+from collections.abc import Mapping
 
 from console import env
 from console.env import MisconfiguredError
@@ -57,6 +60,7 @@ class Installation:
         self._supervisor = Supervisor(self._environment, home.logs)
         self._address = env.web_address("BEFFROI_PUBLIC_URL", "")
         self._demo = Demo()
+        self._published: Mapping[str, int | list[int]] = {}
 
     def run(self) -> int:
         """As the function `run`."""
@@ -96,8 +100,14 @@ class Installation:
         self._prepare_database()
         self._prepare_pages("--clear")
         self._demo = self._furnish(last_key)
-        self._start_engines()
-        self._start_doors(listener)
+        if self._demo.models and not env.text("BEFFROI_ENGINES", ""):
+            since = self._start_nodes()
+            self._start_doors(listener)
+            if since:
+                self._wait_for_models(since)
+        else:
+            self._ask_given_engines()
+            self._start_doors(listener)
 
     def _furnish(self, last_key: str) -> Demo:
         """Make the demo, or in an empty installation the way in for its first operator."""
@@ -151,20 +161,35 @@ class Installation:
             self._supervisor.run_step("load_catalog")
             self._supervisor.run_step("load_prices")
 
-    def _start_engines(self) -> None:
-        if not env.text("BEFFROI_ENGINES", "") and self._demo.models:
-            key = load_secrets(self._home).engine_key
-            engines, served = plan.simulated_engines(self._demo.models, key)
-            with step("Starting simulated engines (they stand in for GPUs and say so)"):
-                self._supervisor.start(*engines)
-            with step("Asking them what they can do"):
-                flags = [flag for engine in served for flag in ("--engine", engine)]
-                self._supervisor.run_step("register_engines", "--simulated", "--api-key", key, *flags)
-        else:
-            self._ask_given_engines()
+    def _start_nodes(self) -> int:
+        """Before the doors, as what starts last is stopped first: streams that run end before their engines do.
+
+        Returns: when, in seconds since 1970; 0 where they could not be made.
+        """
+        try:
+            with step("Starting two simulated nodes"):
+                self._supervisor.run_step("simulated_fleet", "prepare", *self._demo.models.values())
+        except StepError as error:
+            complain(f"  {error}\n  The demo's models are not served.")
+            return 0
+        since = int(time.time())
+        self._supervisor.start(*plan.simulated_nodes(self._home))
+        return since
+
+    def _wait_for_models(self, since: int) -> None:
+        """What keeps a model from being served is on the pages, which are there."""
+        try:
+            with step("Waiting until simulated engines serve the models (they stand in for GPUs and say so)"):
+                self._supervisor.run_step("simulated_fleet", "wait", *self._demo.models.values(), f"--since={since}")
+        except StepError as error:
+            complain(f"  {error}")
 
     def _ask_given_engines(self) -> None:
         """An engine that does not answer yet keeps nothing from starting: the worker goes on asking."""
+        if self._home.nodes.exists():
+            with step("Taking the simulated nodes away"):
+                self._supervisor.run_step("simulated_fleet", "retire")
+                shutil.rmtree(self._home.nodes)
         say("  Asking the engines of BEFFROI_ENGINES what they can do:")
         try:
             self._supervisor.run_step("register_engines", tell=lambda line: say(f"    {line}"))
@@ -181,5 +206,10 @@ class Installation:
             )
 
     def _publish(self) -> None:
-        content = announcement.demo_json(self._address, self._demo, self._supervisor.pids())
-        announcement.publish(self._home, content)
+        """Write demo.json, unless it says so already: engines come and go without the supervisor."""
+        pids = self._supervisor.pids()
+        if engines := plan.engine_pids(self._home):
+            pids["engine"] = engines
+        if pids != self._published:
+            announcement.publish(self._home, announcement.demo_json(self._address, self._demo, pids))
+            self._published = pids

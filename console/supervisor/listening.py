@@ -54,13 +54,6 @@ def listen_on_path(path: Path) -> socket.socket:
     return listener
 
 
-def free_port() -> int:
-    """A loopback port that nobody uses just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _refuse_if_somebody_listens(host: str, port: int, family: socket.AddressFamily) -> None:
     """Binding 127.0.0.1 may succeed beside a listener on 0.0.0.0; which of the two a client meets is luck."""
     with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -8,15 +8,16 @@ from pathlib import Path
 from console.env import integer
 from console.supervisor.account import Account
 from console.supervisor.home import Home, Secrets
-from console.supervisor.listening import free_port, listen_on_path
+from console.supervisor.listening import listen_on_path
 from console.supervisor.postgres import DATABASE, SUPERUSER, EmbeddedPostgres
 from console.supervisor.processes import python
-from console.supervisor.readiness import HealthCheck, ReadyPipe
+from console.supervisor.readiness import ReadyPipe
 from console.supervisor.service import Alive, Pause, Renewal, Service
 from console.supervisor.valkey import EmbeddedValkey
+from gateway.node_agent.processes import boot_id, noted
 
-SIMULATED_ENGINES = 2  # two replicas of each model: enough to see one fail and the other answer
 MOST_GATEWAYS = 16  # what PostgreSQL's connections suffice for
+SIMULATED_NODES = {"simulated-1": "127.0.0.1", "simulated-2": "127.0.0.2"}  # each at an address of its own, as machines
 
 
 def postgres_service(home: Home, secrets: Secrets, account: Account | None) -> Service:
@@ -46,20 +47,24 @@ def valkey_service(home: Home) -> Service:
     return Service("valkey", "valkey", server.command(), 10, server.wait_until_ready)
 
 
-def simulated_engines(models: Mapping[str, str], key: str) -> tuple[list[Service], list[str]]:
-    """Engines that stand in for GPUs, each serving all of `models` (kind -> id).
+def simulated_nodes(home: Home) -> list[Service]:
+    """Agents of nodes that `manage.py simulated_fleet prepare` let join: their GPUs and engines are simulated."""
+    return [
+        Service(
+            name,
+            "node",
+            python("-m", "gateway.node_agent", "--home", str(home.nodes / name), "--simulated", "--address", address),
+            20,
+        )
+        for name, address in SIMULATED_NODES.items()
+    ]
 
-    Returns: the services, and for `register_engines` an argument `model=url` for each model of each engine.
-    """
-    services, registrations = [], []
-    for number in range(1, SIMULATED_ENGINES + 1):
-        port = free_port()
-        serves = [flag for kind, model in models.items() for flag in ("--model", f"{model}={kind}")]
-        command = python("-m", "gateway.simulated_engine", "--port", str(port), "--api-key", key, *serves)
-        health = HealthCheck(("127.0.0.1", port), "/health")
-        services.append(Service(f"engine {number}", "engine", command, 10, health.wait_until_ready))
-        registrations += [f"{model}=http://127.0.0.1:{port}" for model in models.values()]
-    return services, registrations
+
+def engine_pids(home: Home) -> list[int]:
+    """The engines that the agents of the simulated nodes run now."""
+    boot = boot_id()
+    found = (noted(note, boot) for note in sorted(home.nodes.glob("*/engines/*/process")))
+    return [process.pid for process in found if process is not None and process.is_alive()]
 
 
 def django_service(environment: Mapping[str, str]) -> Service:

@@ -1,42 +1,14 @@
-"""How a process of ours shows that it is ready: it answers over TCP, or it says so through a pipe."""
+"""How a process of ours shows that it is ready: it says so through a pipe."""
 
 import os
-import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-ASK_SECONDS = 5  # a process that does not answer a health question within this is not ready
 READY_SECONDS = 90  # loading Django on a small, busy machine takes 10
 
 
 class NotReadyError(Exception):
     """A process ended or did not get ready in time."""
-
-
-@dataclass(frozen=True)
-class HealthCheck:
-    """A GET that is answered once the process is ready; a status from 500 on is a "not yet"."""
-
-    address: tuple[str, int]
-    path: str
-
-    def wait_until_ready(self, is_alive: Callable[[], bool], pause: Callable[[float], None]) -> None:
-        """Return once it is ready. Raises: NotReadyError."""
-        _wait_for(lambda: 200 <= self.status() < 500, is_alive, pause)
-
-    def status(self) -> int:
-        """The HTTP status, or 0 where nobody answers."""
-        with socket.socket() as connection:
-            connection.settimeout(ASK_SECONDS)
-            try:
-                connection.connect(self.address)
-                connection.sendall(f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
-                first_line = connection.makefile("rb").readline(200)
-            except OSError:
-                return 0
-        words = first_line.split()
-        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
 
 
 class ReadyPipe:

@@ -120,55 +120,56 @@ class Supervisor:
             if not has_ended:
                 self.pause(0.05)
 
-    def watch(self, on_change: Callable[[], None], before_renewal: Callable[[], bool] = lambda: True) -> None:
-        """Bring back what dies, for ever; `on_change` after each start. Raises: StopRequestedError.
+    def watch(self, on_look: Callable[[], None], before_renewal: Callable[[], bool] = lambda: True) -> None:
+        """Bring back what dies, for ever; `on_look` after each look, a few times a second. Raises: StopRequestedError.
 
         `before_renewal` makes what the new processes need; where it answers False nothing is renewed.
         """
         logs_due = time.monotonic()
         while True:
-            self._pause_and_look_after(TICK_SECONDS, on_change)
+            self._pause_and_look_after(TICK_SECONDS, on_look)
             if self._is_renewal_asked:
                 self._is_renewal_asked = False
                 if before_renewal():
-                    self._renew(on_change)
+                    self._renew(on_look)
             if time.monotonic() >= logs_due:
                 logs_due = time.monotonic() + LOG_CHECK_SECONDS
                 for log in self._log_folder.glob("*.log"):
                     logs.keep_small(log)
 
-    def _pause_and_look_after(self, seconds: float, on_change: Callable[[], None]) -> None:
+    def _pause_and_look_after(self, seconds: float, on_look: Callable[[], None]) -> None:
         self.pause(seconds)
         for service in self._services:
-            self._look_after(service, on_change)
+            self._look_after(service)
         for service, deadline in self._leaving:
             if service.is_alive() and time.monotonic() > deadline:
                 complain(f"  {service.name}: what it was at took too long; it was killed.")
                 logger.warning("%s was killed: what it was at took too long", service.name)
                 end_session(_process_of(service))
         self._leaving = [leaving for leaving in self._leaving if not leaving[0].has_ended()]
+        on_look()
 
-    def _renew(self, on_change: Callable[[], None]) -> None:
+    def _renew(self, on_look: Callable[[], None]) -> None:
         """Start all that may be started anew, one after another. Raises: StopRequestedError."""
         say("  Starting the pages, the worker and the gateways anew, one after another ...")
         for place, service in enumerate(self._services):
             if service.renewal is Renewal.BESIDE:
-                self._replace(place, on_change)
+                self._replace(place, on_look)
             elif service.renewal is Renewal.AFTER:
                 self._stop_together([service], lambda: bool(self._stop_requests))
                 service.start(self.environment, self._log(service.name))
                 say(f"  {service.name} is new (process {service.pid}).")
                 logger.info("%s is new (process %s)", service.name, service.pid)
-            on_change()
+            on_look()
         say("  Done.")
 
-    def _replace(self, place: int, on_change: Callable[[], None]) -> None:
+    def _replace(self, place: int, on_look: Callable[[], None]) -> None:
         """Put a successor in the place of a service once it serves; where it never does the old one stays."""
         old = self._services[place]
         self._newcomer = new = replace(old)
         new.start(self.environment, self._log(new.name))
         try:
-            new.wait_until_ready(new.is_alive, lambda seconds: self._pause_and_look_after(seconds, on_change))
+            new.wait_until_ready(new.is_alive, lambda seconds: self._pause_and_look_after(seconds, on_look))
         except NotReadyError as error:
             log = self._log(new.name)
             logger.error("%s stays as it was: the new one was not ready", new.name)
@@ -184,7 +185,7 @@ class Supervisor:
                 self._leaving.append((old, time.monotonic() + old.patience_seconds))
         self._newcomer = None
 
-    def _look_after(self, service: Service, on_change: Callable[[], None]) -> None:
+    def _look_after(self, service: Service) -> None:
         process = service.process
         if process is not None and service.has_ended():
             log = self._log(service.name)
@@ -197,14 +198,13 @@ class Supervisor:
             service.start(self.environment, self._log(service.name))
             say(f"  {service.name} runs again (process {service.pid}).")
             logger.info("%s runs again (process %s)", service.name, service.pid)
-            on_change()
 
     def pids(self) -> dict[str, int | list[int]]:
-        """Process numbers by kind: a list for gateways and engines, of which there are several."""
+        """Process numbers by kind: a list for gateways and nodes, of which there are several."""
         numbers: dict[str, int | list[int]] = {}
         for kind, services in groupby(self._services, key=lambda service: service.kind):
             running = [service.pid for service in services if service.pid]
-            if kind in ("gateway", "engine"):
+            if kind in ("gateway", "node"):
                 numbers[kind] = running
             elif running:
                 numbers[kind] = running[0]

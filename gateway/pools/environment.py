@@ -32,18 +32,17 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An engine as it was named, and whether it is a simulated one."""
+    """An engine as it was named."""
 
     model: str
     engine: Engine
-    is_simulated: bool = False
 
     def __str__(self) -> str:
         return f"{self.model} at {self.engine.url}"
 
 
-def wanted_engines(texts: Iterable[str], *, api_key: str = "", is_simulated: bool = False) -> list[Wanted]:
-    """Engines from `model=url`; `api_key` is for those whose address has none. Raises Invalid."""
+def wanted_engines(texts: Iterable[str]) -> list[Wanted]:
+    """Engines from `model=url`. Raises Invalid."""
     wanted = []
     for text in texts:
         model, equals, address = text.partition("=")
@@ -53,8 +52,7 @@ def wanted_engines(texts: Iterable[str], *, api_key: str = "", is_simulated: boo
             raise Invalid("engine", f"{text!r} is not model=http://host:port. {error.messages[0]}") from None
         if not equals:
             raise Invalid("engine", f"{text!r} is not model=http://host:port.")
-        url, own_key = engine_address(address)
-        wanted.append(Wanted(model, Engine(url, own_key or api_key), is_simulated))
+        wanted.append(Wanted(model, Engine(*engine_address(address))))
     return wanted
 
 
@@ -122,7 +120,6 @@ def _add_replica(one: Wanted, pool: Pool) -> Replica:
         url=one.engine.url,
         api_key=one.engine.api_key,
         source=Replica.Source.ENVIRONMENT,
-        is_simulated=one.is_simulated,
         actor=ACTOR,
     )
 

@@ -52,7 +52,6 @@ DOORS: dict[str, tuple[Kind, ...]] = {
     "console/supervisor/given_servers.py": (Kind.DATABASE, Kind.BROKER),
     "console/supervisor/packages.py": (Kind.PACKAGES,),
     "console/supervisor/postgres.py": (Kind.DATABASE,),
-    "console/supervisor/readiness.py": (Kind.ENGINES,),
     "console/supervisor/valkey.py": (Kind.BROKER,),
     "console/views/audit.py": (Kind.BROKER,),
     "console/views/operator/audit.py": (Kind.BROKER,),

@@ -7,6 +7,7 @@ import pytest
 
 from console.supervisor import listening
 from console.supervisor.listening import PortError
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_a_taken_port_is_told_with_the_next_one_to_try(taken: int, host: str) ->
 
 
 def test_clients_are_refused_until_the_gateways_run_and_then_let_in() -> None:
-    port = listening.free_port()
+    port = free_port()
     with listening.reserve("127.0.0.1", port) as reserved:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -32,4 +33,4 @@ def test_clients_are_refused_until_the_gateways_run_and_then_let_in() -> None:
 
 def test_an_address_of_another_machine_is_refused_in_words() -> None:
     with pytest.raises(PortError, match="BEFFROI_LISTEN"):
-        listening.reserve("192.0.2.1", listening.free_port())
+        listening.reserve("192.0.2.1", free_port())

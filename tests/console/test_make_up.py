@@ -25,6 +25,7 @@ def test_it_says_how_to_use_it_and_that_works(installation: Installation) -> Non
     assert all(is_running(pid) for pid in installation.pids())
     assert installation.home.demo_file.stat().st_mode & 0o077 == 0
     assert installation.chat_status() == 200
+    assert "failed" not in installation.terminal.read_text()
 
 
 def test_no_secret_is_in_a_log(installation: Installation) -> None:
@@ -35,7 +36,7 @@ def test_no_secret_is_in_a_log(installation: Installation) -> None:
         assert not [secret for secret in hidden if secret in text], log
 
 
-@pytest.mark.parametrize("kind", ["gateway", "django", "engine", "valkey", "worker", "postgres"])
+@pytest.mark.parametrize("kind", ["gateway", "django", "engine", "node", "valkey", "worker", "postgres"])
 def test_each_process_that_is_killed_comes_back(installation: Installation, kind: str) -> None:
     before = set(installation.pids())
     victim = installation.pids(kind)[0]

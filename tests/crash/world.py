@@ -16,7 +16,6 @@ import psycopg
 from billing.models import RateCard
 from billing.models import Scope as Holder
 from console.supervisor.home import Home
-from console.supervisor.listening import free_port
 from console.supervisor.plan import worker_service
 from console.supervisor.processes import ROOT, Command, python
 from console.supervisor.service import Service
@@ -32,6 +31,7 @@ from tests.crash.trigger import Trigger
 from tests.support.ledger import House, make_house, make_model, make_price
 from tests.support.outage import OwnPostgres
 from tests.support.people import TESTS
+from tests.support.ports import free_port
 from tests.support.servers import servers
 
 # The product's own limits (I1, I2), an eighth of them or so: a round is to last seconds.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from console.supervisor.listening import free_port
 from identity.scopes import OperatorScope
 from tests.deploy.helm import ROOT
 from tests.gateway.simulated_engine.process import eventually
 from tests.support.operators import held_operator_key
+from tests.support.ports import free_port
 
 STARTS_WITHIN_S = 60
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 QUICK = {"first_token_ms": 5, "tokens_per_second": 0}
 SLOW = {"first_token_ms": 5, "tokens_per_second": 20, "output_tokens": 60}  # a stream of three seconds
-KINDS = ("gateway", "django", "worker", "postgres", "valkey", "engine")
+KINDS = ("gateway", "django", "worker", "postgres", "valkey", "node", "engine")
 PAUSE_S = 0.3  # below the 1,000 requests a minute of the demo's tier
 
 
@@ -55,7 +55,7 @@ def test_a_hang_up_signal_starts_pages_worker_and_gateways_anew_in_turn(beffroi:
     for kind in ("gateway", "django", "worker"):
         assert not set(after[kind]) & set(before[kind]), kind
         assert len(after[kind]) == len(before[kind])
-    for kind in ("postgres", "valkey", "engine"):
+    for kind in ("postgres", "valkey", "node", "engine"):
         assert after[kind] == before[kind]
     wait_for(lambda: not any(is_there(pid) for pid in before["gateway"]), beffroi.said)
 

@@ -10,7 +10,6 @@ import pytest
 from openai import AsyncOpenAI, OpenAI, Stream
 from openai.types.chat import ChatCompletionChunk
 
-from console.supervisor.home import load_secrets
 from tests.journeys.bill import Bill
 from tests.journeys.test_openai_answers import CHAT, EMBEDDING, FAST, HELLO
 from tests.support.installation import Installation, wait_for
@@ -33,16 +32,17 @@ def prompt_tokens(client: OpenAI, bill: Bill) -> int:
 
 def running_requests(beffroi: Installation) -> int:
     """How many requests the engines themselves say that they are at."""
-    key = load_secrets(beffroi.home).engine_key
     count = 0
     for pid in beffroi.pids("engine"):
         command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        port = command[command.index("--port") + 1]
-        headers = {"Authorization": f"Bearer {key}"}
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=headers)
+        flags = dict(word.split("=", 1) for word in command if word.startswith(("--host=", "--port=")))
+        environment = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        [key] = [line.removeprefix("VLLM_API_KEY=") for line in environment if line.startswith("VLLM_API_KEY=")]
+        request = urllib.request.Request(
+            f"http://{flags['--host']}:{flags['--port']}/metrics", headers={"Authorization": f"Bearer {key}"}
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             found = re.findall(r"^vllm:num_requests_running\{.*\} ([0-9.]+)$", answer.read().decode(), re.MULTILINE)
-        assert found
         count += sum(int(float(number)) for number in found)
     return count
 

@@ -113,6 +113,8 @@ def is_answered(client: OpenAI, bill: Bill) -> bool:
     try:
         answer = client.chat.completions.create(model=CHAT, messages=HELLO, max_tokens=1)
     except openai.APIStatusError as error:
+        if error.code == "no_replica":  # refused at once: the platform knows by then that none runs
+            return False
         bill.show_free(error.request_id, "engine_failed", error.status_code)
         return False
     bill.show_usage(answer._request_id, answer.usage)

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from console.supervisor.home import Home
-from console.supervisor.listening import free_port
 from console.supervisor.processes import ROOT, Command, python, spawn
+from tests.support.ports import free_port
 from tests.support.servers import servers
 
 START_SECONDS = 240

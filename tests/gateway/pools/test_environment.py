@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from urllib.parse import quote
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -16,9 +17,10 @@ from tests.gateway.pools.conftest import KEY, OPERATOR, StartEngine
 from tests.support.ledger import make_model, unique
 
 
-def register(*texts: str, wait_seconds: float = 0, api_key: str = KEY) -> tuple[int, list[str]]:
+def register(*texts: str, wait_seconds: float = 0) -> tuple[int, list[str]]:
     told: list[str] = []
-    ready = register_engines(wanted_engines(texts, api_key=api_key), wait_seconds=wait_seconds, tell=told.append)
+    with_key = [text.replace("http://", f"http://:{quote(KEY)}@") for text in texts]
+    ready = register_engines(wanted_engines(with_key), wait_seconds=wait_seconds, tell=told.append)
     return ready, told
 
 
@@ -152,9 +154,3 @@ def test_the_command_reads_the_environment_and_fails_when_nothing_is_ready(
     monkeypatch.delenv("BEFFROI_ENGINES")
     call_command("register_engines")
     assert "No engine is named" in capsys.readouterr().out
-
-
-def test_simulated_engines_are_marked_as_such(model: LanguageModel, start_engine: StartEngine) -> None:
-    engine = start_engine({model.name: "chat"})
-    call_command("register_engines", f"--engine={model.name}={engine.url}", "--simulated", f"--api-key={KEY}")
-    assert Replica.objects.get(pool__model=model).is_simulated

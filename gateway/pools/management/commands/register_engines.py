@@ -16,14 +16,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--engine", action="append", default=[], dest="engines", metavar="MODEL=URL")
-        parser.add_argument("--simulated", action="store_true", help="these engines are simulated ones")
-        parser.add_argument("--api-key", default="", help="key of the engines whose address has none")
         parser.add_argument("--wait", type=float, default=WAIT_SECONDS, help="seconds to wait for engines that start")
 
     def handle(self, *args: Any, **options: Any) -> None:
         named = options["engines"] or [text.strip() for text in os.environ.get("BEFFROI_ENGINES", "").split(",")]
         try:
-            wanted = wanted_engines(filter(None, named), api_key=options["api_key"], is_simulated=options["simulated"])
+            wanted = wanted_engines(filter(None, named))
         except IdentityError as error:
             raise CommandError(f"BEFFROI_ENGINES or --engine: {error}") from None
         ready = register_engines(wanted, wait_seconds=options["wait"], tell=self._tell)
