@@ -214,6 +214,7 @@ async def count_prompt(gateway: "Gateway", plan: Plan) -> bool:
         return False
     count = await count_tokens(gateway.pool_of(replica), replica, body, gateway.limits.tokenize_s)
     if count is None:
+        gateway.looks.look(replica, gateway.monotonic())
         return False
     plan.counted = count
     # An engine may write a chat out in another way than it counts it.
