@@ -1,11 +1,11 @@
-"""The demo: two organisations, people of four roles, a key that works. Idempotent, and made by the ordinary verbs."""
+"""The demo: two organisations, people of five roles, a key that works. Idempotent, and made by the ordinary verbs."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.utils import timezone
 
-from billing.contracts.contracts import start_contract
+from billing.contracts.contracts import contract_in_force, start_contract
 from billing.contracts.tiers import tier_by_code
 from billing.limits.budgets import set_budget
 from billing.models import Budget
@@ -14,7 +14,8 @@ from identity.api_keys import mint_api_key, revoke_api_key
 from identity.audit import Actor
 from identity.key_policy import KeyPolicy
 from identity.members import add_member
-from identity.models import ApiKey, Membership, Person, Project, Role, Tenant
+from identity.models import ApiKey, Membership, OperatorRole, Person, Project, Role, Tenant
+from identity.operators import appoint_operator
 from identity.people import create_person
 from identity.scopes import Scope
 from identity.sign_in_links import make_link
@@ -31,11 +32,12 @@ SIMULATED_MODELS = {"chat": "gpt-oss:120b", "embedding": "bge-m3:567m", "rerank"
 
 @dataclass(frozen=True)
 class DemoPerson:
-    """Somebody of the demo; `role` empty: an operator."""
+    """Somebody of the demo: `role` in an organisation, or `runs`, what an operator does for the platform."""
 
     email: str
     name: str
-    role: Role | None
+    role: Role | None = None
+    runs: OperatorRole | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,11 @@ class DemoTenant:
     people: dict[str, DemoPerson]
 
 
-OPERATOR = DemoPerson("ines@operator.example", "Inès Moreau", None)
+# By what their sign-in links are listed under.
+OPERATORS = {
+    "operator": DemoPerson("ines@operator.example", "Inès Moreau", runs=OperatorRole.PLATFORM),
+    "billing": DemoPerson("karim@operator.example", "Karim Haddad", runs=OperatorRole.BILLING),
+}
 TENANTS = (
     DemoTenant(
         "valbourg",
@@ -72,7 +78,8 @@ def seed_demo(*, tier: str, new_key: bool) -> str:
     `new_key`: the text of an earlier key was lost, so it is revoked and another made. Raises `Tier.DoesNotExist`.
     """
     tenants = [_tenant(demo, tier) for demo in TENANTS]
-    demo_person(OPERATOR)
+    for operator in OPERATORS.values():
+        demo_person(operator)
     first = tenants[0]
     project = Project.objects.get(tenant=first, name="Default")
     live = ApiKey.objects.filter(project=project, name=KEY_NAME, revoked_at=None).first()
@@ -93,8 +100,8 @@ def seed_demo(*, tier: str, new_key: bool) -> str:
 
 
 def sign_in_secrets() -> dict[str, str]:
-    """A fresh one-time sign-in secret for each role: owner, finance, developer, operator."""
-    people = TENANTS[0].people | {"operator": OPERATOR}
+    """A fresh one-time sign-in secret for each role: owner, finance, developer, operator, billing."""
+    people = TENANTS[0].people | OPERATORS
     now = timezone.now()
     return {
         role: make_link(Person.objects.get(email=person.email), LINK_LIFETIME, actor=ACTOR, now=now)
@@ -117,7 +124,8 @@ def _tenant(demo: DemoTenant, tier: str) -> Tenant:
     tenant = Tenant.objects.filter(slug=demo.slug).first()
     if tenant is None:
         tenant = create_tenant(slug=demo.slug, name=demo.name, actor=ACTOR, is_demo=True)
-    start_contract(tenant=tenant, tier=tier_by_code(tier), actor=ACTOR)
+    if contract_in_force(tenant) is None:  # what somebody changed since stays
+        start_contract(tenant=tenant, tier=tier_by_code(tier), actor=ACTOR)
     for member in demo.people.values():
         person = demo_person(member)
         if member.role is not None and not Membership.objects.filter(tenant=tenant, person=person).exists():
@@ -127,5 +135,10 @@ def _tenant(demo: DemoTenant, tier: str) -> Tenant:
 
 def demo_person(demo: DemoPerson) -> Person:
     """The person, made where missing."""
-    person = Person.objects.filter(email=demo.email).first()
-    return person or create_person(email=demo.email, name=demo.name, actor=ACTOR, is_operator=demo.role is None)
+    known = Person.objects.filter(email=demo.email).first()
+    if known is not None:
+        return known
+    person = create_person(email=demo.email, name=demo.name, actor=ACTOR)
+    if demo.runs is not None:
+        appoint_operator(person, demo.runs, actor=ACTOR)
+    return person

@@ -20,7 +20,7 @@ def installation() -> Iterator[Installation]:
 
 def test_it_says_how_to_use_it_and_that_works(installation: Installation) -> None:
     demo = installation.demo
-    assert list(demo["login_urls"]) == ["owner", "finance", "developer", "operator"]
+    assert list(demo["login_urls"]) == ["owner", "finance", "developer", "operator", "billing"]
     assert len(demo["pids"]["gateway"]) == 2
     assert all(is_running(pid) for pid in installation.pids())
     assert installation.home.demo_file.stat().st_mode & 0o077 == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from console.demo import OPERATOR, TENANTS, DemoPerson, demo_person
+from console.demo import OPERATORS, TENANTS, DemoPerson, demo_person
 from identity.access import Caller
 from identity.audit import Actor
 from identity.members import add_member
@@ -15,7 +15,7 @@ from identity.sign_in_links import make_link
 
 AUDITOR = DemoPerson("nadia@valbourg.example", "Nadia Haddad", Role.AUDITOR)
 NEWCOMER = DemoPerson("gael@valbourg.example", "Gaël Le Roux", Role.DEVELOPER)
-_MORE = {"auditor": AUDITOR, "newcomer": NEWCOMER, "operator": OPERATOR}
+_MORE = {"auditor": AUDITOR, "newcomer": NEWCOMER, **OPERATORS}
 
 
 def make(file: str) -> None:

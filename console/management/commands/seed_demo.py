@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand, CommandError
 
 from console import env
-from console.demo import demo_models, seed_demo, sign_in_secrets
+from console.demo import OPERATORS, demo_models, seed_demo, sign_in_secrets
 from console.demo_month import ask_to_close
 from console.demo_past import has_past
 from console.operator_site import sign_in_link
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             engine.partition("=")[0].strip() for engine in env.text("BEFFROI_ENGINES", "").split(",") if "=" in engine
         ]
         links = {
-            role: sign_in_link(base_url, secret, of_operators=role == "operator")
+            role: sign_in_link(base_url, secret, of_operators=role in OPERATORS)
             for role, secret in sign_in_secrets().items()
         }
         content = {"api_key": api_key, "login_urls": links, "models": demo_models(given), "has_past": has_past()}
