@@ -18,6 +18,7 @@ from billing.closing.period import following, preceding
 from billing.closing.previews import billed_tenants
 from billing.invoices.issued import state_of, with_payments
 from billing.models import Closing, Invoice
+from billing.money import NANO_EUR_PER_CENT
 from identity.models import Tenant
 from identity.name_order import by_name
 
@@ -38,6 +39,7 @@ class Row:
     """An organisation's month.
 
     state: of the closing, or of its invoice once it is issued; is_estimate: the amount is of sums of days
+    amount_nano_eur: before VAT, whole cents as the document has them once there are lines
     before_nano_eur: the month before, as it was closed, or its same days
     """
 
@@ -128,14 +130,18 @@ def _row(
     return Row(
         tenant=tenant,
         state=shown_state(closing, invoice, today),
-        amount_nano_eur=closing.exact_nano_eur if closing and is_made else used[0],
-        before_nano_eur=before.exact_nano_eur if before and before.state == Closing.State.ISSUED else used[1],
+        amount_nano_eur=_lines_of(closing) if closing and is_made else used[0],
+        before_nano_eur=_lines_of(before) if before and before.state == Closing.State.ISSUED else used[1],
         is_estimate=not is_made,
         is_being_made=closing is not None and closing.asked_at is not None,
         blocks=blocks_of(tenant, month, closing, facts),
         invoice=invoice,
         closing=closing,
     )
+
+
+def _lines_of(closing: Closing) -> int:
+    return closing.net_cents * NANO_EUR_PER_CENT
 
 
 def shown_state(closing: Closing | None, invoice: Invoice | None, today: date) -> str:
