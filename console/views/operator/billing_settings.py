@@ -18,6 +18,7 @@ from billing.invoices.settings import (
     put_vat_rate,
 )
 from billing.invoices.vat_rates import AS_OF
+from console.catalog_words import country_name
 from console.forms.billing_identity import FORMS, RateForm, changes_of, filled
 from console.pages import operator_page
 from console.refusals import show_at_form
@@ -73,9 +74,8 @@ def rates(request: HttpRequest, operator: Person) -> HttpResponse:
         else:
             messages.success(request, _("The rate is kept."))
             return redirect("operator-vat-rates")
-    return render(
-        request, "console/operator/closing/rates.html", {"form": form, "rates": known_rates(), "as_of": AS_OF}
-    )
+    by_name = sorted(known_rates(), key=lambda one: country_name(one.rate.country))
+    return render(request, "console/operator/closing/rates.html", {"form": form, "rates": by_name, "as_of": AS_OF})
 
 
 @require_POST
