@@ -52,11 +52,13 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-def _take_reports(**_: Any) -> None:
-    """In a worker, the consumer of what nodes report."""
-    from console.node_reports import NodeReports  # when Django is set up
+def _take_part_in_the_fleet(**_: Any) -> None:
+    """In a worker, the consumer of what nodes report, and who hears of requests that wait for an engine."""
+    from console.demand_news import DemandNews  # when Django is set up
+    from console.node_reports import NodeReports
 
     app.steps["consumer"].add(NodeReports)
+    app.steps["worker"].add(DemandNews)
 
 
-signals.worker_init.connect(_take_reports, weak=False)
+signals.worker_init.connect(_take_part_in_the_fleet, weak=False)

@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef
-
 from billing.prices.visibility import visible_models, visible_to
-from gateway.pools.models import Replica
+from gateway.pools.serving import is_served
 from identity.models import Project, Tenant
 from models_catalog.models import LanguageModel
 
 
 def model_names(tenant: Tenant) -> list[str]:
     """The models that can be called now, then the others that the tenant sees."""
-    ready = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.READY)
-    models = visible_models(tenant).annotate(is_ready=Exists(ready)).order_by("-is_ready", "name")
+    models = visible_models(tenant).annotate(is_served=is_served()).order_by("-is_served", "name")
     return list(models.values_list("name", flat=True))
 
 

@@ -143,6 +143,9 @@ REFUSALS: dict[str, Words] = {
     ),
     "model_without_price": Words(_("no price"), _("The model has no price in the price list."), _OPERATOR),
     "no_replica": Words(_("no engine"), _("No engine could serve the model at that moment."), _AGAIN),
+    "model_starting": Words(
+        _("engine starting"), _("The model had no engine, and the one that was started was not ready in time."), _AGAIN
+    ),
     "overloaded": Words(_("overloaded"), _("The gateway or the engine had as much to do as it can take."), _AGAIN),
     "ledger_unavailable": Words(_("billing away"), _("The request could not be admitted in time."), _AGAIN),
     "starting": Words(_("starting"), _("The gateway had just started."), _AGAIN),

@@ -40,6 +40,7 @@ _STATES: dict[str, tuple[str, Promise]] = {
     "running": ("blue", _("under way")),
     "answers": ("green", _("ready")),
     "degraded": ("yellow", _("a replica is missing")),
+    "asleep": ("secondary", _("wakes when asked")),
     "away": ("red", _("does not answer")),
     "well": ("green", _("as it should be")),
     "failing": ("red", _("failing")),

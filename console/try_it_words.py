@@ -42,6 +42,7 @@ def _errors() -> dict[str, str]:
         "overloaded": _("The gateway is overloaded. Try again shortly."),
         "ledger_unavailable": _("Billing is unavailable for a moment, so nothing is answered. Nothing was charged."),
         "no_replica": _("No engine serves this model at the moment. Nothing was charged."),
+        "model_starting": _("An engine is being started for this model. Try again in a minute. Nothing was charged."),
         "engine_failed": _("The engine failed in the middle of its work."),
         "engine_unavailable": _("The engine is not ready. Try again shortly."),
         "model_without_price": _("This model has no price on your contract, so it cannot be called."),

@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from gateway.pools.fleet.managed_pools import GPUS_MAX, READY_WITHIN_S, REPLICAS_MAX, Count, Wish
+from gateway.pools.fleet.managed_pools import GPUS_MAX, READY_WITHIN_S, REPLICAS_MAX, ZERO_AFTER_S_MOST, Count, Wish
 from gateway.pools.fleet_tables import PoolConfiguration
 from gateway.pools.models import Pool
 from gateway.pools.places import MOST
@@ -144,19 +144,33 @@ class CountForm(forms.Form):
         widget=_number(),
         help_text=_("More wait in line, and organisations take turns. The demand is counted in these places."),
     )
+    zero_after_min = forms.IntegerField(
+        label=_("Minutes without a request until it has none"),
+        required=False,
+        min_value=1,
+        max_value=ZERO_AFTER_S_MOST // 60,
+        widget=_number(),
+        help_text=_(
+            "For a pool that follows the demand and may have no replica. Whoever asks then waits until one has "
+            "started, two minutes at most. Empty: it keeps one."
+        ),
+    )
     field_order = ["policy"]
 
     @classmethod
     def of(cls, pool: Pool, data: Any) -> "CountForm":
         """As the pool is."""
-        names = ("policy", "wanted", "minimum", "maximum", "priority", "requests_at_once")
+        names = ("policy", "wanted", "minimum", "maximum", "priority", "requests_at_once", "zero_after_min")
         return cls(data, initial={name: getattr(pool, name) for name in names})
 
     @property
     def count(self) -> Count:
         """What was typed."""
         given = self.cleaned_data
-        return Count(given["minimum"], given["maximum"], given["wanted"], given["priority"])
+        after = given["zero_after_min"]
+        return Count(
+            given["minimum"], given["maximum"], given["wanted"], given["priority"], after * 60 if after else None
+        )
 
     @property
     def policy_wanted(self) -> Pool.Policy:

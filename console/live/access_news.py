@@ -7,17 +7,15 @@ the sockets' own checks find out.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import psycopg
-from django.db import connection
 
+from console.database_line import line_options
 from identity.access_news import CHANNEL
 
 RETRY_S = 5.0
 # So often the line is tried: one at whose other end nobody is any more says nothing by itself.
 TRY_EVERY_S = 30.0
-_CONNECT_S = 5
 _LISTEN = f"listen {CHANNEL}"
 
 Ask = Callable[[], Awaitable[None]]
@@ -53,7 +51,8 @@ class AccessNews:
                 await asyncio.sleep(RETRY_S)
 
     async def _hear(self) -> None:
-        async with await psycopg.AsyncConnection.connect(**_where(), autocommit=True) as line:
+        options = line_options("beffroi live pages")
+        async with await psycopg.AsyncConnection.connect(**options, autocommit=True) as line:
             await line.execute(_LISTEN)
             for person_id in list(self._asks):  # what was said before we listened
                 await self._tell(person_id)
@@ -65,12 +64,3 @@ class AccessNews:
     async def _tell(self, person_id: int) -> None:
         for ask in list(self._asks.get(person_id, ())):
             await ask()
-
-
-def _where() -> dict[str, Any]:
-    """Django's database, as psycopg says it."""
-    settings = connection.settings_dict
-    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    given = {name: settings[key] for name, key in names.items() if settings[key]}
-    options = {name: value for name, value in settings["OPTIONS"].items() if name != "pool"}
-    return {**options, **given, "connect_timeout": _CONNECT_S, "application_name": "beffroi live pages"}

@@ -1,7 +1,6 @@
 """Where `/` leads, the list of one's organisations, and the first steps."""
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
@@ -10,7 +9,7 @@ from billing.invoices.payers import payers_for
 from billing.prices.visibility import visible_models
 from console.pages import LAST_TENANT, person_page, tenant_page
 from console.snippets import chat_snippets
-from gateway.pools.models import Replica
+from gateway.pools.serving import is_served
 from identity.access import Caller, tenants_of
 from identity.models import Person
 from identity.permissions import Permission
@@ -46,7 +45,6 @@ def organisations(request: HttpRequest, person: Person) -> HttpResponse:
 @tenant_page(Permission.TENANT_READ)
 def quick_start(request: HttpRequest, caller: Caller) -> HttpResponse:
     """From a key to a first answer, with the real addresses."""
-    ready = Replica.objects.filter(pool__model=OuterRef("pk"), state=Replica.State.READY)
-    chat = visible_models(caller.tenant).filter(Exists(ready), kind=LanguageModel.Kind.CHAT).order_by("name").first()
+    chat = visible_models(caller.tenant).filter(is_served(), kind=LanguageModel.Kind.CHAT).order_by("name").first()
     shown = {"snippets": chat_snippets(settings.PUBLIC_URL, chat.name) if chat else []}
     return render(request, "console/front/quick_start.html", shown)

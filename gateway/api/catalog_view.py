@@ -16,7 +16,7 @@ from django.db.models.lookups import LessThanOrEqual
 from billing.models import Contract, MeterPrice
 from billing.models.prices import Mode
 from billing.pricing import Prices
-from gateway.pools.models import Replica
+from gateway.pools.serving import served_models, simulated_models
 from identity.models import Tenant
 from models_catalog.lifecycle import Lifecycle, lifecycle_of
 from models_catalog.models import LanguageModel, ModelAlias
@@ -79,10 +79,6 @@ def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], lists: Iterabl
     empty one allows any.
     """
     ids = [model.pk for model in models]
-    ready = Replica.objects.filter(state=Replica.State.READY, pool__model__in=ids)
-    replicas = set(ready.values_list("pool__model", "is_simulated"))
-    real = {model_id for model_id, is_simulated in replicas if not is_simulated}
-    served = frozenset(model_id for model_id, _ in replicas)
     aliases: dict[int, list[str]] = {}
     own: dict[int, list[str]] = {}
     known = ModelAlias.objects.filter(Q(tenant=tenant) | Q(tenant=None), model__in=ids)
@@ -92,8 +88,8 @@ def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], lists: Iterabl
     return CatalogView(
         lists=[frozenset(names) for names in lists if names],
         today=datetime.now(UTC).date(),
-        served=served,
-        simulated=served - real,
+        served=served_models(ids),
+        simulated=simulated_models(ids),
         prices=prices,
         coming=coming,
         aliases=aliases,

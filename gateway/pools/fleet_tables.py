@@ -111,6 +111,21 @@ class PoolLoad(models.Model):
         ]
 
 
+class GatewayDemand(models.Model):
+    """What a gateway said last of requests for a model (`note_demand_v1`): those `waiting` for a place at an engine,
+    there or not, and when somebody asked who is not the platform's own probe. Counts for seconds after `at`.
+    """
+
+    incarnation = models.UUIDField()
+    model = models.ForeignKey("models_catalog.LanguageModel", on_delete=models.CASCADE, related_name="+")
+    waiting = models.PositiveIntegerField()
+    asked_at = models.DateTimeField(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["incarnation", "model"], name="gateway_tells_of_a_model_once")]
+
+
 class FleetEvent(models.Model):
     """Something that happened to a replica, a pool or a node; it only grows, and is kept for 90 days.
 

@@ -14,7 +14,7 @@ from gateway.pools.targets import Day, Targets
 
 _MODELS_MAX = 200
 _MODELS = """
-    select m.id, m.name, r.every, r.ready, r.failed, m.target_answered, m.target_first_token_ms,
+    select m.id, m.name, r.every, r.ready, r.failed, w.wakes, m.target_answered, m.target_first_token_ms,
         d.answered, d.probed, d.first_token_ms, l.minute, l.outcome, l.first_token_ms, l.duration_ms, l.tokens
     from models_catalog_languagemodel m
     cross join lateral (
@@ -23,6 +23,11 @@ _MODELS = """
         from pools_pool p join pools_replica r on r.pool_id = p.id
         where p.model_id = m.id and r.state not in ('requested', 'starting', 'warming', 'stopping')
     ) r
+    cross join lateral (
+        select count(*) > 0 as wakes from pools_pool p
+        where p.model_id = m.id and p.policy = 'automatic' and p.zero_after_s is not null and p.maximum > 0
+            and not p.is_stuck
+    ) w
     cross join lateral (
         select count(*) filter (where outcome = 'answered') as answered, count(*) as probed,
             percentile_disc(0.95) within group (order by first_token_ms) filter (where outcome = 'answered')
@@ -52,6 +57,7 @@ class ModelHealth:
     replicas: int
     ready: int
     failed: int
+    wakes: bool
     targets: Targets
     probe: ModelProbe | None
     answers: bool | None
@@ -59,9 +65,9 @@ class ModelHealth:
 
     @property
     def state(self) -> str:
-        """`answers`, `degraded` (a replica is missing) or `away`."""
+        """`answers`, `degraded` (a replica is missing), `asleep` (it wakes when asked) or `away`."""
         if not self.ready:
-            return "away"
+            return "asleep" if self.wakes else "away"
         return "degraded" if self.ready < self.replicas else "answers"
 
     @property
@@ -85,12 +91,12 @@ def models_health(now: datetime) -> list[ModelHealth]:
     with connection.cursor() as cursor:
         cursor.execute(_MODELS, values)
         found = [_health(row, now) for row in cursor.fetchall()]
-    order = ("away", "degraded", "answers")
+    order = ("away", "degraded", "answers", "asleep")
     return sorted(found, key=lambda one: (one.answers is not False, order.index(one.state), one.is_met is not False))
 
 
 def _health(row: Sequence[Any], now: datetime) -> ModelHealth:
-    model_id, name, replicas, ready, failed, answered, first_token_ms, minutes, probed, p95, *last = row
+    model_id, name, replicas, ready, failed, wakes, answered, first_token_ms, minutes, probed, p95, *last = row
     columns = ("minute", "outcome", "first_token_ms", "duration_ms", "tokens")
     probe = ModelProbe(model_id=model_id, **dict(zip(columns, last, strict=True))) if last[0] else None
     return ModelHealth(
@@ -99,6 +105,7 @@ def _health(row: Sequence[Any], now: datetime) -> ModelHealth:
         replicas=replicas,
         ready=ready,
         failed=failed,
+        wakes=wakes,
         targets=Targets(answered, first_token_ms),
         probe=probe,
         answers=is_answering(probe, now=now),

@@ -1,4 +1,5 @@
 """A token a minute of each published model, on the operator's account, kept for 13 months: does it answer, how fast?
+One that has no engine because nobody asks for it is left asleep.
 
 A minute is claimed by writing its rows, before anything is asked: of two workers that begin the same minute one probes
 each model. A row without an outcome is a minute that was begun and never seen to its end; it counts for nobody.
@@ -18,6 +19,7 @@ from gateway.pools.models import ModelProbe
 from gateway.pools.probe_account import probe_secret
 from gateway.pools.probe_call import PROBE_SECONDS, Outcome, Seen, probe
 from gateway.pools.probes import take_out_the_gone
+from gateway.pools.serving import models_at_rest
 from models_catalog.lifecycle import months_later
 from models_catalog.models import LanguageModel
 
@@ -47,7 +49,8 @@ def probe_published_models(*, seconds: float = PROBE_SECONDS) -> int:
 
     Takes `seconds` at most, and little more: a model that hangs holds up no other.
     """
-    models = {model.pk: model for model in LanguageModel.objects.filter(published_models())}
+    resting = models_at_rest()
+    models = {model.pk: model for model in LanguageModel.objects.filter(published_models()) if model.pk not in resting}
     rows = _claimed(list(models))
     if not rows:
         return 0

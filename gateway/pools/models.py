@@ -20,6 +20,9 @@ class Pool(models.Model):
     (`PoolConfiguration`) are kept running on nodes, within `minimum` and `maximum`; where GPUs are short, an AUTOMATIC
     one of a higher `priority` grows first. `sound_generation` is the last one
     of which a replica took requests: what a bad configuration falls back to; 0: none did yet.
+
+    An AUTOMATIC one with `zero_after_s` has none once nobody asked for so many seconds (`asked_at`: when somebody did
+    last, as far as gateways told), and wakes when asked; `is_stuck`: it was asked, and nothing can be started now.
     """
 
     class Policy(models.TextChoices):
@@ -41,6 +44,9 @@ class Pool(models.Model):
     priority = models.SmallIntegerField(default=0, db_default=0)
     generation = models.PositiveIntegerField(default=0, db_default=0)
     sound_generation = models.PositiveIntegerField(default=0, db_default=0)
+    zero_after_s = models.PositiveIntegerField(null=True, blank=True)
+    asked_at = models.DateTimeField(null=True, blank=True)
+    is_stuck = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [
@@ -49,6 +55,16 @@ class Pool(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def zero_after_min(self) -> int | None:
+        """`zero_after_s` in minutes, rounded up: as pages say it."""
+        return -(-self.zero_after_s // 60) if self.zero_after_s is not None else None
+
+    @property
+    def wakes(self) -> bool:
+        """Whether it may have no replica and gets one when somebody asks: gateways hold requests for it meanwhile."""
+        return self.policy == self.Policy.AUTOMATIC and self.zero_after_s is not None and self.maximum > 0
 
 
 class Replica(models.Model):

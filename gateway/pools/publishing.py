@@ -16,7 +16,7 @@ from billing.prices.changes import Outcome, PriceWish, put_prices
 from billing.prices.price_book import add_rate_card, price_in_force, reference_rate_card
 from billing.prices.visibility import NOBODY, Audience, set_visibility, tenants_that_see
 from gateway.pools.engine_look import Served
-from gateway.pools.models import Pool, Replica
+from gateway.pools.models import Replica
 from gateway.pools.probe_call import PROBED_KINDS
 from gateway.pools.probes import probe_replica
 from gateway.pools.reasons import DRAINS, EJECTED, PUT_BACK
@@ -28,6 +28,7 @@ from gateway.pools.registry import (
     remove_replica,
     set_state,
 )
+from gateway.pools.serving import served_models
 from identity import audit
 from identity.errors import Conflict, Invalid
 from identity.models import Tenant
@@ -115,7 +116,7 @@ def take_away(replica: Replica, *, by: Operator) -> None:
 
 def what_is_missing(model: LanguageModel) -> list[str]:
     """Why the model cannot be published yet: of `kind`, `price`, `engine`, `retired`."""
-    has_engine = Pool.objects.filter(model=model, replicas__state=Replica.State.READY).exists()
+    has_engine = bool(served_models([model.pk]))
     return missing_of(model, has_price=_has_price(model), has_engine=has_engine)
 
 

@@ -9,7 +9,7 @@ from billing.contracts.contracts import card_of, contract_in_force
 from billing.models import RateCard, Tier
 from billing.prices.visibility import agreed_models
 from gateway.pools.model_state import prices_on
-from gateway.pools.models import Replica
+from gateway.pools.serving import served_models
 from identity.models import Tenant
 from models_catalog.models import LanguageModel
 
@@ -72,8 +72,7 @@ def _seen(
     ids = [model.pk for model, why in reasons.items() if why]
     now = datetime.now(UTC)
     prices = prices_on(card, ids, now) if card else {}
-    ready = Replica.objects.filter(state=Replica.State.READY, pool__model__in=ids)
-    served = set(ready.values_list("pool__model", flat=True))
+    served = served_models(ids)
     found = []
     for model, why in reasons.items():
         if why:

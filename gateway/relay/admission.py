@@ -100,8 +100,8 @@ def plan_request(
     model = find_model(gateway, caller, inference.model)
     if model.kind != inference.endpoint.kind:
         raise errors.wrong_kind_of_model(inference.model, model.kind, inference.endpoint.paths[0])
-    if not model.replicas:
-        raise errors.no_replica(model.name) if model.has_engines else errors.model_not_found(inference.model)
+    if not model.replicas and (why := gateway.placing.why_none(model, caller)):
+        raise why if model.has_engines else errors.model_not_found(inference.model)
     output = None
     if inference.endpoint.is_generating:
         output = min(inference.max_output_asked or model.default_max_output, model.facts.context_window)

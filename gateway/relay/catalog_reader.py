@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from billing.pricing import Prices
@@ -22,8 +23,13 @@ _MODELS = """
         m.deprecated_on, m.retired_on, coalesce(s.name, ''),
         exists (select from pools_pool p where p.model_id = m.id
             and (p.policy <> 'unmanaged' or exists (select from pools_replica r where r.pool_id = p.id))),
-        m.visibility, m.visible_tiers, m.visible_tenants
+        m.visibility, m.visible_tiers, m.visible_tenants, w.wakes, w.is_stuck
     from models_catalog_languagemodel m left join models_catalog_languagemodel s on s.id = m.successor_id
+    cross join lateral (
+        select count(*) > 0 as wakes, coalesce(bool_and(p.is_stuck), false) as is_stuck
+        from pools_pool p
+        where p.model_id = m.id and p.policy = 'automatic' and p.zero_after_s is not null and p.maximum > 0
+    ) w
 """
 _ALIASES = "select model_id, alias, tenant_id from models_catalog_modelalias order by alias"
 _REPLICAS = """
@@ -49,8 +55,10 @@ PRICES_QUERY = """
 class CatalogReader:
     """Fills the catalog's part of a snapshot, whole each time: it is small."""
 
-    def __init__(self, config: Config, snapshot: Snapshot, line: Line, busy: asyncio.Lock) -> None:
-        self._config, self._snapshot = config, snapshot
+    def __init__(
+        self, config: Config, snapshot: Snapshot, line: Line, busy: asyncio.Lock, on_read: Callable[[], None]
+    ) -> None:
+        self._config, self._snapshot, self._on_read = config, snapshot, on_read
         self._line, self._busy = line, busy  # others read on this connection too
         self._begun = self._known = 0  # numbers of readings: the last begun, the last that succeeded
         self._replicas: dict[int, Replica] = {}
@@ -88,6 +96,7 @@ class CatalogReader:
         self._snapshot.tenant_aliases = {
             (tenant, alias): by_id[model] for model, alias, tenant in aliases if tenant is not None
         }
+        self._on_read()
 
     def _replicas_by_model(
         self, rows: list[tuple[Any, ...]], out: dict[int, bool], gateways: int
@@ -173,6 +182,8 @@ def _model(
         successor=row[13],
         has_engines=row[14],
         audience=_audience(*row[15:18]),
+        wakes=row[18],
+        is_stuck=row[19],
         aliases=tuple(aliases),
         replicas=tuple(replicas),
         prices=prices,

@@ -28,6 +28,7 @@
     500     server_error           internal_error               internal_error            tell the operator
     502     server_error           engine_failed                engine_failed             retry
     503     server_error           overloaded, no_replica, ...  overloaded, ...           wait for `retry-after`
+    503     server_error           model_starting               still_starting            wait for `retry-after`
     503     server_error           model_without_price          model_without_price       tell the operator
     in-band server_error           settlement_delayed, ...      settlement_delayed, ...   look the request up
 
@@ -38,46 +39,13 @@ which is sent wherever a repetition cannot help. A model without a price is our 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import msgspec
-
 from billing.pricing import METERS
 from gateway.relay.budget_words import budget_message, credit_message, limit_message
 from gateway.relay.engine_message import printable
-
-Header = tuple[bytes, bytes]
+from gateway.relay.refusal import Header
+from gateway.relay.refusal import Refusal as Refusal  # what all of these make
 
 _DO_NOT_RETRY: Header = (b"x-should-retry", b"false")
-
-
-class Refusal(Exception):  # a refusal is an answer, not a fault
-    """A request that gets no answer of a model. `headers` go out beside those that every response has."""
-
-    def __init__(
-        self,
-        status: int,
-        type: str,  # noqa: A002  # OpenAI's name
-        code: str | None,
-        param: str | None,
-        message: str,
-        headers: tuple[Header, ...] = (),
-    ) -> None:
-        super().__init__(status, code, param)
-        self.status = status
-        self.type = type
-        self.code = code
-        self.param = param
-        self.message = message
-        self.headers = headers
-        self.limit_name = ""  # of a budget or a limit: what/window/scope
-
-    def body(self) -> bytes:
-        """The JSON of OpenAI's error object; all four members are always there."""
-        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return msgspec.json.encode({"error": error})
-
-    def event(self) -> bytes:
-        """The same as a server-sent event, for a stream whose status is already out."""
-        return b"data: " + self.body() + b"\n\n"
 
 
 def _invalid(
@@ -370,6 +338,19 @@ def no_replica(name: str, seconds: float = 5) -> Refusal:
     """503: every engine that serves the model is away or sick."""
     message = f"No engine can serve '{printable(name, 100)}' right now. Try again shortly. Nothing was charged."
     return _unavailable("no_replica", message, seconds)
+
+
+def no_room(name: str, seconds: float = 60) -> Refusal:
+    """503: the model has no engine, and none can be started now: GPUs are taken, or it failed too often."""
+    shown = printable(name, 100)
+    message = f"No engine of '{shown}' runs, and there is no room to start one now. Nothing was charged."
+    return _unavailable("no_replica", message, seconds)
+
+
+def still_starting(name: str, seconds: float = 30) -> Refusal:
+    """503: the model had no engine, one was started for this request, and it was not ready in time."""
+    message = f"An engine of '{printable(name, 100)}' is starting. Try again when it is ready. Nothing was charged."
+    return _unavailable("model_starting", message, seconds)
 
 
 def engine_failed() -> Refusal:

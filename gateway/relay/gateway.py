@@ -14,6 +14,7 @@ from gateway.relay.answer_headers import cors_headers, preflight_headers
 from gateway.relay.authenticate import authenticate
 from gateway.relay.config import Config
 from gateway.relay.count_file import tell_counts
+from gateway.relay.demand_notes import DemandNotes
 from gateway.relay.django_door import DjangoExchange
 from gateway.relay.estimate import EstimateExchange
 from gateway.relay.exchange import Exchange
@@ -62,13 +63,14 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config, self.limits = config, config.limits
         self.snapshot = Snapshot()
-        self.reader = SnapshotReader(config, self.snapshot)
         self.ledger = Ledger(config, self.fence)
         self.counts = self.ledger.counts
         self.key_uses = KeyUses(config)
         self.sweeper = Sweeper(config, self.ledger, self._works_on)
         self.money = MoneyQueue(self.limits)
-        self.placing = Placing(self.limits, self.snapshot)
+        self.demand = DemandNotes(config, self.ledger.incarnation)
+        self.placing = Placing(self.limits, self.snapshot, self.demand.asked)
+        self.reader = SnapshotReader(config, self.snapshot, self.placing.serve_all)
         self.looks = Looks(self.limits, self.pool_of)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
@@ -101,6 +103,7 @@ class Gateway:
         for work in (
             self.reader.run(), self.ledger.admissions.run(), self.ledger.settlements.run(),
             self.ledger.live(self._checkpoints), self.sweeper.run(), self.key_uses.run(),
+            self.demand.run(self.placing.demand),
         ):  # fmt: skip
             self._tasks.append(asyncio.create_task(work))
 
@@ -125,6 +128,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.key_uses.close()
+        await self.demand.close()
         await self.sweeper.close()
         await self.reader.close()
 

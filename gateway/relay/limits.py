@@ -52,6 +52,7 @@ class Limits:
     remembered_prompts: int = 65_536  # beginnings of prompts, some 150 bytes each: about what engines keep
     waiting_for_engine: int = 1_000  # requests of a model that wait for a place at its engines; past it 503
     engine_wait_s: float = 30  # for a place; past it 503
+    wake_wait_s: float = 120  # for the first engine of a model that has none: one starts in minutes, clients wait ten
     connect_s: float = 3.5  # to an engine; what is lost on the way is sent again after 1 s and after 3 s
     first_byte_s: float = 600  # a long prompt on a busy engine, not streamed
     silence_s: float = 300  # between two bytes of a stream

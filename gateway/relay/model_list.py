@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def model_list(gateway: "Gateway", caller: Caller) -> bytes:
-    """The answer's body: the models that are alive, priced for this tenant, served, and allowed to key and project."""
+    """The answer's body: the models that are alive, priced for this tenant, served or woken when asked, and allowed to
+    key and project.
+    """
     by_name = {model.name: model for model in gateway.snapshot.models.values() if _is_offered(gateway, caller, model)}
     own = gateway.snapshot.aliases_of_tenant(caller.tenant.id)
     data = [_described(gateway, caller, by_name[name], own) for name in sorted(by_name)]
@@ -34,7 +36,7 @@ def _is_offered(gateway: "Gateway", caller: Caller, model: Model, name: str = ""
     price_list = model.prices.get((caller.tenant.rate_card_id, "standard"))
     is_priced = price_list is not None and price_list.at(now) is not None
     return (
-        bool(model.replicas)
+        (bool(model.replicas) or model.wakes)
         and model.is_visible_to(caller.tenant, now)
         and is_priced
         and not model.is_retired(datetime.fromtimestamp(now, UTC).date())

@@ -85,6 +85,8 @@ class Model:
     retired_on: date | None
     successor: str
     has_engines: bool  # some are registered or wanted, ready or not
+    wakes: bool  # without an engine it gets one when somebody asks: requests wait for it
+    is_stuck: bool  # it was asked, and nothing can be started now
     audience: Audience | None  # None: everybody
     aliases: tuple[str, ...]
     replicas: tuple[Replica, ...]

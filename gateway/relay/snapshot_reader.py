@@ -100,15 +100,17 @@ _BY_ID, _BY_VERSION = _Order("id", "id"), _Order("policy_version", "version")
 
 
 class SnapshotReader:
-    """Fills a snapshot and keeps it true. Rows are read on one connection, news is heard on another."""
+    """Fills a snapshot and keeps it true. Rows are read on one connection, news is heard on another. `on_catalog` is
+    called after each reading of models and replicas.
+    """
 
-    def __init__(self, config: Config, snapshot: Snapshot) -> None:
+    def __init__(self, config: Config, snapshot: Snapshot, on_catalog: Callable[[], None] = lambda: None) -> None:
         self._config, self._snapshot = config, snapshot
         self._line, self._ear = (
             Line(config.database_url, name, config.limits.call_s) for name in ("snapshot", "policy news")
         )
         self._busy = asyncio.Lock()
-        self._catalog = CatalogReader(config, snapshot, self._line, self._busy)
+        self._catalog = CatalogReader(config, snapshot, self._line, self._busy, on_catalog)
         self._polled = 0  # the version up to which a poll or a whole reading has come; news do not move it
         self._may_have_missed = asyncio.Event()
         self.is_current = False  # what the snapshot does not have is not in the database either

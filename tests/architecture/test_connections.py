@@ -38,6 +38,7 @@ OPENING_CALLS = frozenset(
 DOORS: dict[str, tuple[Kind, ...]] = {
     "console/celery.py": (Kind.BROKER,),
     "console/connections.py": (Kind.NAMES,),
+    "console/demand_news.py": (Kind.DATABASE, Kind.BROKER),
     "console/live/access_news.py": (Kind.DATABASE,),
     "console/management/commands/migrate.py": (Kind.DATABASE,),
     "console/node_reports.py": (Kind.BROKER,),
@@ -72,6 +73,7 @@ DOORS: dict[str, tuple[Kind, ...]] = {
     "gateway/pools/probes.py": (Kind.ENGINES,),
     "gateway/pools/tasks.py": (Kind.BROKER,),
     "gateway/relay/batch_line.py": (Kind.DATABASE,),
+    "gateway/relay/demand_notes.py": (Kind.DATABASE,),
     "gateway/relay/database.py": (Kind.DATABASE, Kind.NAMES),
     "gateway/relay/gateway.py": (Kind.ENGINES, Kind.NAMES),
     "gateway/relay/group_commit.py": (Kind.DATABASE,),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -17,7 +18,7 @@ from gateway.pools.fleet.nodes import add_node
 from gateway.pools.fleet.overview import nodes_overview
 from gateway.pools.fleet.reconciler import reconcile_fleet
 from gateway.pools.fleet.work import Minute, pool_demand
-from gateway.pools.fleet_tables import Node, PoolLoad
+from gateway.pools.fleet_tables import GatewayDemand, Node, PoolLoad
 from gateway.pools.models import EngineSample, Pool, Replica
 from identity.models import OperatorRole
 from tests.support.console import page, signed_in
@@ -241,6 +242,34 @@ def test_how_many_there_are_and_how_one_is_started_is_changed_on_its_page(olga: 
     olga.post(reverse("operator-managed-pool-scale", kwargs=at), {**count, "policy": "unmanaged"})
     pool.refresh_from_db()
     assert pool.policy == "unmanaged"
+
+
+def test_a_pool_that_may_have_none_says_that_it_sleeps_who_waits_and_that_nothing_can_be_started(
+    olga: Client, name: str
+) -> None:
+    pool = manage_pool(
+        model=make_model(), wish=Wish(gpu_memory_mb=10_240, labels={"fleet": name}), count=Count(1, 4, 1), by=RUNS
+    )
+    at = {"name": pool.name}
+    scale, here = (reverse(f"operator-managed-pool{what}", kwargs=at) for what in ("-scale", ""))
+    count = {"wanted": 1, "minimum": 1, "maximum": 4, "priority": 0, "policy": "automatic"}
+    count |= {"requests_at_once": 4, "zero_after_min": 5}
+    assert "Only a pool with a minimum of 0 may have none." in page(olga.post(scale, count))
+    olga.post(scale, {**count, "minimum": 0, "wanted": 0})
+    pool.refresh_from_db()
+    assert (pool.zero_after_s, pool.asked_at is not None) == (300, True)
+    assert 'value="5"' in page(olga.get(scale))
+    shown = page(olga.get(here))
+    assert "After 5 minutes without a request it has none." in shown
+    assert "It is asleep: whoever asks wakes it." in shown
+    GatewayDemand.objects.create(incarnation=uuid4(), model=pool.model, waiting=3, at=database_now())
+    Pool.objects.filter(pk=pool.pk).update(is_stuck=True)
+    shown = page(olga.get(here))
+    assert "3 requests wait for a place at an engine." in shown
+    assert "It was asked for, and nothing can be started now." in shown
+    olga.post(scale, {**count, "minimum": 0, "zero_after_min": ""})
+    pool.refresh_from_db()
+    assert pool.zero_after_s is None
 
 
 def test_a_node_is_cordoned_drained_and_removed_on_its_page(olga: Client, name: str) -> None:

@@ -1,20 +1,23 @@
 """The worker takes what nodes report off their queue, and nothing else that they put there."""
 
+import json
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from celery import Celery
+from django.db import connection
 from kombu.entity import Exchange, Queue
 
 from billing.clock import database_now
 from gateway.pools.fleet_tables import Node
 from identity.models import JobRun
 from tests.gateway.pools.fleet.fake_agent import FakeAgent
-from tests.support.ledger import unique
+from tests.support.ledger import make_model, unique
 from tests.support.servers import ROOT
 
 
@@ -65,3 +68,15 @@ def test_a_report_is_written_down_and_no_other_task_of_a_node_is_run(worker: Non
     wait_for(lambda: agent.node.sequence == 2)
     run_since = JobRun.objects.filter(began_at__gte=began).values_list("name", flat=True)
     assert not {"identity.forget_notices", "pools.forget_probes", "billing.check_ledger"} & set(run_since)
+
+
+def test_who_waits_for_an_engine_is_heard_of_without_the_clock(worker: None, database: None) -> None:
+    began, model = database_now(), make_model()
+    told = json.dumps([{"model": model.pk, "waiting": 1, "asked": True}])
+
+    def has_stepped() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("select note_demand_v1(%s, %s::jsonb, true)", [uuid.uuid4(), told])
+        return JobRun.objects.filter(name="pools.reconcile_fleet", began_at__gte=began).exists()
+
+    wait_for(has_stepped)

@@ -73,7 +73,7 @@ def scale(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
                 messages.success(request, _("The reconciler sees to it within seconds."))
                 return redirect("operator-managed-pool", name=name)
         except Invalid as refused:
-            show_at_form(form, refused)
+            show_at_form(form, refused, called={"zero_after_s": "zero_after_min"})
     return _form_page(request, form, fit, {"pool": found, "what": "scale"})
 
 

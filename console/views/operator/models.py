@@ -29,6 +29,7 @@ from gateway.pools.publishing import (
     show_to,
     withdraw,
 )
+from gateway.pools.serving import served_models
 from gateway.pools.targets import Targets, day_of, set_targets
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Person, Tenant
@@ -62,7 +63,7 @@ def model(request: HttpRequest, operator: Person, model_id: int) -> HttpResponse
     tenants = tenants_that_used(found.pk, now=now)
     replicas = list(Replica.objects.filter(pool__model=found).select_related("pool").order_by("name"))
     prices, stage = reference_prices([found.pk], now).get(found.pk, {}), stage_of(found, now=now)
-    has_engine = any(replica.state == Replica.State.READY for replica in replicas)
+    has_engine = bool(served_models([found.pk]))
     shown: dict[str, Any] = {
         "model": found,
         "stage": stage,

@@ -12,6 +12,7 @@ from gateway.api.operator.pools import POOL, CountSerializer, WishSerializer, co
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, parameters
+from gateway.pools.fleet.gateway_demand import asked_of
 from gateway.pools.fleet.managed_pools import Wish, dry_run
 from gateway.pools.fleet.overview import pool_overview
 from gateway.pools.fleet.placement import Obstacle
@@ -75,6 +76,11 @@ class DemandSerializer(serializers.Serializer[Any]):
     until = serializers.DateTimeField(
         allow_null=True, help_text="So long the demand of before keeps them; null: it is not only the past."
     )
+    held = serializers.IntegerField(help_text="Requests that wait in the gateways for a place at an engine.")
+    asked_at = serializers.DateTimeField(
+        allow_null=True, help_text="When somebody asked for it last, where it may have no replica."
+    )
+    is_stuck = serializers.BooleanField(help_text="It was asked, and nothing can be started now.")
 
 
 class FleetEventSerializer(serializers.Serializer[Any]):
@@ -132,6 +138,9 @@ class OperatedDemandView(OperatorApiView):
             "granted": advice.granted,
             "reason": advice.reason,
             "until": _moment(advice.wish.until),
+            "held": asked_of([pool])[pool.pk].waiting,
+            "asked_at": pool.asked_at,
+            "is_stuck": pool.is_stuck,
         }
         return Response(DemandSerializer(told).data)
 

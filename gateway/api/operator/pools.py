@@ -19,6 +19,8 @@ from gateway.pools.fleet.managed_pools import (
     PRIORITY_MAX,
     READY_WITHIN_S,
     REPLICAS_MAX,
+    ZERO_AFTER_S_LEAST,
+    ZERO_AFTER_S_MOST,
     Count,
     Wish,
     configure_pool,
@@ -92,6 +94,14 @@ class CountSerializer(StrictSerializer):
         max_value=MOST,
         help_text="So many each replica is sent at once; 0: as many as come. Left out: as it is.",
     )
+    zero_after_s = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=ZERO_AFTER_S_LEAST,
+        max_value=ZERO_AFTER_S_MOST,
+        help_text="Without a request for so many seconds an automatic pool has no replica; null: it keeps one.",
+    )
 
 
 class NewPoolSerializer(CountSerializer):
@@ -120,6 +130,11 @@ class OperatedPoolSerializer(serializers.Serializer[Any]):
     requests_at_once = serializers.IntegerField(
         allow_null=True, help_text="So many each replica is sent at once; null: as many as come."
     )
+    zero_after_s = serializers.IntegerField(allow_null=True, help_text="Null: it keeps one replica at least.")
+    asked_at = serializers.DateTimeField(
+        allow_null=True, help_text="When somebody asked for it last, where it may have no replica."
+    )
+    is_stuck = serializers.BooleanField(help_text="It was asked, and nothing can be started now.")
     generation = serializers.IntegerField(help_text="Of the configuration; 0: it never was managed.")
     sound_generation = serializers.IntegerField(help_text="The last one of which a replica took requests.")
     configuration = serializers.SerializerMethodField()
@@ -244,7 +259,8 @@ class OperatedConfigurationView(OperatorApiView):
 
 def count_of(given: dict[str, Any]) -> Count:
     """What was asked for."""
-    return Count(given["minimum"], given["maximum"], given["wanted"], given["priority"])
+    names = ("minimum", "maximum", "wanted", "priority", "zero_after_s")
+    return Count(**{name: given[name] for name in names})
 
 
 def pool_or_404(name: str) -> Pool:

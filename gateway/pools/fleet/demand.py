@@ -1,22 +1,22 @@
-"""Lets the number of replicas follow the demand: notes what automatic pools have to do, says how many each gets."""
+"""Lets the number of replicas follow the demand: notes what automatic pools have to do, says how many each gets.
 
-from collections import Counter, defaultdict
+What they have to do is what engines report and what waits in the gateways' lines; somebody who asks for a pool that has
+no replica is only there (`gateway_demand.py`).
+"""
+
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from gateway.pools.fleet import events, reasons
-from gateway.pools.fleet.placement import lacks_labels
+from gateway.pools.fleet.gateway_demand import asked_of, note_asked
+from gateway.pools.fleet.loads import loads_of, note_loads
+from gateway.pools.fleet.placement import PASSING, lacks_labels
 from gateway.pools.fleet.rationing import Claim, Size, grants
-from gateway.pools.fleet.scaling import CALM_S, Load, Policy, Why, Wish, wish
-from gateway.pools.fleet.world import SILENT, Gpu, NodeView, PoolView, World
-from gateway.pools.fleet_tables import PoolLoad
-from gateway.pools.models import ModelProbe, Pool, Replica
-
-NOTED_EVERY = timedelta(seconds=4)  # the reconciler comes every five seconds, and more often where something changed
-KEPT = timedelta(hours=1)
-PROBE_COUNTS = timedelta(minutes=2)  # a model is probed once a minute
+from gateway.pools.fleet.scaling import Load, Policy, Why, Wish, is_pressing, wish
+from gateway.pools.fleet.world import SILENT, Drain, Gpu, NodeView, Place, Plan, PoolView, Stop, World
+from gateway.pools.models import Pool, Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +42,45 @@ _REASONS: Mapping[Why, str] = {
     Why.MINIMUM: reasons.AT_MINIMUM,
     Why.MAXIMUM: reasons.AT_MAXIMUM,
     Why.ONE: reasons.NEVER_COLD,
-    Why.IDLE: reasons.NEVER_COLD,
+    Why.IDLE: reasons.ASLEEP,
 }
 
 
-def follow_demand(pools: Sequence[Pool], replicas: Sequence[Replica], world: World) -> bool:
+def follow_demand(pools: Sequence[Pool], replicas: Sequence[Replica], world: World) -> Mapping[int, Advice]:
     """A part of the reconciler's step, with the rows locked: note loads, then change what automatic pools are to have.
-    True where it changed.
+    Gives the advice of each by its id.
     """
     automatic = [pool for pool in pools if pool.policy == Pool.Policy.AUTOMATIC]
     if not automatic:
-        return False
-    _note_loads(automatic, replicas, world.now)
-    advice, changed = advice_for(pools, world), False
+        return {}
+    asked = asked_of(automatic)
+    note_asked(automatic, asked)
+    note_loads(automatic, replicas, asked, world.now)
+    advice = advice_for(pools, world)
     for pool in automatic:
         told = advice[pool.pk]
         if told.granted != pool.wanted:
-            pool.wanted, changed = told.granted, True
+            pool.wanted = told.granted
             pool.save(update_fields=["wanted"])
             events.note_pool(pool, "scaled", reason=told.reason)
-    return changed
+    return {pool.pk: advice[pool.pk] for pool in automatic}
+
+
+def note_stuck(pools: Sequence[Pool], advice: Mapping[int, Advice], world: World, plan: Plan) -> None:
+    """A part of the reconciler's step, after its plan: tell gateways of pools that were asked and that nothing can be
+    started of now, so that nobody waits in vain. What only pauses, or waits for GPUs that are being freed, will come.
+    """
+    alive = {one.pool for one in world.replicas if not one.is_leaving}
+    alive |= {action.pool for action in plan.actions if isinstance(action, Place)}
+    frees = any(one.is_leaving for one in world.replicas) or any(isinstance(one, Drain | Stop) for one in plan.actions)
+    shortages = {one.pool: one for one in plan.shortages}
+    for pool in pools:
+        told, short = advice.get(pool.pk), shortages.get(pool.pk)
+        comes = short is not None and (frees or not PASSING.isdisjoint(short.why.values()))
+        is_stuck = told is not None and told.wish.replicas > 0 and pool.wakes and pool.pk not in alive and not comes
+        if is_stuck != pool.is_stuck:
+            pool.is_stuck = is_stuck
+            pool.save(update_fields=["is_stuck"])
 
 
 def advice_for(pools: Sequence[Pool], world: World) -> dict[int, Advice]:
@@ -71,10 +90,13 @@ def advice_for(pools: Sequence[Pool], world: World) -> dict[int, Advice]:
     """
     views = {view.id: view for view in world.pools}
     managed = [pool for pool in pools if pool.policy != Pool.Policy.UNMANAGED and pool.pk in views]
-    wishes = _wishes(managed, world.now)
-    claims = [_claim(pool, views[pool.pk], wishes[pool.pk], world) for pool in managed]
-    given = grants(claims, _memory(world))
+    loads = loads_of(managed, world.now)
+    wishes = {pool.pk: _wish(pool, loads[pool.pk], world.now) for pool in managed}
     running = Counter(replica.pool for replica in world.replicas if not replica.is_leaving)
+    claims = [
+        _claim(pool, views[pool.pk], wishes[pool.pk], loads[pool.pk], running[pool.pk], world) for pool in managed
+    ]
+    given = grants(claims, _memory(world))
     lacking = {pool.pk for pool in managed if running[pool.pk] < given[pool.name]}
     return {
         pool.pk: Advice(wishes[pool.pk], _granted(pool, wishes[pool.pk], given[pool.name], lacking - {pool.pk}))
@@ -83,34 +105,24 @@ def advice_for(pools: Sequence[Pool], world: World) -> dict[int, Advice]:
 
 
 def policy_of(pool: Pool) -> Policy:
-    """What its operators set. It needs `requests_at_once`; without a request it keeps one, as nothing wakes it yet."""
+    """What its operators set. It needs `requests_at_once`."""
     return Policy(
         minimum=pool.minimum,
         maximum=pool.maximum,
         requests_at_once=pool.requests_at_once or 1,
         first_token_ms=pool.model.target_first_token_ms,
+        zero_after_s=pool.zero_after_s,
     )
 
 
-def _wishes(pools: Sequence[Pool], now: datetime) -> dict[int, Wish]:
-    automatic = [pool.pk for pool in pools if pool.policy == Pool.Policy.AUTOMATIC]
-    loads: dict[int, list[Load]] = defaultdict(list)
-    since = now - timedelta(seconds=CALM_S)
-    for row in PoolLoad.objects.filter(pool__in=automatic, at__gt=since, at__lte=now).order_by("at"):
-        load = Load(
-            row.at.timestamp(), row.ready, row.running, row.waiting, row.kv_cache_use, row.first_token_ms or None
-        )
-        loads[row.pool_id].append(load)
-    found = {}
-    for pool in pools:
-        if pool.pk in automatic:
-            found[pool.pk] = wish(policy_of(pool), loads[pool.pk], now.timestamp())
-        else:
-            found[pool.pk] = Wish(min(max(pool.wanted, pool.minimum), pool.maximum), Why.MINIMUM)
-    return found
+def _wish(pool: Pool, loads: Sequence[Load], now: datetime) -> Wish:
+    if pool.policy == Pool.Policy.MANUAL:
+        return Wish(min(max(pool.wanted, pool.minimum), pool.maximum), Why.MINIMUM)
+    asked_at = pool.asked_at.timestamp() if pool.asked_at else None
+    return wish(policy_of(pool), loads, now.timestamp(), asked_at=asked_at)
 
 
-def _claim(pool: Pool, view: PoolView, wished: Wish, world: World) -> Claim:
+def _claim(pool: Pool, view: PoolView, wished: Wish, loads: Sequence[Load], holds: int, world: World) -> Claim:
     is_manual, wanted = pool.policy == Pool.Policy.MANUAL, view.configuration
     return Claim(
         pool=pool.name,
@@ -119,6 +131,8 @@ def _claim(pool: Pool, view: PoolView, wished: Wish, world: World) -> Claim:
         wanted=wished.replicas,
         priority=pool.priority,
         nodes=frozenset(place for place, node in enumerate(world.nodes) if not lacks_labels(node, wanted)),
+        is_pressing=is_pressing(policy_of(pool), loads, world.now.timestamp()),
+        holds=holds,
     )
 
 
@@ -144,36 +158,3 @@ def _granted(pool: Pool, wished: Wish, given: int, lacking: Collection[int]) -> 
     lacks something of what it is given.
     """
     return given if lacking else max(given, min(wished.replicas, pool.wanted))
-
-
-def _note_loads(pools: Sequence[Pool], replicas: Sequence[Replica], now: datetime) -> None:
-    PoolLoad.objects.filter(at__lt=now - KEPT).delete()
-    fresh = PoolLoad.objects.filter(pool__in=pools, at__gt=now - NOTED_EVERY).values_list("pool", flat=True)
-    noted, first_tokens = set(fresh), _first_tokens(pools, now)
-    PoolLoad.objects.bulk_create(
-        _load_of(pool, [one for one in replicas if one.pool_id == pool.pk], first_tokens.get(pool.model_id), now)
-        for pool in pools
-        if pool.pk not in noted
-    )
-
-
-def _load_of(pool: Pool, replicas: Sequence[Replica], first_token_ms: int | None, now: datetime) -> PoolLoad:
-    """What its engines said in their nodes' last reports; what drains counts too: such requests go on coming."""
-    seen: list[dict[str, Any]] = [one.observed for one in replicas if one.observed.get("state") == "running"]
-    uses = [float(one.get("kv_cache_use", 0)) for one in seen]
-    return PoolLoad(
-        pool=pool,
-        at=now,
-        ready=sum(one.state == Replica.State.READY for one in replicas),
-        running=sum(one.get("running", 0) for one in seen),
-        waiting=sum(one.get("waiting", 0) for one in seen),
-        kv_cache_use=sum(uses) / len(uses) if uses else 0.0,
-        first_token_ms=first_token_ms,
-    )
-
-
-def _first_tokens(pools: Sequence[Pool], now: datetime) -> dict[int, int]:
-    """By model, what the last probe waited for its first token."""
-    models = [pool.model_id for pool in pools]
-    rows = ModelProbe.objects.filter(model__in=models, minute__gt=now - PROBE_COUNTS).order_by("minute")
-    return {row.model_id: row.first_token_ms for row in rows if row.first_token_ms is not None}

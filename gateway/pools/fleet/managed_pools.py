@@ -27,6 +27,7 @@ from models_catalog.models import LanguageModel
 REPLICAS_MAX = 200
 PRIORITY_MAX = 100
 GPUS_MAX = 16  # of a replica: those of one machine
+ZERO_AFTER_S_LEAST, ZERO_AFTER_S_MOST = 60, 30 * 86_400
 READY_WITHIN_S = 1_800  # a large model is fetched, loaded and compiled in less
 _READY_WITHIN_S_MAX = 6 * 3_600
 _MEMORY_MB_MAX = 2_000_000
@@ -60,13 +61,15 @@ class Wish:
 @dataclass(frozen=True, slots=True)
 class Count:
     """How many replicas: `wanted` now, and the bounds that whoever changes it keeps to. Where GPUs are short, automatic
-    pools of a higher `priority` grow first.
+    pools of a higher `priority` grow first. `zero_after_s`: an automatic pool has none once nobody asked for so many
+    seconds, and wakes when asked; None: it keeps one.
     """
 
     minimum: int
     maximum: int
     wanted: int
     priority: int = 0
+    zero_after_s: int | None = None
 
 
 def manage_pool(
@@ -149,9 +152,12 @@ def scale_pool(pool: Pool, count: Count, *, policy: Pool.Policy, by: Operator) -
         before = {name: getattr(fresh, name) for name in after}
         if before == after:
             return False
+        woke = fresh.wakes
         for name, value in after.items():
             setattr(fresh, name, value)
-        fresh.save(update_fields=list(after))
+        if fresh.wakes and not woke:
+            fresh.asked_at = database_now()  # it is counted from now on
+        fresh.save(update_fields=[*after, "asked_at"])
         audit.record(
             actor=by.actor,
             action="pool.scaled",
@@ -215,6 +221,10 @@ def check_count(count: Count) -> None:
     _within("minimum", count.minimum, 0, count.maximum)
     _within("wanted", count.wanted, count.minimum, count.maximum)
     _within("priority", count.priority, -PRIORITY_MAX, PRIORITY_MAX)
+    if count.zero_after_s is not None:
+        _within("zero_after_s", count.zero_after_s, ZERO_AFTER_S_LEAST, ZERO_AFTER_S_MOST)
+        if count.minimum:
+            raise Invalid("zero_after_s", _("Only a pool with a minimum of 0 may have none."))
 
 
 def _within(name: str, value: int, least: int, most: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from gateway.pools.fleet.gateway_demand import asked_of
 from gateway.pools.fleet.managed_pools import Wish
 from gateway.pools.fleet.placement import Obstacle, paused_until, resumes_at
 from gateway.pools.fleet.planner import plan_fleet
@@ -75,7 +76,7 @@ class SetbackOverview:
 class PoolOverview:
     """A managed pool and its replicas; how many have no place now, and by node why; what failed where; what happened.
 
-    wish: how a replica is started; wanted: as many replicas as there are to be
+    wish: how a replica is started; wanted: as many replicas as there are to be; held: requests that wait in gateways
     """
 
     pool: Pool
@@ -86,6 +87,7 @@ class PoolOverview:
     setbacks: tuple[SetbackOverview, ...]
     events: tuple[FleetEvent, ...]
     wanted: int
+    held: int
 
     @property
     def ready(self) -> int:
@@ -149,6 +151,7 @@ def pool_overview(name: str) -> PoolOverview | None:
         setbacks=tuple(_setback(one, pause_ends, now) for one in setbacks),
         events=tuple(FleetEvent.objects.filter(pool=name).order_by("-at", "-pk")[:EVENTS_SHOWN]),
         wanted=wanted_of(pool),
+        held=asked_of([pool])[pool.pk].waiting,
     )
 
 

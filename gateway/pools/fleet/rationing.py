@@ -1,10 +1,11 @@
-"""Who gets GPUs where they do not suffice for everybody: minimums first, then wishes, by priority. Pure.
+"""Who gets GPUs where they do not suffice for everybody: minimums first, then one for each pool that is asked now, then
+wishes, each by priority. Pure.
 
-Packed from empty nodes each time, so that the answer follows from what is wanted alone and never from who came first:
-the same wishes give the same grants, and nothing is taken away again a moment later.
+Packed from empty nodes each time, so that the answer follows from what is wanted, and among equals from who has it
+already: the same wishes give the same grants, and nothing is taken away again a moment later.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ class Size(NamedTuple):
 class Claim:
     """What a pool wants of GPUs that others want too. `priority`: higher is served first; `wanted` >= 0. `nodes`: the
     positions of those that have its labels; None: any node will do.
+
+    is_pressing: somebody asks for it now, and it has to have one; holds: how many replicas it has
     """
 
     pool: str
@@ -28,21 +31,27 @@ class Claim:
     wanted: int
     priority: int = 0
     nodes: frozenset[int] | None = None
+    is_pressing: bool = False
+    holds: int = 0
 
 
 def grants(claims: Sequence[Claim], nodes: Sequence[Sequence[int]]) -> dict[str, int]:
     """How many replicas each pool gets, never more than it wants.
 
     All minimums come before any wish above them, each by priority; among equals whoever has the smallest share of what
-    it wants is next, the larger replica first, as it is the harder to place.
+    it wants is next, then who has the replica already, then the larger one, as it is the harder to place.
     nodes: the memory of each node's GPUs in MB
     """
     free = [list(node) for node in nodes]
     given = {claim.pool: 0 for claim in claims}
-    for priority in sorted({claim.priority for claim in claims}, reverse=True):
-        _share(free, given, {one: min(one.minimum, one.wanted) for one in claims if one.priority == priority})
-    for priority in sorted({claim.priority for claim in claims}, reverse=True):
-        _share(free, given, {one: one.wanted for one in claims if one.priority == priority})
+    goals: tuple[Callable[[Claim], int], ...] = (
+        lambda one: min(one.minimum, one.wanted),
+        lambda one: min(int(one.is_pressing), one.wanted),
+        lambda one: one.wanted,
+    )
+    for goal in goals:
+        for priority in sorted({claim.priority for claim in claims}, reverse=True):
+            _share(free, given, {one: goal(one) for one in claims if one.priority == priority})
     return given
 
 
@@ -50,13 +59,17 @@ def _share(free: list[list[int]], given: dict[str, int], goals: Mapping[Claim, i
     """Give one replica after the other, until each has its goal or nothing more fits."""
     open_goals = {claim: goal for claim, goal in goals.items() if given[claim.pool] < goal}
     while open_goals:
-        claim = min(open_goals, key=lambda one: (given[one.pool] / open_goals[one], -_weight(one.size), one.pool))
+        claim = min(open_goals, key=lambda one: _turn(one, given[one.pool], open_goals[one]))
         if not _put([node for place, node in enumerate(free) if _may_be_on(place, claim)], claim.size):
             del open_goals[claim]
             continue
         given[claim.pool] += 1
         if given[claim.pool] == open_goals[claim]:
             del open_goals[claim]
+
+
+def _turn(claim: Claim, given: int, goal: int) -> tuple[float, bool, int, str]:
+    return given / goal, given >= claim.holds, -_weight(claim.size), claim.pool
 
 
 def _may_be_on(place: int, claim: Claim) -> bool:

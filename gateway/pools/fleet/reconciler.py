@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from billing.clock import database_now
 from gateway.pools.fleet import events, reasons
 from gateway.pools.fleet.assignments import renew_assignments
-from gateway.pools.fleet.demand import follow_demand
+from gateway.pools.fleet.demand import follow_demand, note_stuck
 from gateway.pools.fleet.planner import plan_fleet
 from gateway.pools.fleet.reading import fleet_replicas, lock_fleet, read_rows, read_world
 from gateway.pools.fleet.world import (
@@ -56,9 +56,10 @@ def reconcile_fleet() -> Plan | None:
         _forgive(fleet_replicas(), now)
         rows = read_rows()
         world = read_world(rows, answers, now)
-        if follow_demand(rows.pools, rows.replicas, world):
+        if advice := follow_demand(rows.pools, rows.replicas, world):
             world = read_world(rows, answers, now)
         plan = plan_fleet(world)
+        note_stuck(rows.pools, advice, world, plan)
         step = _Step(
             {one.pk: one for one in rows.pools},
             {one.pk: one for one in rows.nodes},

@@ -15,6 +15,8 @@ from typing import NamedTuple
 CALM_S = 600.0  # a start takes minutes: what is given up is not wanted back at once
 FULL = 0.8  # of its places: above it a burst waits
 EASY = 0.6  # of its places: a replica more is given up only where the others stay below it
+# Where GPUs are short, the last replica of a pool that nobody asked for so long makes room for one that is asked.
+YIELDS_AFTER_S = 60.0
 CACHE_FULL = 0.85  # of the KV cache: above it vLLM begins to preempt
 # A late first token asks for more replicas only where they are at work: else the prompts are long, not the queue.
 BUSY = 0.4
@@ -62,11 +64,6 @@ class Load(NamedTuple):
     kv_cache_use: float = 0.0
     first_token_ms: int | None = None
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody asked for anything."""
-        return not self.running and not self.waiting
-
 
 class Wish(NamedTuple):
     """How many replicas a pool should have, and why; `until` (seconds) where only the past keeps them."""
@@ -76,19 +73,26 @@ class Wish(NamedTuple):
     until: float | None = None
 
 
-def wish(policy: Policy, loads: Sequence[Load], now: float) -> Wish:
-    """What the pool should have. `loads`: of at least `CALM_S` and `zero_after_s`, oldest first, none after `now`.
+def wish(policy: Policy, loads: Sequence[Load], now: float, *, asked_at: float | None = None) -> Wish:
+    """What the pool should have. `loads`: of at least `CALM_S`, oldest first, none after `now`.
+
+    asked_at: when somebody asked last, in seconds; None: nobody ever did. Only for a pool that may have none.
 
     Without any load it is the minimum, and one replica unless the pool may have none.
     """
     recent = [load for load in loads if load.at > now - CALM_S]
     needs = [(*need(policy, load), load.at) for load in recent]
     current, why = needs[-1][:2] if needs else (0, Why.IDLE)
+    if not current and _may_be_none(policy, asked_at, now):
+        return _bounded(policy, Wish(0, Why.IDLE))
     lately, at = max([_kept(policy, recent), *((count, at) for count, _why, at in needs)], default=(0, now))
     found = Wish(lately, Why.LATELY, at + CALM_S) if lately > current else Wish(current, why)
-    if found.replicas < 1 and not _may_be_none(policy, loads, now):
-        found = Wish(1, Why.ONE)
-    return _bounded(policy, found)
+    return _bounded(policy, found if found.replicas else Wish(1, Why.ONE))
+
+
+def is_pressing(policy: Policy, loads: Sequence[Load], now: float) -> bool:
+    """Whether somebody asked for the pool just now: `loads` as for `wish`."""
+    return any(need(policy, load)[0] for load in loads if load.at > now - YIELDS_AFTER_S)
 
 
 def need(policy: Policy, load: Load) -> tuple[int, Why]:
@@ -113,15 +117,9 @@ def _kept(policy: Policy, recent: Sequence[Load]) -> tuple[int, float]:
     return min(most, recent[-1].ready), at
 
 
-def _may_be_none(policy: Policy, loads: Sequence[Load], now: float) -> bool:
-    """Whether nobody asked for so long that the pool may sleep; what was not looked at is not known to be idle."""
-    after = policy.zero_after_s
-    if after is None:
-        return False
-    if policy.minimum == 0 and not loads:
-        return True
-    is_known = bool(loads) and loads[0].at <= now - after
-    return is_known and all(load.is_idle for load in loads if load.at > now - after)
+def _may_be_none(policy: Policy, asked_at: float | None, now: float) -> bool:
+    """Whether nobody asked for so long that the pool gives up its last replica."""
+    return policy.zero_after_s is not None and (asked_at is None or now - asked_at >= policy.zero_after_s)
 
 
 def _bounded(policy: Policy, found: Wish) -> Wish:

@@ -10,11 +10,14 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from billing.models import Hold, Incarnation, UsageRecord
-from tests.gateway.relay.bills import assert_exact, key_with_budget, only_record_of, record_of
+from gateway.pools.models import Pool
+from gateway.pools.registry import register_pool
+from tests.gateway.relay.bills import assert_exact, await_model, key_with_budget, only_record_of, record_of
 from tests.gateway.simulated_engine.process import EngineProcess, eventually, read_to_end, read_until
 from tests.support.gateway import GatewayProcess, serve
 from tests.support.ledger import HeldKey, House, make_house
 from tests.support.outage import OwnPostgres
+from tests.support.people import TESTS
 
 # A database of their own: so short a patience would fence the gateways of other tests.
 LIMITS = "heartbeat_s=0.3,checkpoint_s=0.3,silent_s=2,grace_s=0.1"
@@ -167,3 +170,22 @@ def test_a_stream_that_outlasts_the_draining_is_cut_and_charged_by_its_own_gatew
         assert record.status == "gateway_lost"
         assert record.output_quantity > 3
         assert_exact(house, key.row)
+
+
+def test_what_it_held_for_a_model_that_sleeps_comes_back(
+    house: House, victim: GatewayProcess, survivor: GatewayProcess
+) -> None:
+    sleepy = make_house()
+    pool = register_pool(model=sleepy.model, served_name="demo/chat", actor=TESTS)
+    Pool.objects.filter(pk=pool.pk).update(policy="automatic", zero_after_s=600, maximum=1)
+    await_model(victim, sleepy)
+    key = key_with_budget(sleepy, victim)
+    streams = [victim.open_stream(sleepy.model.name, key.text, f"Lost {number}") for number in range(5)]
+    assert eventually(lambda: Hold.objects.filter(model_id=sleepy.model.pk).count() == 5, 5)
+    victim.kill()
+    for stream in streams:
+        stream.close()
+    assert eventually(lambda: not Hold.objects.filter(model_id=sleepy.model.pk).exists(), 20)
+    records = UsageRecord.objects.filter(key_id=key.row.pk)
+    assert [(record.status, record.cost_nano_eur) for record in records] == [("gateway_lost", 0)] * 5
+    assert_exact(sleepy, key.row)

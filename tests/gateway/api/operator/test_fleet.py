@@ -155,6 +155,13 @@ def test_one_sees_how_many_replicas_demand_asks_for_and_why(api: Api, script: He
     assert problem_of(api.ask("PUT", address, script, automatic))["errors"][0]["field"] == "policy"
     changed = api.ask("PUT", address, script, automatic | {"requests_at_once": 8}).json()
     assert (changed["priority"], changed["requests_at_once"]) == (3, 8)
+    sleeps = automatic | {"minimum": 0, "zero_after_s": 600}
+    refused = problem_of(api.ask("PUT", address, script, automatic | {"zero_after_s": 600}))
+    assert refused["errors"][0]["field"] == "zero_after_s"
+    assert api.ask("PUT", address, script, sleeps).json()["zero_after_s"] == 600
+    asleep = api.get(f"{address}/demand", script).json()
+    assert (asleep["held"], asleep["is_stuck"], asleep["asked_at"] is None) == (0, False, False)
+    api.ask("PUT", address, script, automatic)
     told = api.get(f"{address}/demand", script).json()
     assert (told["wanted"], told["reason"], told["until"]) == (2, "It never has fewer.", None)
     assert (told["ready"], told["running"], told["waiting"], told["places"]) == (0, 0, 0, 0)

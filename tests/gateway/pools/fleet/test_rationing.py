@@ -15,6 +15,8 @@ claims = st.lists(
         minimum=st.integers(0, 3),
         wanted=st.integers(0, 6),
         priority=st.integers(0, 2),
+        is_pressing=st.booleans(),
+        holds=st.integers(0, 3),
     ),
     unique_by=lambda claim: claim.pool,
 )
@@ -35,6 +37,15 @@ def test_wishes_of_a_higher_priority_come_before_others() -> None:
         "a": 1,
         "b": 2,
     }
+
+
+def test_one_that_is_asked_now_comes_before_what_others_only_keep() -> None:
+    kept, asked = Claim("a", WHOLE, 0, 2, priority=2), Claim("b", WHOLE, 0, 2, is_pressing=True)
+    assert grants([kept, asked], [[80, 80]]) == {"a": 1, "b": 1}
+
+
+def test_among_equals_who_has_it_keeps_it() -> None:
+    assert grants([Claim("a", WHOLE, 0, 1), Claim("b", WHOLE, 0, 1, holds=1)], [[80]]) == {"a": 0, "b": 1}
 
 
 def test_equals_share() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.pools.fleet.scaling import CALM_S, Load, Policy, Why, Wish, need, wish
+from gateway.pools.fleet.scaling import CALM_S, Load, Policy, Why, Wish, is_pressing, need, wish
 
 FOUR_AT_ONCE = Policy(minimum=1, maximum=10, requests_at_once=4)
 SLEEPER = Policy(minimum=0, maximum=10, requests_at_once=4, zero_after_s=900)
@@ -48,23 +48,37 @@ def test_a_late_first_token_of_an_idle_pool_asks_for_nothing_as_more_replicas_wo
     assert need(policy, Load(NOW, ready=2, running=1, waiting=0, first_token_ms=2_400)) == (1, Why.REQUESTS)
 
 
+IDLE = [Load(NOW - age, ready=1, running=0, waiting=0) for age in range(600, -1, -5)]
+
+
 def test_a_pool_that_nobody_asked_for_so_long_goes_to_none() -> None:
-    idle = [Load(NOW - age, ready=1, running=0, waiting=0) for age in range(900, -1, -5)]
-    assert wish(SLEEPER, idle, NOW).replicas == 0
+    assert wish(SLEEPER, IDLE, NOW, asked_at=NOW - 900) == Wish(0, Why.IDLE)
+    assert wish(SLEEPER, IDLE, NOW) == Wish(0, Why.IDLE)  # nobody ever did
 
 
 def test_one_request_within_that_time_keeps_one() -> None:
-    idle = [Load(NOW - age, ready=1, running=int(age == 700), waiting=0) for age in range(900, -1, -5)]
-    assert wish(SLEEPER, idle, NOW) == Wish(1, Why.ONE)
+    assert wish(SLEEPER, IDLE, NOW, asked_at=NOW - 700) == Wish(1, Why.ONE)
 
 
-def test_a_pool_is_not_put_to_sleep_by_loads_that_were_never_seen() -> None:
-    assert wish(SLEEPER, [Load(NOW - 10, ready=1, running=0, waiting=0)], NOW) == Wish(1, Why.ONE)
+def test_a_pool_that_must_never_be_cold_keeps_one_however_long_nobody_asks() -> None:
+    assert wish(FOUR_AT_ONCE, IDLE, NOW, asked_at=NOW - 10**6) == Wish(1, Why.ONE)
+
+
+def test_a_time_shorter_than_the_need_of_lately_counts_all_the_same() -> None:
+    hasty = Policy(minimum=0, maximum=10, requests_at_once=4, zero_after_s=60)
+    asked = [Load(NOW - 100, ready=1, running=3, waiting=0), Load(NOW, ready=1, running=0, waiting=0)]
+    assert wish(hasty, asked, NOW, asked_at=NOW - 100) == Wish(0, Why.IDLE)
 
 
 def test_a_waiting_request_wakes_a_pool_at_once() -> None:
-    idle = [Load(NOW - age, ready=0, running=0, waiting=0) for age in range(1_000, 0, -5)]
-    assert wish(SLEEPER, [*idle, Load(NOW, ready=0, running=0, waiting=1)], NOW) == Wish(1, Why.REQUESTS)
+    waits = Load(NOW, ready=0, running=0, waiting=1)
+    assert wish(SLEEPER, [*IDLE, waits], NOW, asked_at=NOW) == Wish(1, Why.REQUESTS)
+
+
+def test_only_what_was_asked_just_now_presses() -> None:
+    asked, now = Load(NOW - 30, ready=1, running=1, waiting=0), Load(NOW, ready=1, running=0, waiting=0)
+    assert is_pressing(SLEEPER, [asked, now], NOW)
+    assert not is_pressing(SLEEPER, [asked._replace(at=NOW - 90), now], NOW)
 
 
 @given(loads)
