@@ -23,8 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 LIMITS = Limits()
 RATE = 15  # requests a second, of which the machine takes no notice
 SLACK_S = 3.0  # of a busy machine
-# Silence, the look that nobody answers, and the tick that comes next.
-NOTICED_S = LIMITS.look_after_s + LIMITS.connect_s + 2 + SLACK_S
+# Silence, a look that came just before, the one that nobody answers, and the ticks between.
+LOOKED_S = LIMITS.look_after_s + LIMITS.look_every_s + 2 + SLACK_S
+NOTICED_S = LOOKED_S + LIMITS.connect_s
 
 
 def run(crowd: Crowd, play: Callable[[], Awaitable[None]]) -> None:
@@ -106,7 +107,7 @@ def test_a_node_whose_cable_is_pulled_costs_one_retry_and_comes_back(fleet: Flee
     node, moments = fleet.nodes[1], {}
 
     async def play() -> None:
-        usually = asyncio.create_task(crowd.arrive(RATE, 4 + NOTICED_S, usual))
+        usually = asyncio.create_task(crowd.arrive(RATE, 10, usual))
         await asyncio.sleep(2)
         moments["pulled"] = time.time()
         node.machine.pull()
@@ -166,23 +167,30 @@ def test_a_stream_outlives_a_cable_that_is_plugged_in_again(fleet: Fleet, crowd:
 
 def test_an_engine_that_hangs_is_found_out_and_used_again_when_it_goes_on(fleet: Fleet, crowd: Crowd) -> None:
     engine = fleet.engines[3]
+    streams: list[Transcript] = []
     asked: list[Transcript] = []
 
     async def play() -> None:
+        streams.extend(crowd.begin(chat(120, 40, stream=True)) for _ in range(8))
+        await until(lambda: all(told.all_tokens > 3 for told in streams), "all streams run")
         engine.send(signal.SIGSTOP)
         asked.extend(crowd.begin(chat(3, 0, stream=number % 2 == 0)) for number in range(8))
         await until(lambda: all(told.ended_at for told in asked), "all are answered", 40)
         later = [crowd.begin(usual(crowd.dice)) for _ in range(8)]
         await until(lambda: all(told.ended_at for told in later), "all are answered", 40)
         assert not any(failed_by(fleet, told) for told in later)
+        await until(lambda: all(told.ended_at for told in streams), "the streams there are given up", 40)
         engine.send(signal.SIGCONT)
         await until_used(crowd, engine)
 
     run(crowd, play)
-    assert {told.saw for told in crowd.told} == {Saw.WHOLE}
+    broken = [told for told in streams if told.saw is not Saw.WHOLE]
+    assert broken
+    assert {(told.saw, told.error) for told in broken} == {(Saw.ERROR, "engine_failed")}
+    assert {told.saw for told in crowd.told if told not in broken} == {Saw.WHOLE}
     moved = [told for told in asked if failed_by(fleet, told)]
     assert moved
-    assert all(took(told) < LIMITS.look_after_s + LIMITS.look_s + 2 + SLACK_S for told in moved)
+    assert all(took(told) < LOOKED_S + LIMITS.look_s for told in moved)
 
 
 def test_an_engine_that_is_slow_is_waited_for(fleet: Fleet, crowd: Crowd) -> None:
