@@ -63,7 +63,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "beffroi_gateway_refusals_total": Family(_COUNTER, "Requests that were refused, by the error's code.", ("reason",)),
     "beffroi_gateway_engine_failures_total": Family(
-        _COUNTER, "Answers that were none, or broke off.", ("pool", "replica")
+        _COUNTER, "Answers that were none or broke off, and looks that nobody answered.", ("pool", "replica")
     ),
     # Gateway processes.
     "beffroi_gateway_processes": Family(_GAUGE, "Gateway processes of this machine that are alive."),

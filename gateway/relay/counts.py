@@ -130,7 +130,7 @@ class Counts:
         _add(self._refusals, reason, OTHERS)
 
     def engine_failed(self, replica: "Replica") -> None:
-        """A replica did not answer as an engine should."""
+        """A replica did not answer as an engine should, be it a look."""
         _add(self._engine_failures, (replica.pool, replica.name), (OTHERS, OTHERS))
 
     def series(self) -> Iterator[Series]:

@@ -71,7 +71,7 @@ class Gateway:
         self.demand = DemandNotes(config, self.ledger.incarnation)
         self.placing = Placing(self.limits, self.snapshot, self.demand.asked)
         self.reader = SnapshotReader(config, self.snapshot, self.placing.serve_all)
-        self.looks = Looks(self.limits, self.pool_of)
+        self.looks = Looks(self.limits, self.pool_of, self.counts.engine_failed)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.is_draining = self.is_fenced = self.is_closed = False

@@ -20,10 +20,13 @@ logger = logging.getLogger("beffroi.looks")
 
 
 class Looks:
-    """The looks of this process at the engines that it uses. Times are monotonic seconds."""
+    """The looks of this process at the engines that it uses. Times are monotonic seconds.
 
-    def __init__(self, limits: Limits, pool_of: Callable[[Replica], Pool]) -> None:
-        self._limits, self._pool_of = limits, pool_of
+    missed: told of each look that nobody answered, as no request goes there that could fail
+    """
+
+    def __init__(self, limits: Limits, pool_of: Callable[[Replica], Pool], missed: Callable[[Replica], None]) -> None:
+        self._limits, self._pool_of, self._missed = limits, pool_of, missed
         self._under_way: dict[Replica, asyncio.Task[None]] = {}
         self._away: set[Replica] = set()
 
@@ -72,6 +75,7 @@ class Looks:
             if await is_answering(self._pool_of(replica), replica, self._limits.look_s):
                 self._find(replica)
             else:
+                self._missed(replica)
                 self._miss(replica, began)
         finally:
             del self._under_way[replica]

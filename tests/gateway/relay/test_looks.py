@@ -3,6 +3,7 @@
 Here with times of a test; on a real network, with those of production: `tests/failures`.
 """
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -100,6 +101,29 @@ def test_where_there_is_no_other_one_it_is_waited_for_a_while(
     assert_exact(house, key.row)
 
 
+def test_looks_that_nobody_answers_count_as_failures_of_the_engine() -> None:
+    """No request goes there any more that could: the alert would end while the engine is away."""
+    missed: list[Replica] = []
+    replica = a_replica("a")
+
+    async def look_twice() -> None:
+        looks = Looks(Limits(), lambda _: Pool(refuse, Limits()), missed.append)
+        looks.look(replica, 100)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        looks.tick({replica.place}, 101)  # too soon
+        looks.tick({replica.place}, 102)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(look_twice())
+    assert missed == [replica, replica]
+    assert replica.away_since == 100
+
+
+async def refuse(_: object) -> None:
+    raise ConnectionRefusedError
+
+
 # ---- for how long an answer is waited for; nobody is asked here
 
 
@@ -116,7 +140,7 @@ def waits(replica: Replica, *others: Replica, now: float, is_relayed: bool) -> b
         raise AssertionError
 
     replica.looked_at = now
-    looks = Looks(Limits(), nobody)
+    looks = Looks(Limits(), nobody, lambda _: None)
     return not looks.trouble_of(replica, 5.0, [replica, *others], now, is_relayed=is_relayed)
 
 
