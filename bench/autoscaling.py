@@ -16,7 +16,7 @@ from math import cos, exp, pi, sqrt
 from typing import NamedTuple
 
 from gateway.pools.fleet.rationing import Claim, Size, grants
-from gateway.pools.fleet.scaling import CALM_S, Load, Policy, wish
+from gateway.pools.fleet.scaling import CALM_S, Load, Policy, is_pressing, wish
 
 DAY_S = 24 * 3600
 LOOK_S = 10
@@ -59,6 +59,7 @@ class Pool:
     running: int = 0
     waiting: deque[int] = field(default_factory=deque)
     loads: deque[Load] = field(default_factory=deque)
+    asked_at: float | None = None
     in_time: int = 0
     late: int = 0
     turned_away: int = 0
@@ -80,7 +81,10 @@ class Pool:
     def second(self, now: int, dice: random.Random) -> None:
         """Requests come, wait, begin and end."""
         self.running -= _some(self.running, 1 / self.make.lasts_s, dice)
-        self.waiting.extend([now] * _poisson(self.rate(now), dice))
+        if came := _poisson(self.rate(now), dice):
+            self.waiting.extend([now] * came)
+        if self.waiting or self.running:
+            self.asked_at = now
         free = self.ready(now) * self.make.places - self.running
         while self.waiting and free > 0:
             is_in_time = now - self.waiting.popleft() + PREFILL_S <= TARGET_S
@@ -96,7 +100,7 @@ class Pool:
         waited_ms = int((now - self.waiting[0] + PREFILL_S) * 1000) if self.waiting else int(PREFILL_S * 1000)
         load = Load(now, self.ready(now), self.running, len(self.waiting), 0.0, waited_ms)
         self.loads.append(load)
-        while self.loads[0].at < now - max(CALM_S, self.policy.zero_after_s or 0) - LOOK_S:
+        while self.loads[0].at < now - CALM_S - LOOK_S:
             self.loads.popleft()
         return load
 
@@ -164,11 +168,22 @@ def run(pools: list[Pool], seed: int, *, decide: Callable[[list[Pool], int], dic
 
 def follow(pools: list[Pool], now: int) -> dict[str, int]:
     """As in production: wishes, then what there is room for."""
-    return _granted(pools, lambda pool: wish(pool.policy, pool.loads, now).replicas)
+    return _granted(pools, lambda pool: wish(pool.policy, pool.loads, now, asked_at=pool.asked_at).replicas, now)
 
 
-def _granted(pools: list[Pool], wanted: Callable[[Pool], int]) -> dict[str, int]:
-    claims = [Claim(pool.name, pool.make.size, pool.policy.minimum, wanted(pool), pool.priority) for pool in pools]
+def _granted(pools: list[Pool], wanted: Callable[[Pool], int], now: int) -> dict[str, int]:
+    claims = [
+        Claim(
+            pool.name,
+            pool.make.size,
+            pool.policy.minimum,
+            wanted(pool),
+            pool.priority,
+            is_pressing=is_pressing(pool.policy, pool.loads, now),
+            holds=len(pool.ready_at),
+        )
+        for pool in pools
+    ]
     return grants(claims, [[GPU_MB] * GPUS] * MACHINES)
 
 
@@ -178,7 +193,7 @@ def always(count: Callable[[Pool], int]) -> Callable[[list[Pool], int], dict[str
 
     def decide(pools: list[Pool], now: int) -> dict[str, int]:
         if not kept:
-            kept.update(_granted(pools, count))
+            kept.update(_granted(pools, count, now))
             for pool in pools:
                 pool.ready_at = [now] * kept[pool.name]
         return kept
