@@ -234,6 +234,16 @@ class WishForm(forms.Form):
         help_text=_("It runs on the nodes with the engine's rights. Who allowed it is in the audit."),
     )
 
+    may_sleep = forms.BooleanField(
+        label=_("Let the last one sleep instead of ending it"),
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
+        help_text=_(
+            "Where the pool may have none: its weights stay in the machine's memory, and it is awake in seconds. It "
+            "keeps 4 GiB of each GPU, which others that share it have to leave free."
+        ),
+    )
+
     def __init__(self, data: Any = None, *, wish: Wish | None = None) -> None:
         known = wish or Wish(weights={"source": "hugging_face", "location": ""}, gpu_memory_mb=40 * _MIB_OF_GIB)
         super().__init__(data, initial=_initial(known))
@@ -261,6 +271,7 @@ class WishForm(forms.Form):
             weights={"source": given["source"], **weights, **self._kept},
             labels=given["labels"],
             ready_within_s=given["ready_within_s"],
+            may_sleep=given["may_sleep"],
         )
 
 
@@ -283,4 +294,5 @@ def _initial(wish: Wish) -> dict[str, Any]:
         "labels": pairs_text(wish.labels),
         "ready_within_s": wish.ready_within_s or READY_WITHIN_S,
         "trust_remote_code": wish.trust_remote_code,
+        "may_sleep": wish.may_sleep,
     }

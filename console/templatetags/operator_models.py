@@ -36,6 +36,7 @@ REPLICAS: dict[str, tuple[str, Promise]] = {
     "starting": ("blue", _("starting")),
     "warming": ("blue", _("warming up")),
     "stopping": ("secondary", _("stopping")),
+    "sleeping": ("secondary", _("asleep")),
 }
 
 

@@ -51,7 +51,8 @@ class PoolConfiguration(models.Model):
     """How a replica of a managed pool is started. It never changes: another one has the next `generation`.
 
     `arguments` are the engine's; `weights` says where the model's files come from; `gpu_memory_mb` (MiB) is taken of
-    each of its `gpus` GPUs; `labels` are those that its node must have; `ready_within_s` seconds it may take.
+    each of its `gpus` GPUs; `labels` are those that its node must have; `ready_within_s` seconds it may take. One that
+    `may_sleep` keeps its weights in the machine's memory while nobody asks, and is awake in seconds.
     """
 
     class Engine(models.TextChoices):
@@ -68,6 +69,7 @@ class PoolConfiguration(models.Model):
     gpu_memory_mb = models.PositiveIntegerField()
     labels = models.JSONField(default=dict)
     ready_within_s = models.PositiveIntegerField()
+    may_sleep = models.BooleanField(default=False, db_default=False)
     made_at = models.DateTimeField()
 
     class Meta:

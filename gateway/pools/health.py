@@ -21,7 +21,7 @@ _MODELS = """
         select count(*) as every, count(*) filter (where state = 'ready') as ready,
             count(*) filter (where state = 'failed') as failed
         from pools_pool p join pools_replica r on r.pool_id = p.id
-        where p.model_id = m.id and r.state not in ('requested', 'starting', 'warming', 'stopping')
+        where p.model_id = m.id and r.state not in ('requested', 'starting', 'warming', 'stopping', 'sleeping')
     ) r
     cross join lateral (
         select count(*) > 0 as wakes from pools_pool p

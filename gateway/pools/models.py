@@ -76,10 +76,11 @@ class Replica(models.Model):
     sent yet. Both stay so until somebody puts them back.
 
     One of the FLEET is the reconciler's: REQUESTED of its node, STARTING there, WARMING up while it is probed, READY;
-    then DRAINING, STOPPING, and gone. Until its engine listens, its `url` is `node://<node>/<word>`. It runs the
-    configuration `generation` of its pool on `machine` and there on the GPUs of `gpus` (their indexes), and keeps both
-    for its life. `observed` is what its node last reported of it. One that `retires` is replaced as soon as another
-    one is ready. `state_since` tells when the state was reached, where that matters to somebody.
+    then DRAINING, STOPPING, and gone; or, drained, SLEEPING, until it is woken and STARTING again. Until its engine
+    listens, its `url` is `node://<node>/<word>`. It runs the configuration `generation` of its pool on `machine` and
+    there on the GPUs of `gpus` (their indexes), and keeps both for its life. `observed` is what its node last reported
+    of it. One that `retires` is replaced as soon as another one is ready. `state_since` tells when the state was
+    reached, where that matters to somebody.
     """
 
     class State(models.TextChoices):
@@ -92,6 +93,7 @@ class Replica(models.Model):
         STARTING = "starting", _("starting")
         WARMING = "warming", _("warming up")
         STOPPING = "stopping", _("stopping")
+        SLEEPING = "sleeping", _("asleep")
 
     class Source(models.TextChoices):
         """Who keeps it in the list: the environment names its engines anew at every start, the fleet's reconciler
@@ -129,7 +131,8 @@ class Replica(models.Model):
     @property
     def is_there(self) -> bool:
         """Whether its engine runs, as far as we are to ask it anything: one of the fleet may only be on its way."""
-        return self.state not in (self.State.REQUESTED, self.State.STARTING, self.State.STOPPING)
+        state = self.State
+        return self.state not in (state.REQUESTED, state.STARTING, state.STOPPING, state.SLEEPING)
 
 
 class EngineSample(models.Model):

@@ -16,8 +16,8 @@ from identity.errors import Invalid
 from models_catalog.models import LanguageModel
 
 OUT = (Replica.State.DRAINING, Replica.State.EJECTED)  # taken out of service by somebody, who alone puts it back
-# What of the fleet does not run, or not any more: nobody asks it anything.
-NOT_THERE = (Replica.State.REQUESTED, Replica.State.STARTING, Replica.State.STOPPING)
+# What of the fleet does not run, not any more, or sleeps: nobody asks it anything.
+NOT_THERE = (Replica.State.REQUESTED, Replica.State.STARTING, Replica.State.STOPPING, Replica.State.SLEEPING)
 _REASON_LENGTH = 300  # characters, as the column
 
 

@@ -72,6 +72,11 @@ class WishSerializer(StrictMember):
         max_value=21_600,
         help_text="Seconds that a start may take.",
     )
+    may_sleep = YesNoField(
+        required=False,
+        default=False,
+        help_text="Whether the last one sleeps (vLLM's sleep mode) where its pool goes to none.",
+    )
 
 
 class CountSerializer(StrictSerializer):

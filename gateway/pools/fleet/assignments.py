@@ -39,6 +39,7 @@ _ASSIGNED = (
     Replica.State.FAILED,
     Replica.State.DRAINING,
     Replica.State.EJECTED,
+    Replica.State.SLEEPING,
 )
 
 
@@ -141,6 +142,7 @@ def _specs(nodes: list[Node]) -> dict[int, list[tuple[Replica, dict[str, Any]]]]
 def _spec(replica: Replica, configuration: PoolConfiguration, memory: Mapping[int, int]) -> dict[str, Any]:
     """memory: of each of the node's GPUs, MiB."""
     shares = [configuration.gpu_memory_mb * 1000 // memory[index] for index in replica.gpus if memory.get(index)]
+    sleep = {"may_sleep": True, "sleeps": replica.state == Replica.State.SLEEPING} if configuration.may_sleep else {}
     return {
         "id": replica.pk,
         "pool": replica.pool.name,
@@ -153,6 +155,7 @@ def _spec(replica: Replica, configuration: PoolConfiguration, memory: Mapping[in
         "gpus": replica.gpus,
         "gpu_memory_share": min(shares, default=0) / 1000,
         "ready_within_s": configuration.ready_within_s,
+        **sleep,
     }
 
 

@@ -15,7 +15,20 @@ from gateway.pools.fleet.loads import loads_of, note_loads
 from gateway.pools.fleet.placement import PASSING, lacks_labels
 from gateway.pools.fleet.rationing import Claim, Size, grants
 from gateway.pools.fleet.scaling import Load, Policy, Why, Wish, is_pressing, wish
-from gateway.pools.fleet.world import SILENT, Drain, Gpu, NodeView, Place, Plan, PoolView, Stop, World
+from gateway.pools.fleet.world import (
+    SILENT,
+    Drain,
+    Gpu,
+    NodeView,
+    Phase,
+    Place,
+    Plan,
+    PoolView,
+    Sleep,
+    Stop,
+    Wake,
+    World,
+)
 from gateway.pools.models import Pool, Replica
 
 
@@ -70,9 +83,12 @@ def note_stuck(pools: Sequence[Pool], advice: Mapping[int, Advice], world: World
     """A part of the reconciler's step, after its plan: tell gateways of pools that were asked and that nothing can be
     started of now, so that nobody waits in vain. What only pauses, or waits for GPUs that are being freed, will come.
     """
-    alive = {one.pool for one in world.replicas if not one.is_leaving}
+    woken = {action.replica for action in plan.actions if isinstance(action, Wake)}
+    alive = {one.pool for one in world.replicas if one.is_awake or one.id in woken}
     alive |= {action.pool for action in plan.actions if isinstance(action, Place)}
-    frees = any(one.is_leaving for one in world.replicas) or any(isinstance(one, Drain | Stop) for one in plan.actions)
+    frees = any(isinstance(one, Drain | Sleep | Stop) for one in plan.actions) or any(
+        one.is_leaving or (one.phase == Phase.SLEEPING and not one.is_asleep) for one in world.replicas
+    )
     shortages = {one.pool: one for one in plan.shortages}
     for pool in pools:
         told, short = advice.get(pool.pk), shortages.get(pool.pk)
@@ -92,7 +108,7 @@ def advice_for(pools: Sequence[Pool], world: World) -> dict[int, Advice]:
     managed = [pool for pool in pools if pool.policy != Pool.Policy.UNMANAGED and pool.pk in views]
     loads = loads_of(managed, world.now)
     wishes = {pool.pk: _wish(pool, loads[pool.pk], world.now) for pool in managed}
-    running = Counter(replica.pool for replica in world.replicas if not replica.is_leaving)
+    running = Counter(replica.pool for replica in world.replicas if replica.is_awake)
     claims = [
         _claim(pool, views[pool.pk], wishes[pool.pk], loads[pool.pk], running[pool.pk], world) for pool in managed
     ]
@@ -140,7 +156,7 @@ def _memory(world: World) -> list[list[int]]:
     """The memory of each node's GPUs in MB; of a node that takes nothing new, what its replicas hold and keep."""
     pools, held = {pool.id: pool for pool in world.pools}, Counter[tuple[int, int]]()
     for replica in world.replicas:
-        if not replica.is_leaving:
+        if replica.is_awake:
             size = pools[replica.pool].configurations[replica.generation].memory_mb
             held.update({(replica.node, index): size for index in replica.gpus})
     return [[_counted(node, gpu, held[node.id, gpu.index], world) for gpu in node.gpus] for node in world.nodes]

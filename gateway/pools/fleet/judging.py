@@ -18,6 +18,7 @@ from gateway.pools.fleet.world import (
 
 TAKEN_WITHIN = timedelta(seconds=120)  # a report comes every 5 seconds, and with it the first sign of a new replica
 SLOW_GRACE = timedelta(seconds=60)  # the agent ends what is too slow by itself, and says why
+ASLEEP_WITHIN = timedelta(seconds=120)  # the weights of a large model are copied in seconds
 SOUND_WITHIN = timedelta(seconds=120)  # an engine that runs is probed every 30 seconds
 # Gateways learn within seconds that a replica drains; what its node counted before may miss what they sent until then.
 DRAIN_SETTLES = timedelta(seconds=10)
@@ -35,7 +36,8 @@ def verdict(replica: ReplicaView, node: NodeView, configuration: Configuration, 
         return Stop(replica.id, reasons.LOST)
     if replica.ended or (node.has_assignment and not is_silent and not replica.is_reported):
         reason = replica.ended or reasons.VANISHED
-        return Stop(replica.id, reason) if replica.phase == Phase.DRAINING else Fail(replica.id, reason)
+        is_over = replica.phase in (Phase.DRAINING, Phase.SLEEPING)
+        return Stop(replica.id, reason) if is_over else Fail(replica.id, reason)
     if replica.phase == Phase.DRAINING:
         return _end_of_draining(replica, node, now)
     return None if is_silent else _too_late(replica, configuration, now)
@@ -48,9 +50,11 @@ def _end_of_draining(replica: ReplicaView, node: NodeView, now: datetime) -> Sto
     return Stop(replica.id, reasons.DRAINED) if has_settled and replica.busy == 0 else None
 
 
-def _too_late(replica: ReplicaView, configuration: Configuration, now: datetime) -> Fail | None:
+def _too_late(replica: ReplicaView, configuration: Configuration, now: datetime) -> Fail | Stop | None:
     spent = now - replica.since
     match replica.phase:
+        case Phase.SLEEPING if not replica.is_asleep and spent >= ASLEEP_WITHIN:
+            return Stop(replica.id, reasons.NOT_ASLEEP)
         case Phase.REQUESTED if spent >= TAKEN_WITHIN:
             return Fail(replica.id, reasons.NOT_TAKEN)
         case Phase.STARTING if spent >= configuration.ready_within + SLOW_GRACE:

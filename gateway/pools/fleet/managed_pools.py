@@ -47,6 +47,7 @@ class Wish:
     weights: Mapping[str, Any] = field(default_factory=lambda: {"source": "none", "location": ""})
     labels: Mapping[str, str] = field(default_factory=dict)
     ready_within_s: int = READY_WITHIN_S
+    may_sleep: bool = False
 
     @classmethod
     def of(cls, row: PoolConfiguration) -> Self:

@@ -12,7 +12,7 @@ from gateway.pools.fleet.managed_pools import Wish
 from gateway.pools.fleet.placement import Obstacle, paused_until, resumes_at
 from gateway.pools.fleet.planner import plan_fleet
 from gateway.pools.fleet.reading import Rows, fleet_replicas, read_rows, read_world, wanted_of
-from gateway.pools.fleet.world import SILENT
+from gateway.pools.fleet.world import ASLEEP_MB, SILENT
 from gateway.pools.fleet_tables import FleetEvent, Node, PoolConfiguration, Setback
 from gateway.pools.models import Pool, Replica
 
@@ -167,6 +167,8 @@ def _gpu(told: Mapping[str, object], replicas: tuple[Replica, ...], memory: Mapp
         if told["index"] in replica.gpus:
             assert replica.generation is not None
             amount = memory[replica.pool_id, replica.generation]
+            if replica.state == Replica.State.SLEEPING and replica.observed.get("state") == "asleep":
+                amount = min(amount, ASLEEP_MB)
             held.append(Held(replica, amount, before))
             before += amount
     size, used = int(str(told["memory_mb"])), int(str(told.get("used_mb", 0)))

@@ -60,7 +60,7 @@ class Room:
         self._on: dict[int, Counter[int]] = defaultdict(Counter)  # by pool, replicas on each node
         for replica in world.replicas:
             self._take(replica.node, replica.gpus, memory_of(replica))
-            if not replica.is_leaving:
+            if replica.is_awake:
                 self._on[replica.pool][replica.node] += 1
 
     def place(self, pool: int, generation: int, wanted: Configuration) -> tuple[int, tuple[int, ...]] | None:
@@ -75,6 +75,22 @@ class Room:
         self._take(best.id, gpus, wanted.memory_mb)
         self._on[pool][best.id] += 1
         return best.id, gpus
+
+    def wake(self, asleep: ReplicaView, memory_mb: int) -> bool:
+        """Take the memory that one that sleeps needs besides what it holds; False where it is not free there."""
+        if not self.is_free(asleep, memory_mb):
+            return False
+        self._take(asleep.node, asleep.gpus, memory_mb)
+        self._on[asleep.pool][asleep.node] += 1
+        return True
+
+    def is_free(self, replica: ReplicaView, memory_mb: int) -> bool:
+        """Whether so much is free on each of its GPUs."""
+        return all(self.free[replica.node].get(index, 0) >= memory_mb for index in replica.gpus)
+
+    def give_back(self, replica: ReplicaView, memory_mb: int) -> None:
+        """As if what it holds were free, to see what would fit then; with `-memory_mb` it is taken again."""
+        self._take(replica.node, replica.gpus, -memory_mb)
 
     def would_fit_without(self, leaving: ReplicaView, memory_mb: int, generation: int, wanted: Configuration) -> bool:
         """Whether a replica of the same pool would find a place on its node once that one is gone."""

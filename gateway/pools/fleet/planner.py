@@ -8,6 +8,8 @@ Nothing is remembered between two plans but what is in the world, so that any of
 - Pools get their minimum first, then what they want; those with the largest replicas before.
 - One replica of a pool at a time is replaced (another configuration, a node being drained, a better place): by one more
   where that fits, else by one less, and never by one less while one more could be tried.
+- The last replica of a pool that nobody asks for sleeps instead of ending, where its configuration may. It is woken
+  before another one is begun, once the memory that it needs is free; what sleeps gives way to whatever is awake.
 - Only a fleet at rest is rebalanced, and only from a node with at least two replicas more than where it goes.
 """
 
@@ -19,6 +21,7 @@ from gateway.pools.fleet import reasons
 from gateway.pools.fleet.judging import verdict
 from gateway.pools.fleet.placement import PASSING, Room
 from gateway.pools.fleet.world import (
+    SILENT,
     Action,
     Approve,
     Configuration,
@@ -34,8 +37,11 @@ from gateway.pools.fleet.world import (
     RollBack,
     SetbackView,
     Shortage,
+    Sleep,
     Stop,
+    Wake,
     World,
+    held_mb,
 )
 
 ROLLED_BACK_AFTER = 3
@@ -65,9 +71,11 @@ class _Planning:
         for replica in self._world.replicas:
             found = verdict(replica, self._nodes[replica.node], self._configuration_of(replica), self._world.now)
             if found is not None:
-                self._decide(found)
+                self._decide(self._kept_asleep(replica, found))
         for pool in self._world.pools:
             self._settle_generation(pool)
+        for pool in self._pools.values():
+            self._end_sleep(pool)
         replicas, setbacks = tuple(self._replicas.values()), tuple(self._setbacks.values())
         self._room = Room(replace(self._world, replicas=replicas, setbacks=setbacks), self._memory_of)
         by_size = sorted(self._pools.values(), key=lambda pool: (-_size(pool), pool.id))
@@ -95,6 +103,10 @@ class _Planning:
                 self._replicas[replica] = replace(self._replicas[replica], phase=Phase.STOPPING)
             case Drain(replica, _):
                 self._replicas[replica] = replace(self._replicas[replica], phase=Phase.DRAINING)
+            case Sleep(replica, _):
+                self._replicas[replica] = replace(self._replicas[replica], phase=Phase.SLEEPING, is_asleep=False)
+            case Wake(replica, _):
+                self._replicas[replica] = replace(self._replicas[replica], phase=Phase.STARTING, is_asleep=False)
             case Place(pool):
                 self._placed[pool] += 1
             case RollBack(pool, generation, _):
@@ -121,9 +133,63 @@ class _Planning:
             reason = reasons.ROLLED_BACK % {"failures": failures}
             self._decide(RollBack(pool.id, pool.sound_generation, reason))
 
+    def _kept_asleep(self, replica: ReplicaView, found: Action) -> Action:
+        """Sleep instead of the end of a replica that has drained, where it is the last one of a pool that wakes."""
+        pool, node = self._pools[replica.pool], self._nodes[replica.node]
+        is_last = pool.wanted == 0 and not self._asleep(pool) and _keeps(pool, replica.generation)
+        if found == Stop(replica.id, reasons.DRAINED) and is_last and not node.is_drained:
+            return Sleep(replica.id, reasons.KEPT_ASLEEP)
+        return found
+
+    def _end_sleep(self, pool: PoolView) -> None:
+        for replica in self._asleep(pool):
+            if self._nodes[replica.node].is_drained or not _keeps(pool, replica.generation):
+                self._decide(Stop(replica.id, reasons.NOT_NEEDED_ASLEEP))
+
     def _fill(self, pool: PoolView, wanted: int) -> None:
-        while self._count(pool) < wanted and self._place(pool, reasons.WANTED):
-            pass
+        if not all(one.is_asleep for one in self._asleep(pool)):
+            return  # it falls asleep, and can be woken then
+        while self._count(pool) < wanted:
+            if not self._wake(pool) and not self._place(pool, reasons.WANTED):
+                self._evict(pool)
+                return
+
+    def _wake(self, pool: PoolView) -> bool:
+        more = pool.configuration.memory_mb - pool.configuration.asleep_mb
+        for replica in self._asleep(pool):
+            node = self._nodes[replica.node]
+            is_open = node.takes_new and not node.is_silent_for(SILENT, self._world.now)
+            if is_open and self._room.wake(replica, more):
+                self._decide(Wake(replica.id, reasons.WOKEN))
+                return True
+        return False
+
+    def _evict(self, pool: PoolView) -> None:
+        """End what sleeps of other pools on a node, as far as that makes room there for one more of this pool. What is
+        about to be free anyway is waited for.
+        """
+        for node in self._world.nodes:
+            here = [one for one in self._replicas.values() if one.node == node.id]
+            asleep = [one for one in here if one.phase == Phase.SLEEPING and one.pool != pool.id]
+            if any(one.is_leaving for one in here) or not all(one.is_asleep for one in asleep):
+                continue
+            for number, one in enumerate(sorted(asleep, key=lambda one: one.since), 1):
+                self._room.give_back(one, self._memory_of(one))
+                if self._would_fit(pool, node.id):
+                    for victim in sorted(asleep, key=lambda one: one.since)[:number]:
+                        self._room.give_back(victim, -self._memory_of(victim))  # it holds that until it is gone
+                        self._decide(Stop(victim.id, reasons.GIVES_WAY))
+                    return
+            for one in asleep:
+                self._room.give_back(one, -self._memory_of(one))
+
+    def _would_fit(self, pool: PoolView, node: int) -> bool:
+        configuration = pool.configuration
+        more = configuration.memory_mb - configuration.asleep_mb
+        own = [one for one in self._asleep(pool) if one.node == node]
+        if any(self._room.is_free(one, more) for one in own):
+            return True
+        return node not in self._room.obstacles(pool.id, pool.generation, configuration)
 
     def _place(self, pool: PoolView, reason: str) -> bool:
         found = self._room.place(pool.id, pool.generation, pool.configuration)
@@ -181,7 +247,7 @@ class _Planning:
                 return
 
     def _rebalance(self) -> None:
-        now, replicas = self._world.now, self._replicas.values()
+        now, replicas = self._world.now, [one for one in self._replicas.values() if one.phase != Phase.SLEEPING]
         if self._setbacks or any(one.phase != Phase.READY or now - one.since < RESTS_FOR for one in replicas):
             return
         for pool in self._pools.values():
@@ -194,9 +260,12 @@ class _Planning:
                 return
 
     def _of(self, pool: PoolView) -> list[ReplicaView]:
-        """The pool's replicas that do not leave, in the order in which they came."""
-        found = (one for one in self._replicas.values() if one.pool == pool.id and not one.is_leaving)
+        """The pool's replicas that neither leave nor sleep, in the order in which they came."""
+        found = (one for one in self._replicas.values() if one.pool == pool.id and one.is_awake)
         return sorted(found, key=lambda one: one.id)
+
+    def _asleep(self, pool: PoolView) -> list[ReplicaView]:
+        return [one for one in self._replicas.values() if one.pool == pool.id and one.phase == Phase.SLEEPING]
 
     def _count(self, pool: PoolView) -> int:
         return len(self._of(pool)) + self._placed[pool.id]
@@ -218,7 +287,12 @@ class _Planning:
         return self._pools[replica.pool].configurations[replica.generation]
 
     def _memory_of(self, replica: ReplicaView) -> int:
-        return self._configuration_of(replica).memory_mb
+        return held_mb(replica, self._configuration_of(replica))
+
+
+def _keeps(pool: PoolView, generation: int) -> bool:
+    """Whether a replica of that generation is worth keeping asleep."""
+    return pool.wakes and generation == pool.generation and pool.configuration.may_sleep
 
 
 def _size(pool: PoolView) -> int:

@@ -9,7 +9,7 @@ from gateway.pools.fleet.managed_pools import Count, Wish, check_count, check_wi
 from gateway.pools.fleet.placement import Obstacle, Room
 from gateway.pools.fleet.planner import plan_fleet
 from gateway.pools.fleet.reading import read_rows, read_world
-from gateway.pools.fleet.world import Place
+from gateway.pools.fleet.world import Place, held_mb
 from gateway.pools.models import Pool
 
 
@@ -40,7 +40,7 @@ def fit_of(wish: Wish) -> Fit:
     rows = read_rows()
     world = read_world(rows, {}, database_now())
     configurations = {one.id: one.configurations for one in world.pools}
-    room = Room(world, lambda replica: configurations[replica.pool][replica.generation].memory_mb)
+    room = Room(world, lambda replica: held_mb(replica, configurations[replica.pool][replica.generation]))
     obstacles = room.obstacles(0, 0, wish.as_planned())
     names = {node.pk: node.name for node in rows.nodes}
     return Fit(

@@ -84,6 +84,7 @@ def configuration_of(row: PoolConfiguration) -> Configuration:
         labels=row.labels,
         location=row.weights.get("location", ""),
         ready_within=timedelta(seconds=row.ready_within_s),
+        may_sleep=row.may_sleep,
     )
 
 
@@ -115,6 +116,7 @@ def pool_view(pool: Pool, configurations: Mapping[int, Configuration]) -> PoolVi
         wanted=wanted_of(pool) if is_managed else 0,
         minimum=pool.minimum if is_managed else 0,
         sound_generation=pool.sound_generation,
+        wakes=pool.wakes,
     )
 
 
@@ -142,5 +144,6 @@ def _replica(replica: Replica, answers: bool | None) -> ReplicaView:  # noqa: FB
         ended=(seen.get("words") or seen.get("fault") or state) if state == "exited" else "",
         busy=seen.get("running", 0) + seen.get("waiting", 0) if state == "running" else None,
         answers=answers,
+        is_asleep=state == "asleep" or bool(seen.get("was_asleep")),
         reason=replica.state_reason,
     )

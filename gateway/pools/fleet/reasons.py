@@ -30,11 +30,16 @@ AT_MINIMUM = gettext_noop("It never has fewer.")
 AT_MAXIMUM = gettext_noop("It never has more.")
 NEVER_COLD = gettext_noop("Nobody asks for anything; one is kept.")
 ASLEEP = gettext_noop("Nobody has asked for it for long: it has none until somebody asks.")
+KEPT_ASLEEP = gettext_noop("It sleeps until somebody asks.")
+WOKEN = gettext_noop("Somebody asks for it.")
+NOT_ASLEEP = gettext_noop("It did not fall asleep.")
+GIVES_WAY = gettext_noop("It sleeps, and gives its place to one that is needed.")
+NOT_NEEDED_ASLEEP = gettext_noop("Nothing of its pool is kept asleep any more.")
 GPUS_SHORT = gettext_noop("GPUs are short: %(wanted)s are needed.")
 
 SENTENCES = (
     WANTED, SURGE, TOO_MANY, REPLACED, OUTDATED, GIVES_ROOM, NODE_DRAINED, NO_ROOM_ELSEWHERE, DRAINED,
     DRAINED_LONG_ENOUGH, EJECTED, LOST, VANISHED, NOT_TAKEN, TOO_SLOW, UNSOUND, CROWDED, NOT_CROWDED, ROLLED_BACK,
     CONFIRMED, ASKED_FOR, CACHE_FULL, FIRST_TOKEN_LATE, NEEDED_LATELY, AT_MINIMUM, AT_MAXIMUM, NEVER_COLD, ASLEEP,
-    GPUS_SHORT,
+    KEPT_ASLEEP, WOKEN, NOT_ASLEEP, GIVES_WAY, NOT_NEEDED_ASLEEP, GPUS_SHORT,
 )  # fmt: skip

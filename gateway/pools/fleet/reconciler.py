@@ -29,7 +29,9 @@ from gateway.pools.fleet.world import (
     Plan,
     Retire,
     RollBack,
+    Sleep,
     Stop,
+    Wake,
 )
 from gateway.pools.fleet_tables import Node, PoolConfiguration, Setback
 from gateway.pools.models import Pool, Replica
@@ -40,6 +42,12 @@ from identity import audit, secret_box
 ACTOR = audit.Actor.system("fleet")
 _LOCK = 0x666C6565  # of PostgreSQL's advisory locks: one plan at a time
 SETTLED = timedelta(minutes=10)  # after so long of taking requests, what failed there before counts no more
+_STATES: Mapping[type[Action], Replica.State] = {
+    Drain: Replica.State.DRAINING,
+    Stop: Replica.State.STOPPING,
+    Sleep: Replica.State.SLEEPING,
+    Wake: Replica.State.STARTING,
+}
 FORGIVEN = timedelta(hours=2)  # nor does what was so long ago
 
 
@@ -113,10 +121,8 @@ class _Step:
         match action:
             case Place():
                 self._place(action)
-            case Drain(replica, reason):
-                set_state(replica=self.replicas[replica], state=Replica.State.DRAINING, reason=reason, actor=ACTOR)
-            case Stop(replica, reason):
-                set_state(replica=self.replicas[replica], state=Replica.State.STOPPING, reason=reason, actor=ACTOR)
+            case Drain(replica, reason) | Stop(replica, reason) | Sleep(replica, reason) | Wake(replica, reason):
+                set_state(replica=self.replicas[replica], state=_STATES[type(action)], reason=reason, actor=ACTOR)
             case Fail(replica, reason):
                 self._fail(self.replicas[replica], reason)
             case Forget(replica):

@@ -177,7 +177,10 @@ def _write_node(node: Node, report: Report, *, strangers: int) -> None:
 def _write_replica(replica: Replica, told: ReplicaReport | None, address: str) -> bool:
     """Keep what is said of it and move it on; gives whether that is news."""
     before: str | None = replica.observed.get("state")
+    was_asleep = before == "asleep" or bool(replica.observed.get("was_asleep"))
     replica.observed = msgspec.to_builtins(told) if told else {}
+    if was_asleep and told is not None and told.state == "stopping":
+        replica.observed["was_asleep"] = True  # it ends without its memory
     replica.save(update_fields=["observed"])
     if told is None or replica.state not in _ON_THEIR_WAY:
         return before != (told.state if told else None) or (told is not None and _has_drained(replica, told))

@@ -25,9 +25,13 @@ class Phase(StrEnum):
     DRAINING = "draining"
     EJECTED = "ejected"
     STOPPING = "stopping"
+    SLEEPING = "sleeping"
 
 
 LEAVING = frozenset({Phase.DRAINING, Phase.EJECTED, Phase.STOPPING})
+# What an engine that sleeps (vLLM's level 1: the weights in the machine's memory, no cache) is counted with, MiB a GPU:
+# the driver's context and what it compiled stay.
+ASLEEP_MB = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,12 @@ class Configuration:
     labels: Mapping[str, str] = field(default_factory=dict)
     location: str = ""  # of the weights
     ready_within: timedelta = timedelta(minutes=30)
+    may_sleep: bool = False
+
+    @property
+    def asleep_mb(self) -> int:
+        """What it takes of each GPU while it sleeps."""
+        return min(self.memory_mb, ASLEEP_MB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class ReplicaView:
     engine ended by itself (`ended`: why, in words), how many requests it has (`busy`; None: it did not say).
 
     answers: whether the engine was reached; asked only where the node is silent, None elsewhere
+    is_asleep: its node said so, and its memory is free but for what stays
     """
 
     id: int
@@ -92,12 +103,24 @@ class ReplicaView:
     ended: str = ""
     busy: int | None = None
     answers: bool | None = None
+    is_asleep: bool = False
     reason: str = ""  # of its state
 
     @property
     def is_leaving(self) -> bool:
         """Whether it takes no new requests and will be gone."""
         return self.phase in LEAVING
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether it counts as one of its pool's: neither leaving nor put to sleep."""
+        return not self.is_leaving and self.phase != Phase.SLEEPING
+
+
+def held_mb(replica: ReplicaView, configuration: Configuration) -> int:
+    """What it holds of each of its GPUs. One that is woken counts whole from the moment in which that is decided."""
+    rests = replica.is_asleep and replica.phase in (Phase.SLEEPING, Phase.STOPPING)
+    return configuration.asleep_mb if rests else configuration.memory_mb
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +136,9 @@ class SetbackView:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A managed pool: `wanted` replicas of `generation`, `minimum` at least where there is room."""
+    """A managed pool: `wanted` replicas of `generation`, `minimum` at least where there is room. One that `wakes` may
+    have none, and gets one when somebody asks.
+    """
 
     id: int
     name: str
@@ -122,6 +147,7 @@ class PoolView:
     wanted: int = 1
     minimum: int = 0
     sound_generation: int = 0
+    wakes: bool = False
 
     @property
     def configuration(self) -> Configuration:
@@ -192,6 +218,22 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let its engine sleep instead of ending it: it has nothing to answer any more."""
+
+    replica: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Wake its engine up: the memory that it needs is free."""
+
+    replica: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Approve:
     """A replica of the pool's generation took requests: that is what it falls back to from now on."""
 
@@ -208,7 +250,7 @@ class RollBack:
     reason: str
 
 
-Action = Place | Drain | Stop | Fail | Forget | Retire | Approve | RollBack
+Action = Place | Drain | Stop | Fail | Forget | Retire | Sleep | Wake | Approve | RollBack
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,10 @@ class FakeAgent:
 
     def work(self) -> None:
         """Every engine gets a step further."""
+        sleeps = {spec["id"]: spec.get("sleeps", False) for spec in self.specs}
         for pk, told in self.engines.items():
+            if told["state"] in ("running", "asleep"):
+                told["state"] = "asleep" if sleeps.get(pk) else "running"
             told["state"] = _NEXT.get(told["state"], told["state"])
             if told["state"] == "running" and not told.get("url"):
                 told["url"] = self.urls.get(pk) or f"http://{self.address}:{next(_ports)}"

@@ -23,12 +23,16 @@ from gateway.pools.fleet.world import (
     Retire,
     RollBack,
     SetbackView,
+    Sleep,
     Stop,
+    Wake,
     World,
+    held_mb,
 )
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 STEP = timedelta(seconds=5)
+_PHASES = {Drain: Phase.DRAINING, Stop: Phase.STOPPING, Sleep: Phase.SLEEPING, Wake: Phase.STARTING}
 _NEXT = {Phase.REQUESTED: Phase.STARTING, Phase.STARTING: Phase.WARMING, Phase.WARMING: Phase.READY}
 
 
@@ -98,7 +102,8 @@ class Fleet:
         calm = 0
         for _ in range(ticks):
             plan = self.tick()
-            is_calm = not plan.actions and all(one.phase == Phase.READY for one in self.replicas.values())
+            at_rest = {Phase.READY, Phase.SLEEPING}
+            is_calm = not plan.actions and all(one.phase in at_rest for one in self.replicas.values())
             calm = calm + 1 if is_calm else 0
             if calm > 140:  # longer than a fleet rests before it is rebalanced, and than any pause
                 return plan
@@ -131,7 +136,7 @@ class Fleet:
         configurations = {one.id: one.configurations for one in self.pools}
         for one in self.replicas.values():
             for index in one.gpus:
-                held[one.node, index] += configurations[one.pool][one.generation].memory_mb  # type: ignore[index]
+                held[one.node, index] += held_mb(one, configurations[one.pool][one.generation])  # type: ignore[index]
         for machine in self.nodes:
             for gpu in machine.gpus:
                 assert held[machine.id, gpu.index] <= gpu.memory_mb
@@ -142,15 +147,14 @@ class Fleet:
                 number = next(self._numbers)
                 self.change_node(node_id, has_assignment=False)
                 self.replicas[number] = ReplicaView(number, pool_id, generation, node_id, self.now, gpus)
-            case Drain(replica_id, _):
-                self.change(replica_id, phase=Phase.DRAINING, since=self.now)
+            case Drain(replica_id, _) | Stop(replica_id, _) | Sleep(replica_id, _) | Wake(replica_id, _):
+                assert not isinstance(action, Wake) or self.replicas[replica_id].is_asleep
+                self.change(replica_id, phase=_PHASES[type(action)], since=self.now)
             case Fail(replica_id, _):
                 failed = self.replicas[replica_id]
                 place = (failed.pool, failed.generation, failed.node)
                 before = self.setbacks[place].failures if place in self.setbacks else 0
                 self.setbacks[place] = SetbackView(*place, before + 1, self.now)
-                self.change(replica_id, phase=Phase.STOPPING, since=self.now)
-            case Stop(replica_id, _):
                 self.change(replica_id, phase=Phase.STOPPING, since=self.now)
             case Forget(replica_id):
                 del self.replicas[replica_id]
@@ -181,9 +185,11 @@ class Fleet:
         elif one.phase == Phase.STARTING and self.fails(one):
             self.change(one.id, is_reported=True, ended="It fell over.")
         elif one.phase in _NEXT:
-            self.change(one.id, is_reported=True, phase=_NEXT[one.phase], since=self.now)
+            self.change(one.id, is_reported=True, phase=_NEXT[one.phase], since=self.now, is_asleep=False)
         elif one.phase == Phase.DRAINING:
             self.change(one.id, is_reported=True, busy=0)
+        elif one.phase == Phase.SLEEPING:
+            self.change(one.id, is_reported=True, is_asleep=True)
         else:
             self.change(one.id, is_reported=True)
 

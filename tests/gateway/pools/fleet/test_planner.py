@@ -257,7 +257,9 @@ def fleets(draw: st.DrawFn) -> Fleet:
     pools = []
     for number in range(1, draw(st.integers(1, 3)) + 1):
         configurations = {
-            generation: Configuration(draw(st.integers(0, 2)), draw(st.sampled_from([10, 24, 40])))
+            generation: Configuration(
+                draw(st.integers(0, 2)), draw(st.sampled_from([10, 24, 40])), may_sleep=draw(st.booleans())
+            )
             for generation in range(1, draw(st.integers(1, 2)) + 1)
         }
         wanted = draw(st.integers(0, 4))
@@ -270,6 +272,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
                 wanted=wanted,
                 minimum=draw(st.integers(0, wanted)),
                 sound_generation=draw(st.integers(0, max(configurations))),
+                wakes=draw(st.booleans()),
             )
         )
     fleet = Fleet(nodes, pools)
@@ -283,8 +286,9 @@ def fleets(draw: st.DrawFn) -> Fleet:
         gpus = tuple(draw(st.permutations([gpu.index for gpu in machine.gpus]))[:wants])
         phase, retires = draw(phases), draw(st.booleans())
         fleet.replicas[number] = ReplicaView(
-            number, held.id, generation, machine.id, START, gpus, phase, retires, is_reported=True
-        )
+            number, held.id, generation, machine.id, START, gpus, phase, retires, is_reported=True,
+            is_asleep=phase == Phase.SLEEPING and draw(st.booleans()),
+        )  # fmt: skip
         try:
             fleet.check_memory()
         except AssertionError:

@@ -9,7 +9,9 @@ from django.db import connection
 
 from billing.clock import database_now
 from gateway.pools.fleet.managed_pools import Count, dry_run, scale_pool
+from gateway.pools.fleet.overview import nodes_overview
 from gateway.pools.fleet.reconciler import reconcile_fleet
+from gateway.pools.fleet.world import ASLEEP_MB
 from gateway.pools.fleet_tables import FleetEvent, GatewayDemand
 from gateway.pools.models import Pool
 from gateway.pools.serving import models_at_rest, served_models
@@ -21,9 +23,9 @@ AUTOMATIC = Pool.Policy.AUTOMATIC
 GATEWAY, ANOTHER = uuid.uuid4(), uuid.uuid4()
 
 
-def sleeper(fleet: TestFleet, *, ready: int = 1, memory_mb: int = 80_000) -> Pool:
+def sleeper(fleet: TestFleet, *, ready: int = 1, memory_mb: int = 80_000, may_sleep: bool = False) -> Pool:
     """An automatic pool that has none after a minute without a request; its engines take four at once."""
-    pool = fleet.add_pool(ready, gpu_memory_mb=memory_mb)
+    pool = fleet.add_pool(ready, gpu_memory_mb=memory_mb, may_sleep=may_sleep)
     Pool.objects.filter(pk=pool.pk).update(requests_at_once=4)
     scale_pool(pool, Count(0, 4, ready, zero_after_s=60), policy=AUTOMATIC, by=RUNS)
     fleet.settle(pool, ready)
@@ -183,3 +185,58 @@ def test_a_time_that_makes_no_sense_is_refused(fleet: TestFleet, count: Count) -
     pool = fleet.add_pool(1)
     with pytest.raises(Invalid):
         scale_pool(pool, count, policy=Pool.Policy.MANUAL, by=RUNS)
+
+
+def test_where_it_may_its_last_replica_sleeps_and_the_same_one_wakes(fleet: TestFleet) -> None:
+    agent = fleet.add_agent(80_000)
+    pool = sleeper(fleet, memory_mb=70_000, may_sleep=True)
+    [awake] = fleet.replicas(pool)
+    assert agent.specs[0]["may_sleep"] is True
+    forget(pool)
+    for _ in range(4):
+        fleet.step()
+        fleet.let_pass(20)
+    [asleep_now] = fleet.replicas(pool, "sleeping")
+    assert asleep_now.pk == awake.pk
+    assert (agent.specs[0]["sleeps"], agent.engines[awake.pk]["state"]) == (True, "asleep")
+    assert pool.model_id in models_at_rest()
+    [overview] = nodes_overview([agent.node])
+    assert overview.gpus[0].free_mb == 80_000 - ASLEEP_MB
+    tell(pool, 1)
+    fleet.settle(pool, 1)
+    [woken] = fleet.replicas(pool)
+    assert (woken.pk, agent.specs[0]["sleeps"]) == (awake.pk, False)
+
+
+def test_two_models_take_turns_on_one_gpu(fleet: TestFleet) -> None:
+    fleet.add_agent(80_000)
+    first = sleeper(fleet, memory_mb=70_000, may_sleep=True)
+    forget(first)
+    for _ in range(4):
+        fleet.step()
+        fleet.let_pass(20)
+    second = sleeper(fleet, memory_mb=70_000, may_sleep=True)
+    for asked, other in ((first, second), (second, first)):
+        forget(other)
+        tell(asked, 1)
+        for _ in range(8):
+            fleet.step()
+            fleet.let_pass(10)
+        assert [one.state for one in fleet.replicas(asked)] == ["ready"]
+        assert [one.state for one in fleet.replicas(other)] == ["sleeping"]
+        assert not is_stuck(asked)
+
+
+def test_a_model_asleep_whose_memory_others_need_is_told_as_stuck(fleet: TestFleet) -> None:
+    fleet.add_agent(80_000)
+    pool = sleeper(fleet, memory_mb=70_000, may_sleep=True)
+    forget(pool)
+    for _ in range(4):
+        fleet.step()
+        fleet.let_pass(20)
+    other = fleet.add_pool(1, gpu_memory_mb=70_000)
+    fleet.settle(other, 1)
+    tell(pool, 1)
+    wanted(pool)
+    assert is_stuck(pool)
+    assert [one.state for one in fleet.replicas(pool)] == ["sleeping"]
