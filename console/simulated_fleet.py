@@ -1,7 +1,6 @@
 """The two nodes of `make up`, whose GPUs and engines are simulated: what the demo's models run on without a machine."""
 
 import time
-from base64 import b64encode
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,9 +11,9 @@ from console.supervisor.plan import SIMULATED_NODES
 from gateway.node_agent import joining
 from gateway.pools.environment import register_engines
 from gateway.pools.fleet.broker_users import renew_broker_users
-from gateway.pools.fleet.joining import join, membership_of
+from gateway.pools.fleet.joining import membership_of, take_in
 from gateway.pools.fleet.managed_pools import Count, Wish, manage_pool, scale_pool
-from gateway.pools.fleet.nodes import add_node, remove_node, renew_token
+from gateway.pools.fleet.nodes import add_node, remove_node
 from gateway.pools.fleet_tables import Node
 from gateway.pools.models import Pool, Replica
 from gateway.pools.publishing import mark_published
@@ -83,8 +82,8 @@ def _join(name: str, home: Path) -> None:
     if node is not None and bytes(node.public_key or b"") == key:
         answer = membership_of(node)
     else:
-        token = renew_token(node, by=_BY) if node else add_node(name=name, labels=_LABEL, by=_BY)[1]
-        answer = join(token=token, public_key=b64encode(key).decode(), version=version())
+        node = node or add_node(name=name, labels=_LABEL, by=_BY)[0]
+        answer = take_in(node, key=key, version=version())
     joining.remember(home, joining.Joined(**asdict(answer)))
 
 

@@ -33,10 +33,15 @@ def _why_not(url: str) -> str:
     return ""
 
 
-def tell_of_broker(url: str) -> None:
-    """Say so where the broker is away: nobody waits for it but the worker, which does so by itself."""
-    if not _listens(url):
-        say("  Nobody answers at VALKEY_URL: probes and other background work begin as soon as it does.")
+def tell_of_broker(url: str) -> bool:
+    """Say so where the broker is away: nobody waits for it but worker and nodes, which do so by themselves.
+
+    Returns: whether it is there.
+    """
+    is_there = _listens(url)
+    if not is_there:
+        say("  Nobody answers at VALKEY_URL: probes, nodes and other background work begin as soon as it does.")
+    return is_there
 
 
 def _listens(url: str) -> bool:

@@ -60,6 +60,7 @@ class Installation:
         self._supervisor = Supervisor(self._environment, home.logs)
         self._address = env.web_address("BEFFROI_PUBLIC_URL", "")
         self._demo = Demo()
+        self._has_broker = True  # at the start
         self._published: Mapping[str, int | list[int]] = {}
 
     def run(self) -> int:
@@ -103,7 +104,7 @@ class Installation:
         if self._demo.models and not env.text("BEFFROI_ENGINES", ""):
             since = self._start_nodes()
             self._start_doors(listener)
-            if since:
+            if since and self._has_broker:
                 self._wait_for_models(since)
         else:
             self._ask_given_engines()
@@ -137,7 +138,7 @@ class Installation:
             with step("Starting Valkey"):
                 self._supervisor.start(plan.valkey_service(self._home))
         else:
-            tell_of_broker(self._environment["VALKEY_URL"])
+            self._has_broker = tell_of_broker(self._environment["VALKEY_URL"])
 
     def _prepare_pages(self, *options: str) -> None:
         with step("Preparing the pages' styles and scripts"):

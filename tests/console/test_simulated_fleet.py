@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from console.simulated_fleet import prepare, retire, wait_until_ready
 from console.supervisor.plan import SIMULATED_NODES
 from gateway.node_agent.joining import Membership, membership
+from gateway.pools.fleet.broker_users import BrokerUnfit
 from gateway.pools.fleet.managed_pools import Count, Wish, configure_pool, scale_pool
 from gateway.pools.fleet_tables import Node
 from gateway.pools.models import Pool, Replica
@@ -62,6 +64,27 @@ def test_an_installation_that_moved_tells_its_nodes_where_the_broker_is_now(
     settings.NODE_BROKER_URL = "redis+socket:///elsewhere/valkey.sock"
     prepare([model.name], tmp_path)
     assert all("/elsewhere/valkey.sock" in one.broker_url for one in members(tmp_path))
+
+
+def test_a_broker_that_takes_no_users_is_told_in_words(
+    model: LanguageModel, tmp_path: Path, settings: Settings
+) -> None:
+    settings.HOME, settings.NODE_BROKER_URL = tmp_path, "amqp://rabbit.example.org"
+    with pytest.raises(CommandError, match="amqp has no users of ours"):
+        call_command("simulated_fleet", "prepare", model.name)
+    assert not Pool.objects.filter(model=model).exists()
+
+
+def test_a_broker_that_is_away_keeps_nothing_from_being_prepared(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BrokerUnfit("OperationalError.")
+
+    monkeypatch.setattr("gateway.pools.fleet.joining.make_user", fail)
+    prepare([model.name], tmp_path)
+    assert [one.name for one in members(tmp_path)] == list(SIMULATED_NODES)
+    assert Pool.objects.get(model=model).policy == "manual"
 
 
 def test_engines_that_make_up_started_by_itself_before_it_had_nodes_go(model: LanguageModel, tmp_path: Path) -> None:

@@ -106,16 +106,15 @@ def test_started_before_its_servers_it_says_what_it_waits_for_then_works(
     postgres.start()
     wait_for(lambda: "Ctrl-C stops everything" in given.terminal.read_text(), given.said, 120)
     assert "Nobody answers at VALKEY_URL" in given.terminal.read_text()
-    with load(given) as clients:
-        clients.wait_for_more(20)
-    assert not clients.failures
+    assert [ask(given, path, given.demo["api_key"])[0] for path in ("/sign-in", "/v1/models")] == [200, 200]
 
 
-def test_the_worker_begins_when_its_broker_comes_and_runs_what_it_is_told(
+def test_worker_and_nodes_begin_when_their_broker_comes_and_do_what_they_are_told(
     given: Installation, valkey: OwnValkey
 ) -> None:
     valkey.start()
     assert_worker_answers(given)
+    wait_for(lambda: given.chat_status() == 200 and len(given.demo["pids"].get("engine", [])) == 6, given.said, 60)
     runs = f"from identity.models import JobRun; runs = JobRun.objects.filter(name={DAILY_JOB!r}); "
     run_now = f"runs.delete(); from console.operator_jobs import run_now; run_now({DAILY_JOB!r})"
     given.manage("shell", "--no-imports", "-c", runs + run_now)

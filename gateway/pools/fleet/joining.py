@@ -1,5 +1,6 @@
 """How a machine becomes a node: its agent shows the token and its own public key, and is told where it hears of us."""
 
+import logging
 import secrets
 from base64 import b64decode
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from identity import audit, secret_box
 from identity.errors import Conflict, Invalid, NotFound
 
 _ACTOR = audit.Actor.system("join")
+logger = logging.getLogger("beffroi.fleet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,22 @@ def join(*, token: str, public_key: str, version: str) -> Membership:
         except BrokerUnfit as error:
             raise Conflict(_("The broker has no user for this node: %(reason)s") % {"reason": error}) from None
     return membership_of(node)
+
+
+def take_in(node: Node, *, key: bytes, version: str) -> Membership:
+    """Make an agent of our own with that key (Ed25519, raw) the node, without a token. Raises `BrokerUnfit`.
+
+    A broker that is away does not keep it from that: `renew_broker_users` makes the node's user once it is back.
+    """
+    with transaction.atomic():
+        fresh = Node.objects.select_for_update(no_key=True).get(pk=node.pk)
+        _take_in(fresh, key, version)
+    membership = membership_of(fresh)
+    try:
+        make_user(fresh.name, _password_of(fresh))
+    except BrokerUnfit as error:
+        logger.warning("the broker has no user of %s yet: %s", fresh.name, error)
+    return membership
 
 
 def membership_of(node: Node) -> Membership:
