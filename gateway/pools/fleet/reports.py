@@ -202,6 +202,8 @@ def _has_address(replica: Replica, url: str) -> bool:
     if other is not None:
         other.url = f"node://{other.node}/{other.pk}"
         other.save(update_fields=["url"])
+        if other.state in _ON_THEIR_WAY:
+            set_state(replica=other, state=Replica.State.STARTING, reason="", actor=_ACTOR)
     replica.url = url
     replica.save(update_fields=["url"])
     return True

@@ -273,9 +273,9 @@ def test_an_address_that_another_engine_had_before_is_taken_over(fleet: TestFlee
     del agent.engines[old.pk]
     agent.engines[new.pk] = {"id": new.pk, "state": "running", "url": old.url}
     agent.report()
-    assert {one.pk: one.url for one in fleet.replicas(pool)} == {
-        old.pk: f"node://{agent.name}/{old.pk}",
-        new.pk: old.url,
+    assert {one.pk: (one.state, one.url) for one in fleet.replicas(pool)} == {
+        old.pk: ("starting", f"node://{agent.name}/{old.pk}"),
+        new.pk: ("warming", old.url),
     }
 
 
