@@ -74,6 +74,9 @@ FAMILIES: dict[str, Family] = {
     "beffroi_gateway_waiting_admissions": Family(_GAUGE, "Requests that wait for the ledger to admit them."),
     "beffroi_gateway_waiting_settlements": Family(_GAUGE, "Charges that wait for the ledger to take them."),
     "beffroi_gateway_waiting_for_money": Family(_GAUGE, "Requests that wait for money that others hold."),
+    "beffroi_gateway_waiting_for_engine": Family(
+        _GAUGE, "Requests that wait for a place at an engine.", ("gen_ai_request_model",)
+    ),
     "beffroi_gateway_admission_duration_seconds": _histogram(
         "Time that an admitted request waited for its hold.", LEDGER_WAITS
     ),

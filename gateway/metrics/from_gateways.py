@@ -13,11 +13,12 @@ def gateway_figures(folder: Path) -> list[Series]:
     """Counts of all processes that ever were, gauges of those that are alive."""
     told = read_counts(folder)
     now = time.time()
-    alive = [one.gauges for one in told if one.gauges and abs(now - one.at) < FRESH_S]
+    alive = [one for one in told if one.gauges and abs(now - one.at) < FRESH_S]
     figures = add_up(series for one in told for series in one.series())
+    figures += add_up(series for one in alive for series in one.lines)
     figures.append(Series("beffroi_gateway_processes", (), len(alive)))
-    for name in sorted({name for gauges in alive for name in gauges}):
-        values = [gauges[name] for gauges in alive if name in gauges]
+    for name in sorted({name for one in alive for name in one.gauges}):
+        values = [one.gauges[name] for one in alive if name in one.gauges]
         figures.append(Series(name, (), _together(name, values)))
     return figures
 

@@ -27,14 +27,15 @@ FRESH_S = 10.0  # a process writes every second; one that stands still for so lo
 
 
 class Told(msgspec.Struct):
-    """A place's file. `at` in Unix seconds; `gauges` are of the process that wrote it; `before`: the counts of those
-    who had the place before.
+    """A place's file. `at` in Unix seconds; `gauges` and `lines` (gauges with labels) are of the process that wrote it;
+    `before`: the counts of those who had the place before.
     """
 
     at: float
     gauges: dict[str, float]
     before: msgspec.Raw
     own: list[Series]
+    lines: list[Series] = []
 
     def series(self) -> Iterator[Series]:
         """The counts of all who had the place."""
@@ -51,9 +52,9 @@ class CountFile:
         told = _read(self._path)
         self._before = msgspec.Raw(msgspec.json.encode(add_up(told.series()) if told is not None else []))
 
-    def told(self, gauges: dict[str, float], counts: Counts) -> bytes:
+    def told(self, gauges: dict[str, float], lines: list[Series], counts: Counts) -> bytes:
         """What the file has to say now."""
-        return msgspec.json.encode(Told(time.time(), gauges, self._before, list(counts.series())))
+        return msgspec.json.encode(Told(time.time(), gauges, self._before, list(counts.series()), lines))
 
     def write(self, told: bytes) -> None:
         """Replace the file: who reads it finds it whole. Raises OSError."""
@@ -66,7 +67,9 @@ class CountFile:
         os.close(self._lock)
 
 
-async def tell_counts(folder: Path, counts: Counts, gauges: Callable[[], dict[str, float]]) -> None:
+async def tell_counts(
+    folder: Path, counts: Counts, gauges: Callable[[], dict[str, float]], lines: Callable[[], list[Series]]
+) -> None:
     """Write them every second until cancelled, then once more. Trouble with the disk is logged and stops nothing."""
     try:
         file = CountFile(folder)
@@ -78,7 +81,9 @@ async def tell_counts(folder: Path, counts: Counts, gauges: Callable[[], dict[st
         while True:
             await asyncio.sleep(EVERY_S)
             try:
-                await asyncio.to_thread(file.write, file.told(gauges(), counts))  # a full disk must not stop a stream
+                await asyncio.to_thread(
+                    file.write, file.told(gauges(), lines(), counts)
+                )  # a full disk must not stop a stream
                 trouble = None
             except OSError as error:
                 if error.errno != trouble:
@@ -86,7 +91,7 @@ async def tell_counts(folder: Path, counts: Counts, gauges: Callable[[], dict[st
                 trouble = error.errno
     finally:
         try:
-            file.write(file.told({}, counts))
+            file.write(file.told({}, [], counts))
         except OSError:
             logger.warning("the last second's counts are lost")
         file.close()

@@ -14,6 +14,7 @@ from gateway.relay.answer_headers import cors_headers, preflight_headers
 from gateway.relay.authenticate import authenticate
 from gateway.relay.config import Config
 from gateway.relay.count_file import tell_counts
+from gateway.relay.counts import Series
 from gateway.relay.demand_notes import DemandNotes
 from gateway.relay.django_door import DjangoExchange
 from gateway.relay.estimate import EstimateExchange
@@ -89,7 +90,7 @@ class Gateway:
         for work in (self._open(), self._tick()):
             self._tasks.append(asyncio.create_task(work))
         if (folder := self.config.metrics_folder) is not None:
-            self._tasks.append(asyncio.create_task(tell_counts(folder, self.counts, self._gauges)))
+            self._tasks.append(asyncio.create_task(tell_counts(folder, self.counts, self._gauges, self._lines)))
 
     async def wait_until_ready(self) -> None:
         """A process beside others takes no connection before it can serve it. Not for ever: it has to say why."""
@@ -314,6 +315,11 @@ class Gateway:
             "beffroi_gateway_waiting_for_money": len(self.money),
             "beffroi_ledger_sweep_timestamp_seconds": self.sweeper.swept_at,
         }
+
+    def _lines(self) -> list[Series]:
+        """Who waits for a place at an engine, by model."""
+        waiting = self.placing.waiting()
+        return [Series("beffroi_gateway_waiting_for_engine", (model,), count) for model, count in waiting.items()]
 
     def _works_on(self) -> list[UUID]:
         return [exchange.request_id for exchange in self.exchanges]

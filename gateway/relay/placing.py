@@ -105,6 +105,11 @@ class Placing:
         if turn is not None:
             self._give_up(turn, errors.stopping())
 
+    def waiting(self) -> dict[str, int]:
+        """By model that was asked for here, how many requests wait for a place."""
+        models = {model.id: model.name for model in self._snapshot.models.values()}
+        return {models[pk]: len(line.waiting) for pk, line in self._lines.items() if pk in models}
+
     def tick(self, now: float) -> None:
         """Once a second: give up those whose time is over; replicas may be well again."""
         for turn in [turn for turn in self._turns.values() if turn.deadline <= now]:

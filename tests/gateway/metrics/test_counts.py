@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from billing.pricing import Amounts, Quantities
+from gateway.metrics.from_gateways import gateway_figures
 from gateway.relay.admission import Plan
 from gateway.relay.count_file import CountFile, read_counts, tell_counts
 from gateway.relay.counts import MOST_SERIES, OPERATIONS, OTHERS, Counts, Series, add_up
@@ -136,17 +137,28 @@ def refusals(number: int) -> Counts:
 def test_the_sum_does_not_fall_when_a_process_ends_and_its_place_is_taken_again(tmp_path: Path) -> None:
     name = "beffroi_gateway_refusals_total"
     first, second = CountFile(tmp_path), CountFile(tmp_path)
-    first.write(first.told({}, refusals(3)))
-    second.write(second.told({}, refusals(5)))
+    first.write(first.told({}, [], refusals(3)))
+    second.write(second.told({}, [], refusals(5)))
     assert total(tmp_path, name) == 8
     first.close()
     assert total(tmp_path, name) == 8
     for expected in (10, 12):  # a place is taken again and again
         third = CountFile(tmp_path)
-        third.write(third.told({}, refusals(2)))
+        third.write(third.told({}, [], refusals(2)))
         third.close()
         assert total(tmp_path, name) == expected
     assert len(list(tmp_path.glob("*.json"))) == 2
+    second.close()
+
+
+def test_who_waits_is_added_up_of_processes_that_live(tmp_path: Path) -> None:
+    first, second = CountFile(tmp_path), CountFile(tmp_path)
+    for file, waiting in ((first, 3), (second, 4)):
+        file.write(file.told({"a": 1}, [Series("waits", ("model",), waiting)], Counts()))
+    assert [one.total for one in gateway_figures(tmp_path) if one.name == "waits"] == [7]
+    second.write(second.told({}, [], Counts()))
+    assert [one.total for one in gateway_figures(tmp_path) if one.name == "waits"] == [3]
+    first.close()
     second.close()
 
 
@@ -154,20 +166,20 @@ def test_a_file_of_another_form_is_left_out_and_written_anew(tmp_path: Path) -> 
     (tmp_path / "1.json").write_text('{"of": "another release"}')
     assert read_counts(tmp_path) == []
     file = CountFile(tmp_path)
-    file.write(file.told({}, refusals(1)))
+    file.write(file.told({}, [], refusals(1)))
     file.close()
     assert total(tmp_path, "beffroi_gateway_refusals_total") == 1
 
 
 def test_a_disk_that_takes_nothing_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a file").touch()
-    asyncio.run(tell_counts(tmp_path / "a file", Counts(), dict))
+    asyncio.run(tell_counts(tmp_path / "a file", Counts(), dict, list))
     assert "nothing is told at /metrics" in caplog.text
 
 
 def test_what_was_counted_in_the_last_moment_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def tell_for_a_moment() -> None:
-        task = asyncio.create_task(tell_counts(tmp_path, refusals(4), dict))
+        task = asyncio.create_task(tell_counts(tmp_path, refusals(4), dict, list))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

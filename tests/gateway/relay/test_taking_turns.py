@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from billing.models import Hold, UsageRecord
+from gateway.metrics.from_gateways import gateway_figures
 from gateway.pools.models import Pool, Replica
 from gateway.pools.registry import register_pool, register_replica, set_state
 from tests.gateway.relay.bills import assert_exact, await_model, house_served_by, key_with_budget, records_of
@@ -30,7 +31,8 @@ LIMITS = "waiting_for_engine=12,engine_wait_s=4,keep_alive_s=1"
 @pytest.fixture(scope="module")
 def orderly(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway with a short line."""
-    with running_gateway(tmp_path_factory.mktemp("orderly"), LIMITS) as gateway:
+    folder = tmp_path_factory.mktemp("orderly")
+    with running_gateway(folder, LIMITS, BEFFROI_METRICS_FOLDER=str(folder / "counts")) as gateway:
         yield gateway
 
 
@@ -89,6 +91,21 @@ def test_a_flood_of_one_tenant_does_not_starve_another(
     assert all(b"[DONE]" in told for told in end(streams))
     assert_exact(narrow, loud.row)
     assert_exact(quiet_house, quiet.row)
+
+
+def waiting(gateway: GatewayProcess, model: str) -> float | None:
+    """How many requests for the model wait, as `/metrics` tells; None: it tells nothing of it."""
+    figures = gateway_figures(gateway.log.parent / "counts")
+    name = "beffroi_gateway_waiting_for_engine"
+    return next((one.total for one in figures if (one.name, one.labels) == (name, (model,))), None)
+
+
+def test_how_many_wait_is_told_by_model(orderly: GatewayProcess, narrow: House) -> None:
+    key, model = key_with_budget(narrow, orderly), narrow.model.name
+    streams = flood(orderly, narrow, key.text, 4)
+    assert eventually(lambda: waiting(orderly, model) == 3, 3)
+    end(streams)
+    assert eventually(lambda: waiting(orderly, model) == 0, 3)
 
 
 def test_an_engine_never_has_more_than_its_places(orderly: GatewayProcess, narrow: House, slow: EngineProcess) -> None:
