@@ -170,10 +170,11 @@ class Agent:
         engine_logs.prune(self._home / "logs", {one.log for one in self._replicas.values()})
 
     def _made_told(self) -> _Told:
+        length = min(engine_logs.LENGTH_TOLD, engine_logs.LENGTH_TOLD_OF_ALL // max(1, len(self._replicas)))
         living = (one.record for one in self._replicas.values() if one.is_alive())
         return _Told(
             self._assignment.generation if self._assignment else 0,
-            [facts_of(replica) for _, replica in sorted(self._replicas.items())],
+            [facts_of(replica, length) for _, replica in sorted(self._replicas.items())],
             [(one.gpus, one.gpu_memory_share) for one in living if one.state != State.ASLEEP],
         )
 

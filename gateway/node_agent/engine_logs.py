@@ -1,12 +1,20 @@
-"""What engines print: a file each, bounded, and of engines that are gone the last few."""
+"""What engines print: a file each, bounded, and of engines that are gone the last few.
+
+The platform is told what an engine printed until it was ready. No request can have reached it by then, so no word of
+one is in it (I5); of what it prints later nothing leaves the machine.
+"""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 LOG_BYTES_MAX = 10 * 1024 * 1024  # a file; there are two of each engine
 LOGS_KEPT = 50  # files of engines that are gone
 TAIL_BYTES = 64 * 1024
+LINES_TOLD, LENGTH_TOLD = 200, 16 * 1024  # of one engine, the last ones
+LENGTH_TOLD_OF_ALL = 64 * 1024  # the platform drops reports of 256 KiB, and quotes and signatures make them longer
+_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[^\n\x20-\x7e]")  # colours and progress bars
 
 
 def keep_small(log: Path) -> None:
@@ -35,6 +43,13 @@ def tail(log: Path) -> str:
         if len(text) < TAIL_BYTES:
             text = _end_of(path, TAIL_BYTES - len(text)) + text
     return text.decode(errors="replace")
+
+
+def told(log: Path, most: int = LENGTH_TOLD) -> str:
+    """The last lines for the platform, at most `most` characters of plain ASCII: of a progress bar its last state."""
+    lines = [line.rpartition("\r")[2] for line in tail(log).replace("\r\n", "\n").split("\n")]
+    text = "\n".join(_CONTROLS.sub("", line).rstrip() for line in lines[-LINES_TOLD - 1 :]).strip("\n")
+    return text if len(text) <= most else text[-most:].partition("\n")[2]
 
 
 def prune(folder: Path, living: set[Path]) -> None:

@@ -86,7 +86,8 @@ class Engines:
             replica.looking = in_background(lambda: _looked(url, is_starting=is_starting))
 
     def note_ready(self, replica: Replica) -> None:
-        """It answers: from now on requests may reach it."""
+        """It answers: from now on requests may reach it, and what it prints stays here."""
+        replica.start_log = engine_logs.told(replica.log)
         replica.record.has_served = True
         replica.enter(State.RUNNING)
 

@@ -43,7 +43,9 @@ class Record(msgspec.Struct):
 
 @dataclass
 class Replica:
-    """A replica as the loop knows it. `child`: while we are its engine's parent; `asked`: a call to it under way."""
+    """A replica as the loop knows it. `child`: while we are its engine's parent; `asked`: a call to it under way;
+    `start_log`: what it printed until it was ready.
+    """
 
     record: Record
     folder: Path
@@ -56,6 +58,7 @@ class Replica:
     looking: "Future[tuple[bool, Figures | None]] | None" = None
     asked: "Future[bool] | None" = None
     looked_at: float = 0.0
+    start_log: str = ""
 
     @property
     def note(self) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 import jwt
 import msgspec
 
+from gateway.node_agent import engine_logs
 from gateway.node_agent.convergence import State
 from gateway.node_agent.engine_calls import Figures
 from gateway.node_agent.joining import Membership
@@ -16,6 +17,7 @@ from gateway.node_agent.weights import OnDisk
 AUDIENCE = "beffroi"
 LIFE_SECONDS = 60
 WORDS_LENGTH_MAX = 500
+LOG_TOLD_SECONDS = 60  # after it was ready: several reports, as one may get lost
 
 
 class AgentFacts(msgspec.Struct, frozen=True):
@@ -26,7 +28,9 @@ class AgentFacts(msgspec.Struct, frozen=True):
 
 
 class ReplicaFacts(msgspec.Struct, frozen=True):
-    """One replica now; `percent` of its weights that are here, `since` when its state began."""
+    """One replica now; `percent` of its weights that are here, `since` when its state began; `log`: the last lines that
+    it printed until it was ready, told until then, after a start that failed, and for a minute after it.
+    """
 
     id: int
     state: State
@@ -40,6 +44,7 @@ class ReplicaFacts(msgspec.Struct, frozen=True):
     running: int
     waiting: int
     kv_cache_use: float
+    log: str
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -58,8 +63,8 @@ class Report(msgspec.Struct, frozen=True):
     replicas: list[ReplicaFacts]
 
 
-def facts_of(replica: Replica) -> ReplicaFacts:
-    """One replica's part of the report."""
+def facts_of(replica: Replica, log_length: int) -> ReplicaFacts:
+    """One replica's part of the report, with at most so many characters of its log."""
     record = replica.record
     figures = replica.figures if record.state == State.RUNNING else Figures()
     return ReplicaFacts(
@@ -75,7 +80,16 @@ def facts_of(replica: Replica) -> ReplicaFacts:
         running=figures.running,
         waiting=figures.waiting,
         kv_cache_use=figures.kv_cache_use,
+        log=_log_of(replica, log_length),
     )
+
+
+def _log_of(replica: Replica, length: int) -> str:
+    """Of an engine that requests may have reached only what it had printed before."""
+    if not replica.record.has_served:
+        return engine_logs.told(replica.log, length)
+    is_fresh = time.time() - replica.record.since < LOG_TOLD_SECONDS and replica.record.state == State.RUNNING
+    return replica.start_log[-length:] if is_fresh else ""
 
 
 class Sequence:

@@ -128,6 +128,25 @@ class GatewayDemand(models.Model):
         constraints = [models.UniqueConstraint(fields=["incarnation", "model"], name="gateway_tells_of_a_model_once")]
 
 
+class EngineLog(models.Model):
+    """What a replica's engine printed until it was ready, or failed: its last lines, as its node reported them.
+
+    Nothing of what it prints once requests reach it is told (I5). By name, as it outlives the replica; kept for a week.
+    """
+
+    pool = models.CharField(max_length=100)
+    replica = models.CharField(max_length=100, unique=True)
+    node = models.CharField(max_length=100)
+    at = models.DateTimeField()
+    text = models.TextField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["pool", "-at"], name="engine_log_by_pool"),
+            models.Index(fields=["at"], name="engine_log_by_time"),
+        ]
+
+
 class FleetEvent(models.Model):
     """Something that happened to a replica, a pool or a node; it only grows, and is kept for 90 days.
 

@@ -12,6 +12,7 @@ from gateway.pools.fleet.broker_users import renew_broker_users
 from gateway.pools.fleet.events import forget_events
 from gateway.pools.fleet.reconciler import reconcile_fleet
 from gateway.pools.fleet.reports import NotTaken, take_report
+from gateway.pools.fleet.start_logs import forget_logs
 from gateway.pools.model_probes import forget_probes, probe_published_models
 from gateway.pools.models import Reconciliation, Replica
 from gateway.pools.probes import probe_replica
@@ -79,6 +80,7 @@ def forget_old_probes() -> None:
     """Remove what is kept no longer."""
     forget_probes()
     forget_events()
+    forget_logs()
 
 
 @shared_task(name="pools.sample_replicas", ignore_result=True)  # type: ignore[untyped-decorator]

@@ -94,6 +94,8 @@ UNTOLD: dict[str, str] = {
     "gateway/pools/fleet/events.py: note_replica": "the same",
     "gateway/pools/fleet/reconciler.py: reconcile_fleet": "follows from what is wanted; each step is a fleet event",
     "gateway/pools/model_probes.py: probe_published_models": "a measurement",
+    "gateway/pools/fleet/start_logs.py: forget_logs": "logs that are over their time",
+    "gateway/pools/fleet/start_logs.py: keep_log": "what an engine printed",
     "gateway/pools/reconciliation.py: forget": "measurements that are over their time",
     "gateway/pools/reconciliation.py: reconcile_and_keep": "a measurement",
     "identity/audit.py: record": "it is the chain",

@@ -19,7 +19,7 @@ from billing.tenants.organisation_rules import RuleWish, put_rule
 from gateway.pools.fleet.events import note_node
 from gateway.pools.fleet.managed_pools import Count, Wish, manage_pool
 from gateway.pools.fleet.nodes import add_node
-from gateway.pools.fleet_tables import Node, Setback
+from gateway.pools.fleet_tables import EngineLog, Node, Setback
 from gateway.pools.models import Pool, Replica
 from gateway.pools.registry import register_pool
 from identity.access_reviews import start_review
@@ -141,6 +141,7 @@ def make_console_world() -> ConsoleWorld:
         "order_id": _order(cast).pk,
     }
     values["name"] = _wide_node()
+    values["log_id"] = EngineLog.objects.get(pool=values["name"]).pk
     operator = make_operator()
     for role in OperatorRole:
         appoint_operator(operator, role, actor=TESTS)
@@ -165,6 +166,7 @@ def _wide_node() -> str:
         pool_id=pool.pk, generation=1, node=node, failures=2, last_at=timezone.now(), reason="W" * 120
     )
     note_node(node, "reports")
+    EngineLog.objects.create(pool=name, replica=f"{name}/1", node=name, at=timezone.now(), text=f"{'w' * 200}\n" * 200)
     return name
 
 

@@ -15,6 +15,7 @@ from console.views.operator.models import model_or_404
 from gateway.pools.fleet.managed_pools import Count, configure_pool, manage_pool, scale_pool, wish_of
 from gateway.pools.fleet.overview import pool_overview
 from gateway.pools.fleet.previews import CountFit, Fit, fit_of, fit_of_count
+from gateway.pools.fleet.start_logs import last_logs, log_or_404
 from gateway.pools.fleet.work import PoolDemand, pool_demand, work_of
 from gateway.pools.models import Pool
 from gateway.pools.places import set_requests_at_once
@@ -39,6 +40,7 @@ def pool(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
         "demand": PoolDemand(one.pool, work_of(one.replicas), one.ready, None, ()),
         "arguments": arguments_text(one.wish.arguments).splitlines(),
         "labels": pairs_text(one.wish.labels).splitlines(),
+        "logs": last_logs(one.pool),
     }
     return render(request, "console/operator/pools/pool.html", shown)
 
@@ -53,6 +55,15 @@ def demand(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
     if found is None:
         raise NotFound("pool")
     return render(request, "console/operator/pools/_demand.html", {"demand": found, "is_whole": True})
+
+
+@operator_page(OperatorPermission.PLATFORM_READ)
+@require_GET
+def log(request: HttpRequest, operator: Person, name: str, log_id: int) -> HttpResponse:
+    """What one of its engines printed until it was ready."""
+    found = pool_or_404(name)
+    shown = {"pool": found, "log": log_or_404(found, log_id)}
+    return render(request, "console/operator/pools/log.html", shown)
 
 
 @operator_page(OperatorPermission.CAPACITY_UPDATE)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,8 +17,9 @@ from gateway.pools.fleet.managed_pools import Wish, dry_run
 from gateway.pools.fleet.overview import pool_overview
 from gateway.pools.fleet.placement import Obstacle
 from gateway.pools.fleet.previews import fit_of, fit_of_count
+from gateway.pools.fleet.start_logs import log_or_404
 from gateway.pools.fleet.work import work_of
-from gateway.pools.fleet_tables import FleetEvent
+from gateway.pools.fleet_tables import EngineLog, FleetEvent
 from gateway.pools.models import Pool
 from identity.errors import NotFound
 
@@ -105,6 +106,28 @@ class FleetEventPageSerializer(serializers.Serializer[Any]):
     next = serializers.URLField(allow_null=True, help_text="Where the list continues; null: this is its end.")
 
 
+class EngineLogSerializer(serializers.Serializer[Any]):
+    """What an engine printed until it was ready, or failed."""
+
+    id = serializers.IntegerField(source="pk")
+    replica = serializers.CharField()
+    node = serializers.CharField()
+    at = serializers.DateTimeField(help_text="When it was heard of last.")
+
+
+class EngineLogPageSerializer(serializers.Serializer[Any]):
+    """Logs, in the order in which the replicas began."""
+
+    results = EngineLogSerializer(many=True)
+    next = serializers.URLField(allow_null=True, help_text="Where the list continues; null: this is its end.")
+
+
+class ReadEngineLogSerializer(EngineLogSerializer):
+    """One with its text."""
+
+    text = serializers.CharField(help_text="Its last lines, 200 at the most.")
+
+
 class EventQuery(PageQuery):
     """Of what."""
 
@@ -187,6 +210,41 @@ class OperatedCountFitView(OperatorApiView):
         given = asked.validated_data
         fit = fit_of_count(pool, count_of(given), policy=Pool.Policy(given["policy"]))
         return Response(CountFitSerializer(fit).data)
+
+
+class OperatedEngineLogsView(OperatorApiView):
+    """`/api/operator/pools/{name}/logs`."""
+
+    noun = "pools"
+
+    @extend_schema(
+        operation_id="operator_engine_logs_list",
+        summary="List the logs of a pool's engines",
+        tags=["Operator"],
+        parameters=[POOL, PageQuery],
+        responses={200: EngineLogPageSerializer, **errors_of(400, 401, 403, 404)},
+    )
+    def get(self, request: Request, name: str) -> Response:
+        """Of the last week. What engines print once requests reach them stays on their nodes. Needs `pools:read`."""
+        logs = EngineLog.objects.filter(pool=pool_or_404(name).name).defer("text").order_by("pk")
+        return page_of(request, logs, lambda page: EngineLogSerializer(page, many=True).data)
+
+
+class OperatedEngineLogView(OperatorApiView):
+    """`/api/operator/pools/{name}/logs/{log_id}`."""
+
+    noun = "pools"
+
+    @extend_schema(
+        operation_id="operator_engine_logs_read",
+        summary="Read the log of an engine's start",
+        tags=["Operator"],
+        parameters=[POOL, OpenApiParameter("log_id", int, "path", description="The log's id.")],
+        responses={200: ReadEngineLogSerializer, **errors_of(401, 403, 404)},
+    )
+    def get(self, request: Request, name: str, log_id: int) -> Response:
+        """Read the last lines that it printed until it was ready, or failed. Needs `pools:read`."""
+        return Response(ReadEngineLogSerializer(log_or_404(pool_or_404(name), log_id)).data)
 
 
 class OperatedFleetEventsView(OperatorApiView):

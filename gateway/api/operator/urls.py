@@ -34,6 +34,8 @@ from gateway.api.operator.exports import OperatedExportFileView, OperatedExports
 from gateway.api.operator.fleet import (
     OperatedCountFitView,
     OperatedDemandView,
+    OperatedEngineLogsView,
+    OperatedEngineLogView,
     OperatedFitView,
     OperatedFleetEventsView,
 )
@@ -145,6 +147,8 @@ urlpatterns: list[URLPattern] = [
         name="operator-api-pool-configuration",
     ),
     path("operator/pools/<slug:name>/fit", OperatedCountFitView.as_view(), name="operator-api-pool-fit"),
+    path("operator/pools/<slug:name>/logs", OperatedEngineLogsView.as_view(), name="operator-api-pool-logs"),
+    path("operator/pools/<slug:name>/logs/<int:log_id>", OperatedEngineLogView.as_view(), name="operator-api-pool-log"),
     path("operator/pool-fits", OperatedFitView.as_view(), name="operator-api-pool-fits"),
     path("operator/fleet-events", OperatedFleetEventsView.as_view(), name="operator-api-fleet-events"),
     path("operator/group-imports", GroupImportsView.as_view(), name="operator-api-group-imports"),

@@ -4,6 +4,7 @@ A report is dropped where it is not signed by the node that it names, is too old
 it says of a replica counts only for replicas that are on that node, and an engine's address only on the node's own.
 """
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from django.db import transaction
 
 from billing.clock import database_now
 from gateway.pools.fleet import events
+from gateway.pools.fleet.start_logs import LENGTH_MAX, keep_log
 from gateway.pools.fleet.world import SILENT
 from gateway.pools.fleet_tables import Node
 from gateway.pools.models import Replica
@@ -72,6 +74,7 @@ class ReplicaReport(msgspec.Struct):
     running: Count = 0
     waiting: Count = 0
     kv_cache_use: float = 0.0
+    log: Annotated[str, msgspec.Meta(max_length=LENGTH_MAX)] = ""
 
 
 class AgentReport(msgspec.Struct):
@@ -177,10 +180,12 @@ def _write_node(node: Node, report: Report, *, strangers: int) -> None:
 def _write_replica(replica: Replica, told: ReplicaReport | None, address: str) -> bool:
     """Keep what is said of it and move it on; gives whether that is news."""
     before: str | None = replica.observed.get("state")
-    was_asleep = before == "asleep" or bool(replica.observed.get("was_asleep"))
-    replica.observed = msgspec.to_builtins(told) if told else {}
+    was_asleep, log_before = before == "asleep" or bool(replica.observed.get("was_asleep")), replica.observed.get("log")
+    replica.observed = _seen_of(told) if told else {}
     if was_asleep and told is not None and told.state == "stopping":
         replica.observed["was_asleep"] = True  # it ends without its memory
+    if told is not None and told.log and replica.observed["log"] != log_before:
+        keep_log(replica, told.log)
     replica.save(update_fields=["observed"])
     if told is None or replica.state not in _ON_THEIR_WAY:
         return before != (told.state if told else None) or (told is not None and _has_drained(replica, told))
@@ -207,6 +212,11 @@ def _has_address(replica: Replica, url: str) -> bool:
     replica.url = url
     replica.save(update_fields=["url"])
     return True
+
+
+def _seen_of(told: ReplicaReport) -> dict[str, Any]:
+    """What is kept with the replica: of its log a digest, as the text has a row of its own."""
+    return {**msgspec.to_builtins(told), "log": hashlib.sha256(told.log.encode()).hexdigest()}
 
 
 def _has_drained(replica: Replica, told: ReplicaReport) -> bool:

@@ -249,6 +249,7 @@ PAGES: dict[str, Told] = {
         "operator_engines_list",
         "operator_fleet_events_list",
     ),
+    "operator-managed-pool-log": ("operator_engine_logs_list", "operator_engine_logs_read"),
     "operator-managed-pool-demand": ("operator_pools_demand",),
     "operator-managed-pool-scale": ("operator_pools_scale", "operator_pools_fit_count"),
     "operator-managed-pool-configure": ("operator_pools_configure", "operator_pools_fit"),

@@ -1,5 +1,7 @@
 """The agent as a process: it makes of the machine what it is told, whatever is killed meanwhile."""
 
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -188,6 +190,65 @@ def test_an_engine_that_never_answers_is_ended_in_the_time_of_its_pool(platform:
     platform.assign(spec(17, engine="vllm", weights={"source": "path", "location": "/tmp"}, ready_within_s=2))
     ended = platform.wait_for(17, "exited")
     assert (ended["fault"], ended["words"]) == ("too_slow", "It did not answer within 2 seconds of its start.")
+
+
+# An engine that prints what it is asked, as one that is configured badly would, and ends when it is told to.
+TALKATIVE = """#!{python}
+import argparse, http.server, os
+found = argparse.ArgumentParser()
+found.add_argument("--host")
+found.add_argument("--port", type=int)
+asked, _ = found.parse_known_args()
+print("Loading \\x1b[32mweights\\x1b[0m of", os.getpid(), flush=True)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def do_POST(self):
+        text = self.rfile.read(int(self.headers["content-length"])).decode()
+        print("RuntimeError: asked for", text, flush=True)
+        if "end" in text:
+            os._exit(1)
+        self.do_GET()
+http.server.HTTPServer((asked.host, asked.port), Handler).serve_forever()
+"""
+
+
+def test_I5_what_an_engine_prints_of_requests_does_not_leave_its_machine(platform: Platform, start: Start) -> None:
+    talkative = platform.folder / "vllm"
+    talkative.write_text(TALKATIVE.format(python=sys.executable))
+    talkative.chmod(0o700)
+    agent = start(f"--vllm={talkative}")
+    platform.assign(spec(17, engine="vllm", weights={"source": "path", "location": "/tmp"}))
+    running = platform.wait_for(17, "running")
+    assert running["log"].startswith(f"Loading weights of {running['pid']}\n")
+    said = [platform.report()]
+
+    def say(prompt: str) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            urllib.request.urlopen(f"{running['url']}/v1/completions", prompt.encode(), timeout=5).close()
+        assert eventually(lambda: prompt in (agent.home / "logs" / "17.log").read_text())
+        told = platform.report()["sequence"]
+        assert eventually(lambda: platform.report()["sequence"] > told)
+        said.append(platform.report())
+
+    say("my secret")
+    agent.kill()
+    agent.start()
+    say("my other secret")
+    say("my secret's end")
+    ended = platform.wait_for(17, "exited")
+    assert (ended["fault"], ended["log"]) == ("crashed", "")
+    assert "secret" not in json.dumps([*said, platform.report()])
+
+
+def test_the_log_of_a_start_that_failed_is_told(platform: Platform, start: Start) -> None:
+    broken = platform.folder / "vllm"
+    broken.write_text(f"#!{sys.executable}\nprint('Reading'); raise SystemExit('ValueError: no such layer')\n")
+    broken.chmod(0o700)
+    start(f"--vllm={broken}")
+    platform.assign(spec(17, engine="vllm", weights={"source": "path", "location": "/tmp"}))
+    assert platform.wait_for(17, "exited")["log"] == "Reading\nValueError: no such layer"
 
 
 def test_an_engine_sees_nothing_of_the_agents_secrets(platform: Platform, start: Start) -> None:

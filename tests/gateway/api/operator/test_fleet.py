@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from billing.clock import database_now
 from gateway.api import nodes
-from gateway.pools.fleet_tables import Node, PoolConfiguration
+from gateway.pools.fleet_tables import EngineLog, Node, PoolConfiguration
 from gateway.pools.models import Pool
 from identity.scopes import OperatorScope
 from tests.gateway.api.conftest import Api, problem_of
@@ -144,6 +144,16 @@ def test_one_sees_what_another_number_would_mean_before_asking(
     assert api.ask("POST", f"{address}/fit", script, count | {"wanted": 9}).status_code == 400
     unmanaged = Pool.objects.create(name=unique("pool"), model=make_model(), served_name="m")
     assert api.ask("POST", f"/api/operator/pools/{unmanaged.name}/fit", script, count).status_code == 404
+
+
+def test_the_log_of_a_start_is_read(api: Api, script: HeldOperatorKey) -> None:
+    pool = Pool.objects.create(name=unique("pool"), model=make_model(), served_name="m")
+    log = EngineLog.objects.create(pool=pool.name, replica=f"{pool.name}/1", node="gpu", at=database_now(), text="a\nb")
+    address = f"/api/operator/pools/{pool.name}/logs"
+    [listed] = api.get(address, script).json()["results"]
+    assert (listed["id"], listed["node"], "text" in listed) == (log.pk, "gpu", False)
+    assert api.get(f"{address}/{log.pk}", script).json() == {**listed, "text": "a\nb"}
+    assert api.get(f"{address}/{log.pk + 1}", script).status_code == 404
 
 
 def test_one_sees_how_many_replicas_demand_asks_for_and_why(api: Api, script: HeldOperatorKey) -> None:

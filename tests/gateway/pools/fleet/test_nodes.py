@@ -16,7 +16,8 @@ from gateway.pools.fleet.joining import join
 from gateway.pools.fleet.nodes import TOKEN_LIFE, add_node, label_node, renew_token, set_service
 from gateway.pools.fleet.reconciler import reconcile_fleet
 from gateway.pools.fleet.reports import NotTaken, take_report
-from gateway.pools.fleet_tables import FleetEvent, Node
+from gateway.pools.fleet.start_logs import KEPT, LENGTH_MAX, forget_logs, last_logs, log_or_404
+from gateway.pools.fleet_tables import EngineLog, FleetEvent, Node
 from gateway.pools.models import Replica
 from identity.errors import Conflict, Forbidden, Invalid, NotFound
 from identity.models import AuditEvent
@@ -171,6 +172,37 @@ def test_a_report_counts_only_once_in_order_and_signed_by_the_node_that_it_names
     ):
         with pytest.raises(NotTaken):
             take_report(text)
+
+
+def test_the_log_of_a_start_is_kept_beyond_its_replica_for_a_week(fleet: TestFleet) -> None:
+    agent, pool = fleet.add_agent(80_000), fleet.add_pool(1)
+    fleet.step()
+    [replica] = fleet.replicas(pool)
+    agent.engines[replica.pk]["log"] = "Loading\nValueError: no such layer"
+    agent.report()
+    agent.crash(replica.pk)
+    agent.report()
+    [log] = last_logs(pool)
+    assert (log.replica, log.node, log.text) == (replica.name, agent.name, "Loading\nValueError: no such layer")
+    agent.engines[replica.pk]["log"] = ""  # nothing more is told of it
+    agent.report()
+    assert last_logs(pool)[0].text.startswith("Loading")
+    replica.refresh_from_db()
+    assert "Loading" not in str(replica.observed)
+    assert log_or_404(pool, log.pk) == log
+    with pytest.raises(NotFound):
+        log_or_404(fleet.add_pool(0), log.pk)
+    EngineLog.objects.filter(pk=log.pk).update(at=log.at - KEPT)
+    assert forget_logs() >= 1
+    assert not last_logs(pool)
+
+
+def test_a_log_that_is_too_long_makes_its_report_count_for_nothing(fleet: TestFleet) -> None:
+    agent, pool = fleet.add_agent(80_000), fleet.add_pool(1)
+    fleet.step()
+    agent.engines[fleet.replicas(pool)[0].pk]["log"] = "x" * (LENGTH_MAX + 1)
+    with pytest.raises(NotTaken):
+        agent.report()
 
 
 def test_what_happened_to_a_node_tells_since_when_and_which_models_it_touched(fleet: TestFleet) -> None:
