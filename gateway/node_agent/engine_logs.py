@@ -17,6 +17,16 @@ LENGTH_TOLD_OF_ALL = 64 * 1024  # the platform drops reports of 256 KiB, and quo
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[^\n\x20-\x7e]")  # colours and progress bars
 
 
+def begin(log: Path) -> None:
+    """Put away what an engine of the same number printed before: of the new one's file all is told until it is ready.
+
+    Raises OSError where that cannot be done.
+    """
+    for path in (aside(log), log):
+        if path.exists():
+            path.replace(path.with_name(f"{path.stat().st_mtime_ns}-{path.name}"))
+
+
 def keep_small(log: Path) -> None:
     """Put a large log aside and begin it anew, under the engine that has it open.
 

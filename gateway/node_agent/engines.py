@@ -38,9 +38,10 @@ class Engines:
     def fetch(self, replica: Replica, spec: Spec) -> None:
         """Begin with its weights. What no engine could be started with fails at once, not after the fetch."""
         try:
+            engine_logs.begin(replica.log)
             check(spec.arguments)
-        except BadArgument as error:
-            replica.enter(State.EXITED, Fault("bad_argument", str(error)))
+        except (BadArgument, OSError) as error:
+            replica.enter(State.EXITED, _fault_of(error))
             return
         needs_none = self._is_simulated or spec.engine == "simulated"
         weights = Weights("none") if needs_none else spec.weights

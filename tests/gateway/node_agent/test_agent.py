@@ -218,6 +218,9 @@ def test_I5_what_an_engine_prints_of_requests_does_not_leave_its_machine(platfor
     talkative = platform.folder / "vllm"
     talkative.write_text(TALKATIVE.format(python=sys.executable))
     talkative.chmod(0o700)
+    logs = platform.folder / "home" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "17.log").write_text("an engine of the same number was asked for a secret\n")
     agent = start(f"--vllm={talkative}")
     platform.assign(spec(17, engine="vllm", weights={"source": "path", "location": "/tmp"}))
     running = platform.wait_for(17, "running")
@@ -227,7 +230,7 @@ def test_I5_what_an_engine_prints_of_requests_does_not_leave_its_machine(platfor
     def say(prompt: str) -> None:
         with contextlib.suppress(OSError, http.client.HTTPException):
             urllib.request.urlopen(f"{running['url']}/v1/completions", prompt.encode(), timeout=5).close()
-        assert eventually(lambda: prompt in (agent.home / "logs" / "17.log").read_text())
+        assert eventually(lambda: prompt in (logs / "17.log").read_text())
         told = platform.report()["sequence"]
         assert eventually(lambda: platform.report()["sequence"] > told)
         said.append(platform.report())
@@ -239,7 +242,7 @@ def test_I5_what_an_engine_prints_of_requests_does_not_leave_its_machine(platfor
     say("my secret's end")
     ended = platform.wait_for(17, "exited")
     assert (ended["fault"], ended["log"]) == ("crashed", "")
-    assert "secret" not in json.dumps([*said, platform.report()])
+    assert "secret" not in json.dumps([running, *said, platform.report()])
 
 
 def test_the_log_of_a_start_that_failed_is_told(platform: Platform, start: Start) -> None:
