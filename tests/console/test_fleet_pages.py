@@ -18,7 +18,7 @@ from gateway.pools.fleet.nodes import add_node
 from gateway.pools.fleet.overview import nodes_overview
 from gateway.pools.fleet.reconciler import reconcile_fleet
 from gateway.pools.fleet.work import Minute, pool_demand
-from gateway.pools.fleet_tables import GatewayDemand, Node, PoolLoad
+from gateway.pools.fleet_tables import EngineLog, GatewayDemand, Node, PoolLoad
 from gateway.pools.models import EngineSample, Pool, Replica
 from identity.models import OperatorRole
 from tests.support.console import page, signed_in
@@ -193,6 +193,22 @@ def test_a_pool_s_page_tells_what_it_has_to_do_now_and_had_to(olga: Client, name
     assert "of 4 places" in part
     assert "8 requests at once at the most" in part
     assert "Its demand asks for" in part
+
+
+def test_what_an_engine_printed_until_it_was_ready_is_a_click_away(olga: Client, name: str) -> None:
+    pool = served(name, requests_at_once=4)
+    log = EngineLog.objects.create(pool=pool.name, replica=f"{name}/7", node=name, at=database_now(), text="a <b>\nc")
+    at = {"name": pool.name}
+    assert reverse("operator-managed-pool-logs", kwargs=at) in page(
+        olga.get(reverse("operator-managed-pool", kwargs=at))
+    )
+    here = reverse("operator-managed-pool-log", kwargs={**at, "log_id": log.pk})
+    assert here in page(olga.get(reverse("operator-managed-pool-logs", kwargs=at)))
+    assert "a &lt;b&gt;\nc</pre>" in page(olga.get(here))
+    other = served(name, requests_at_once=4)
+    assert (
+        olga.get(reverse("operator-managed-pool-log", kwargs={"name": other.name, "log_id": log.pk})).status_code == 404
+    )
 
 
 def test_how_many_would_fit_is_said_before_anything_is_changed(olga: Client, name: str) -> None:

@@ -2,12 +2,18 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
+import sys
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from console.settings import CELERY_BEAT_SCHEDULE
+from gateway.node_agent.configuration import parse
+from gateway.node_agent.engine_commands import PORTS
 from gateway.relay.routes import LIVE, READY
 from tests.deploy.helm import CHART, ROOT, Refused, is_prepared, rendered
 
@@ -27,8 +33,25 @@ ALL: dict[str, Any] = LEAST | {
     "podAnnotations": {"a": "b"},
     "tolerations": [{"key": "k", "operator": "Exists"}],
     "nodeSelector": {"k": "v"},
+    "nodes": {
+        "image": "registry.example.org/beffroi-node:1",
+        "agents": [
+            {
+                "name": f"gpu-0{number}",
+                "tokenSecret": f"token-{number}",
+                "claim": f"disk-{number}",
+                "gpus": 8,
+                "nodeSelector": {"kubernetes.io/hostname": f"machine-{number}"},
+                "labels": {"site": "paris", "rack": 7},
+            }
+            for number in (1, 2)
+        ],
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        "environmentSecrets": ["proxies"],
+    },
 }
-SECRET = re.compile(r"(SECRET|KEYS|PEPPERS|PASSWORD|_URL$)")
+AGENTS = {"llm-beffroi-node-gpu-01", "llm-beffroi-node-gpu-02"}
+SECRET = re.compile(r"(SECRET|KEYS|PEPPERS|PASSWORD|TOKEN|_URL$)")
 
 
 @lru_cache
@@ -61,7 +84,8 @@ both = pytest.mark.parametrize("which", ["least", "all"])
 
 @both
 def test_what_exists_is_run_and_no_more(which: str) -> None:
-    assert set(pods(which)) == {"llm-beffroi-front", "llm-beffroi-worker", "llm-beffroi-beat", "llm-beffroi-migrate"}
+    ours = {"llm-beffroi-front", "llm-beffroi-worker", "llm-beffroi-beat", "llm-beffroi-migrate"}
+    assert set(pods(which)) == ours | (AGENTS if which == "all" else set())
     gateways = [name for name in containers(which) if "/gateway-" in name]
     assert len(gateways) == {"least": 2, "all": 3}[which]
     kinds = {kind for kind, _ in objects(which)}
@@ -75,7 +99,9 @@ def test_pods_have_no_privilege_and_nothing_to_write_on(which: str) -> None:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
-        assert all("emptyDir" in volume and volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"])
+        kept = [volume["name"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
+        assert kept in ([], ["home"])  # of a node: its key and its weights
+        assert all(volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"] if volume["name"] != "home")
     for container in containers(which).values():
         context = container["securityContext"]
         assert context["readOnlyRootFilesystem"] is True
@@ -93,7 +119,7 @@ def test_secrets_are_named_and_never_written(which: str) -> None:
             if SECRET.search(name) and name not in public:
                 assert variable["valueFrom"]["secretKeyRef"]["key"] == name
             else:
-                assert "value" in variable
+                assert "value" in variable or variable["valueFrom"].keys() == {"fieldRef"}
 
 
 @both
@@ -103,6 +129,8 @@ def test_each_process_gets_its_own_login_to_the_database(which: str) -> None:
         if "/gateway-" in name:
             assert logins == {"DATABASE_GATEWAY_URL"}
             assert "BEFFROI_SECRET_KEY" not in variables(container)
+        elif name.endswith("/agent"):
+            assert set(variables(container)) == {"HOME", "POD_IP", "BEFFROI_NODE_TOKEN"}
         elif name.endswith("/migrate"):
             assert logins == {"DATABASE_URL", "DATABASE_OWNER_URL"}
         else:
@@ -127,7 +155,7 @@ def test_a_pod_is_given_the_time_that_a_gateway_takes_to_drain() -> None:
 def test_commands_are_ours(which: str) -> None:
     for container in containers(which).values():
         command = container["command"]
-        if command[:2] == ["python", "-m"]:
+        if command[1] == "-m":
             assert importlib.util.find_spec(command[2]) is not None
         elif command[0] == "sh":
             called = re.findall(r"manage\.py (\w+)", command[-1])
@@ -141,9 +169,46 @@ def test_commands_are_ours(which: str) -> None:
 
 def test_every_variable_is_one_that_somebody_reads() -> None:
     told = (ROOT / ".env.example").read_text()
-    inside = {"BEFFROI_PROCESS"}
+    inside = {"BEFFROI_PROCESS", "BEFFROI_NODE_TOKEN", "HOME", "POD_IP"}
     for container in containers("all").values():
         assert {name for name in variables(container) if f"{name}=" not in told} <= inside
+
+
+def test_an_agent_is_on_its_machine_with_its_gpus_and_understands_its_command() -> None:
+    for number, name in enumerate(sorted(AGENTS), start=1):
+        spec = pods("all")[name]
+        [agent] = spec["containers"]
+        assert spec["nodeSelector"] == {"kubernetes.io/hostname": f"machine-{number}"}
+        assert agent["resources"]["limits"]["nvidia.com/gpu"] == 8
+        assert spec["volumes"][0]["persistentVolumeClaim"] == {"claimName": f"disk-{number}"}
+        assert variables(agent)["BEFFROI_NODE_TOKEN"]["valueFrom"]["secretKeyRef"]["name"] == f"token-{number}"
+        told = parse(agent["command"][3:], {"BEFFROI_NODE_TOKEN": "bfn_x"})
+        assert (told.platform, told.address, told.token) == ("https://llm.example.org", "$(POD_IP)", "bfn_x")
+        assert told.labels == {"site": "paris", "rack": "7"}
+        home = next(one for one in agent["volumeMounts"] if one["name"] == "home")
+        assert str(told.home) == home["mountPath"] == variables(agent)["HOME"]["value"]
+    selectors = [objects("all")["Deployment", name]["spec"]["selector"]["matchLabels"] for name in AGENTS]
+    assert selectors[0] != selectors[1]
+
+
+def test_engines_are_reached_by_gateways_and_the_worker_alone() -> None:
+    policy = objects("all")["NetworkPolicy", "llm-beffroi-node"]["spec"]
+    [rule] = policy["ingress"]
+    parts = {one["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for one in rule["from"]}
+    assert parts == {"front", "worker"}
+    [port] = rule["ports"]
+    assert range(port["port"], port["endPort"] + 1) == PORTS
+    agent = objects("all")["Deployment", min(AGENTS)]["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= agent.items()
+    assert ("NetworkPolicy", "llm-beffroi-node") not in objects("least")
+
+
+@pytest.mark.parametrize("missing", ["name", "tokenSecret", "nodeSelector", "claim"])
+def test_an_agent_that_lacks_something_is_refused(missing: str) -> None:
+    whole = ALL["nodes"]["agents"][0]
+    agent = {name: value for name, value in whole.items() if name != missing}
+    with pytest.raises(Refused, match=missing):
+        rendered(LEAST | {"nodes": {"image": "x", "agents": [agent]}})
 
 
 def test_both_addresses_lead_to_the_door() -> None:
@@ -169,4 +234,22 @@ def test_the_image_carries_what_the_chart_counts_on() -> None:
     for name in ("BEFFROI_DJANGO_SOCKET", "BEFFROI_METRICS_FOLDER"):
         [path] = re.findall(rf"{name}=(\S+)", dockerfile)
         assert path.startswith("/run/beffroi/")
+    of_nodes = (ROOT / "deploy" / "Dockerfile.node").read_text()
+    assert re.search(r"useradd --uid 10001\b", of_nodes)
+    [engine] = re.findall(r"^vllm==(\S+)", (ROOT / "requirements-engine.txt").read_text(), re.MULTILINE)
+    assert f"FROM vllm/vllm-openai:v{engine}\n" in of_nodes
+    assert "/opt/agent" in of_nodes
+
+
+def test_the_image_of_nodes_has_all_that_an_agent_reads(tmp_path: Path) -> None:
+    for line in re.findall(r"^COPY (.+)$", (ROOT / "deploy" / "Dockerfile.node").read_text(), re.MULTILINE):
+        for name in line.split()[:-1]:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, tmp_path / name)
+    command = [sys.executable, "-m", "gateway.node_agent", "--home", str(tmp_path / "home")]
+    done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.partition(":")[0]) == (1, "This machine is no node yet")
+
+
+def test_the_socket_of_the_pages_is_where_the_image_says() -> None:
     assert "/run/beffroi/django.sock" in containers("least")["llm-beffroi-front/django"]["command"]

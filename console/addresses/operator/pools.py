@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_NODE}/<str:act>", nodes.change, name="operator-node-change"),
     path(_POOL, managed_pools.pool, name="operator-managed-pool"),
     path(f"{_POOL}/demand", managed_pools.demand, name="operator-managed-pool-demand"),
+    path(f"{_POOL}/logs", managed_pools.logs, name="operator-managed-pool-logs"),
     path(f"{_POOL}/logs/<int:log_id>", managed_pools.log, name="operator-managed-pool-log"),
     path(f"{_POOL}/scale", managed_pools.scale, name="operator-managed-pool-scale"),
     path(f"{_POOL}/configure", managed_pools.configure, name="operator-managed-pool-configure"),

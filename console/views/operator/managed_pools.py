@@ -40,7 +40,6 @@ def pool(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
         "demand": PoolDemand(one.pool, work_of(one.replicas), one.ready, None, ()),
         "arguments": arguments_text(one.wish.arguments).splitlines(),
         "labels": pairs_text(one.wish.labels).splitlines(),
-        "logs": last_logs(one.pool),
     }
     return render(request, "console/operator/pools/pool.html", shown)
 
@@ -55,6 +54,14 @@ def demand(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
     if found is None:
         raise NotFound("pool")
     return render(request, "console/operator/pools/_demand.html", {"demand": found, "is_whole": True})
+
+
+@operator_page(OperatorPermission.PLATFORM_READ)
+@require_GET
+def logs(request: HttpRequest, operator: Person, name: str) -> HttpResponse:
+    """Of its engines' last starts, what they printed."""
+    found = pool_or_404(name)
+    return render(request, "console/operator/pools/logs.html", {"pool": found, "logs": last_logs(found)})
 
 
 @operator_page(OperatorPermission.PLATFORM_READ)

@@ -9,7 +9,7 @@ from identity.errors import NotFound
 
 LENGTH_MAX = 16 * 1024  # characters, as agents send (`gateway/node_agent/engine_logs.py`)
 KEPT = timedelta(days=7)
-SHOWN = 10
+SHOWN = 50
 
 
 def keep_log(replica: Replica, text: str) -> None:
