@@ -12,7 +12,6 @@ from gateway.api.operator.pools import POOL, CountSerializer, WishSerializer, co
 from gateway.api.operator.view import OperatorApiView, page_of
 from gateway.api.problems import errors_of
 from gateway.api.queries import PageQuery, parameters
-from gateway.pools.fleet.gateway_demand import asked_of
 from gateway.pools.fleet.managed_pools import Wish, dry_run
 from gateway.pools.fleet.overview import pool_overview
 from gateway.pools.fleet.placement import Obstacle
@@ -161,7 +160,7 @@ class OperatedDemandView(OperatorApiView):
             "granted": advice.granted,
             "reason": advice.reason,
             "until": _moment(advice.wish.until),
-            "held": asked_of([pool])[pool.pk].waiting,
+            "held": one.held,
             "asked_at": pool.asked_at,
             "is_stuck": pool.is_stuck,
         }

@@ -66,7 +66,7 @@ def follow_demand(pools: Sequence[Pool], replicas: Sequence[Replica], world: Wor
     automatic = [pool for pool in pools if pool.policy == Pool.Policy.AUTOMATIC]
     if not automatic:
         return {}
-    asked = asked_of(automatic)
+    asked = asked_of(automatic, world.now)
     note_asked(automatic, asked)
     note_loads(automatic, replicas, asked, world.now)
     advice = advice_for(pools, world)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from billing.clock import database_now
 from gateway.pools.fleet_tables import GatewayDemand
 from gateway.pools.models import Pool
 
@@ -24,11 +23,11 @@ class Asked:
     at: datetime | None = None
 
 
-def asked_of(pools: Sequence[Pool]) -> Mapping[int, Asked]:
+def asked_of(pools: Sequence[Pool], now: datetime) -> Mapping[int, Asked]:
     """By automatic pool. Where a model has several, each gets its part of those that wait, at least one."""
     waiting: Counter[int] = Counter()
     last: dict[int, datetime] = {}
-    now, models = database_now(), Counter(pool.model_id for pool in pools)
+    models = Counter(pool.model_id for pool in pools)
     for row in GatewayDemand.objects.filter(model__in=models):
         if now - row.at < COUNTS:
             waiting[row.model_id] += row.waiting
