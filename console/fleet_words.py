@@ -36,7 +36,7 @@ LEGEND: Mapping[str, Promise] = {
     "blue": _("starting"),
     "yellow": _("draining"),
     "red": _("failed"),
-    "secondary": _("requested, stopping or out"),
+    "secondary": _("requested, asleep, stopping or out"),
 }
 EVENTS: Mapping[str, Promise] = {
     "added": _("The node was added."),
