@@ -22,6 +22,10 @@ class Asked:
     waiting: int = 0
     at: datetime | None = None
 
+    def is_recent(self, now: datetime) -> bool:
+        """Whether somebody asks for the pool, or is being answered."""
+        return self.at is not None and now - self.at < LATELY
+
 
 def asked_of(pools: Sequence[Pool], now: datetime) -> Mapping[int, Asked]:
     """By automatic pool. Where a model has several, each gets its part of those that wait, at least one."""
@@ -47,8 +51,3 @@ def note_asked(pools: Sequence[Pool], asked: Mapping[int, Asked]) -> None:
         pool.asked_at = at
         if before is None or at - before >= _KEPT_ROUGHLY or not pool.wanted:
             pool.save(update_fields=["asked_at"])
-
-
-def was_asked_lately(pool: Pool, now: datetime) -> bool:
-    """Whether somebody asks for the pool, or is being answered."""
-    return pool.asked_at is not None and now - pool.asked_at < LATELY

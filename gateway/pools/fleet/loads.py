@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.pools.fleet.gateway_demand import Asked, was_asked_lately
+from gateway.pools.fleet.gateway_demand import Asked
 from gateway.pools.fleet.scaling import CALM_S, Load
 from gateway.pools.fleet_tables import PoolLoad
 from gateway.pools.models import ModelProbe, Pool, Replica
@@ -58,7 +58,7 @@ def _load_of(
     ready = sum(one.state == Replica.State.READY for one in replicas)
     running = sum(one.get("running", 0) for one in seen)
     waiting = sum(one.get("waiting", 0) for one in seen) + asked.waiting
-    if pool.wakes and not was_asked_lately(pool, now):
+    if pool.wakes and not asked.is_recent(now):
         running = waiting = 0
     elif pool.wakes and not ready:
         waiting = max(waiting, 1)

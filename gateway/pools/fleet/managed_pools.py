@@ -157,7 +157,7 @@ def scale_pool(pool: Pool, count: Count, *, policy: Pool.Policy, by: Operator) -
         for name, value in after.items():
             setattr(fresh, name, value)
         if fresh.wakes and not woke:
-            fresh.asked_at = database_now()  # it is counted from now on
+            fresh.asked_at = database_now() if fresh.wanted else None  # what it has is kept for so long from now on
         fresh.save(update_fields=[*after, "asked_at"])
         audit.record(
             actor=by.actor,

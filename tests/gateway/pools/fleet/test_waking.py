@@ -103,6 +103,15 @@ def test_it_stays_awake_while_somebody_asks_and_our_own_probe_is_nobody(fleet: T
     assert wanted(pool) == 0
 
 
+def test_who_lets_it_go_to_none_asks_for_nothing_by_that(fleet: TestFleet) -> None:
+    fleet.add_agent(80_000)
+    pool = fleet.add_pool(0)
+    Pool.objects.filter(pk=pool.pk).update(requests_at_once=4)
+    scale_pool(pool, Count(0, 4, 0, zero_after_s=60), policy=AUTOMATIC, by=RUNS)
+    assert wanted(pool) == 0
+    assert not pool.loads.exclude(running=0, waiting=0).exists()
+
+
 def test_lines_of_several_gateways_add_up_and_one_that_died_is_counted_no_more(fleet: TestFleet) -> None:
     fleet.add_agent(*[80_000] * 4)
     pool = asleep(fleet)
