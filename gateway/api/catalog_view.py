@@ -16,7 +16,7 @@ from django.db.models.lookups import LessThanOrEqual
 from billing.models import Contract, MeterPrice
 from billing.models.prices import Mode
 from billing.pricing import Prices
-from gateway.pools.serving import served_models, simulated_models
+from gateway.pools.serving import engines_of
 from identity.models import Tenant
 from models_catalog.lifecycle import Lifecycle, lifecycle_of
 from models_catalog.models import LanguageModel, ModelAlias
@@ -85,11 +85,13 @@ def catalog_view(tenant: Tenant, models: Sequence[LanguageModel], lists: Iterabl
     for alias in known.order_by("alias"):
         (own if alias.tenant_id else aliases).setdefault(alias.model_id, []).append(alias.alias)
     prices, coming = _prices(tenant, ids)
+    engines = engines_of(ids)
+    served = frozenset(model_id for model_id, _ in engines)
     return CatalogView(
         lists=[frozenset(names) for names in lists if names],
         today=datetime.now(UTC).date(),
-        served=served_models(ids),
-        simulated=simulated_models(ids),
+        served=served,
+        simulated=served - {model_id for model_id, is_simulated in engines if not is_simulated},
         prices=prices,
         coming=coming,
         aliases=aliases,

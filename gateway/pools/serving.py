@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from gateway.pools.fleet_tables import PoolConfiguration
 from gateway.pools.models import Pool, Replica
@@ -29,15 +29,18 @@ def served_models(model_ids: Collection[int]) -> frozenset[int]:
     return frozenset(Pool.objects.filter(SERVES, model__in=model_ids).values_list("model", flat=True))
 
 
-def simulated_models(model_ids: Collection[int]) -> frozenset[int]:
-    """Those of these models that only simulated engines serve; of one that is asleep, as it will be started."""
+def engines_of(model_ids: Collection[int]) -> frozenset[tuple[int, bool]]:
+    """Those of these models that are served, each with whether by a simulated engine, and by a real one where there are
+    both; of one that is asleep, as it will be started. In one query.
+    """
     ready = Replica.objects.filter(state=Replica.State.READY, pool__model__in=model_ids)
-    kinds = set(ready.values_list("pool__model", "is_simulated"))
-    awake = {model_id for model_id, _ in kinds}
-    rows = PoolConfiguration.objects.filter(pool__model__in=model_ids, generation=F("pool__generation"))
-    asleep = rows.filter(pool__zero_after_s__isnull=False).exclude(pool__model__in=awake)
-    kinds |= {(row.pool.model_id, row.engine == row.Engine.SIMULATED) for row in asleep.select_related("pool")}
-    return frozenset({pk for pk, is_simulated in kinds if is_simulated} - {pk for pk, is_so in kinds if not is_so})
+    woken = Pool.objects.filter(WAKES, is_stuck=False, model__in=model_ids).exclude(
+        model__in=ready.values("pool__model")
+    )
+    rows = PoolConfiguration.objects.filter(pool__in=woken, generation=F("pool__generation"))
+    will_be = ExpressionWrapper(Q(engine=PoolConfiguration.Engine.SIMULATED), output_field=BooleanField())
+    found = ready.values_list("pool__model", "is_simulated").union(rows.values_list("pool__model", will_be))
+    return frozenset(found)
 
 
 def models_at_rest() -> frozenset[int]:

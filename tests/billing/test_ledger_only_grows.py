@@ -170,6 +170,7 @@ def test_I7_a_gateway_reads_no_bill_and_moves_no_money_but_by_inference(gateway_
         "touch_keys_v1",
         "turn_contract_v1",
         "end_raise_v1",
+        "note_demand_v1",
     }
 
 

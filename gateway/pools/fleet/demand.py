@@ -24,6 +24,7 @@ from gateway.pools.fleet.world import (
     Place,
     Plan,
     PoolView,
+    ReplicaView,
     Sleep,
     Stop,
     Wake,
@@ -86,17 +87,24 @@ def note_stuck(pools: Sequence[Pool], advice: Mapping[int, Advice], world: World
     woken = {action.replica for action in plan.actions if isinstance(action, Wake)}
     alive = {one.pool for one in world.replicas if one.is_awake or one.id in woken}
     alive |= {action.pool for action in plan.actions if isinstance(action, Place)}
-    frees = any(isinstance(one, Drain | Sleep | Stop) for one in plan.actions) or any(
-        one.is_leaving or (one.phase == Phase.SLEEPING and not one.is_asleep) for one in world.replicas
-    )
-    shortages = {one.pool: one for one in plan.shortages}
+    ended = {action.replica for action in plan.actions if isinstance(action, Drain | Sleep | Stop)}
+    freed = {one.node for one in world.replicas if one.id in ended or one.is_leaving or _falls_asleep(one)}
+    freeing = [node for node in world.nodes if node.id in freed]
+    views, shortages = {view.id: view for view in world.pools}, {one.pool: one for one in plan.shortages}
     for pool in pools:
         told, short = advice.get(pool.pk), shortages.get(pool.pk)
-        comes = short is not None and (frees or not PASSING.isdisjoint(short.why.values()))
+        comes = short is not None and (
+            any(not lacks_labels(node, views[pool.pk].configuration) for node in freeing)
+            or not PASSING.isdisjoint(short.why.values())
+        )
         is_stuck = told is not None and told.wish.replicas > 0 and pool.wakes and pool.pk not in alive and not comes
         if is_stuck != pool.is_stuck:
             pool.is_stuck = is_stuck
             pool.save(update_fields=["is_stuck"])
+
+
+def _falls_asleep(replica: ReplicaView) -> bool:
+    return replica.phase == Phase.SLEEPING and not replica.is_asleep
 
 
 def advice_for(pools: Sequence[Pool], world: World) -> dict[int, Advice]:
