@@ -16,6 +16,7 @@ from gateway.relay.failures import log_failure
 logger = logging.getLogger("beffroi.ledger")
 
 RETRY_S = 0.2
+CLASHES_MOST = 3  # one call whose answer was lost makes one; the database may be lost several times
 WATCH_S = 0.5  # how late a late one may be given up while a call hangs
 
 Item = TypeVar("Item")
@@ -32,12 +33,15 @@ class LedgerRefused(Exception):
 
 @dataclass(slots=True, eq=False)
 class Waiting(Generic[Item, Result]):
-    """An item on its way. Nobody waits after `deadline` (monotonic seconds); `again`: its outcome may be unknown."""
+    """An item on its way. Nobody waits after `deadline` (monotonic seconds); `again`: its outcome may be unknown;
+    `clashes`: how often it met an earlier call of its own.
+    """
 
     item: Item
     result: asyncio.Future[Result]
     deadline: float
     again: bool = False
+    clashes: int = 0
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -132,9 +136,12 @@ class GroupCommit(Generic[Item, Result]):
             self._on_fenced()
             self._fail(batch, LedgerUnavailable("this process was fenced"))
             return []
-        if isinstance(error, psycopg.errors.UniqueViolation) and not all(waiting.again for waiting in batch):
-            for waiting in batch:  # an earlier call, whose answer was lost, went on and did it after all
+        if isinstance(error, psycopg.errors.UniqueViolation) and min(one.clashes for one in batch) < CLASHES_MOST:
+            # An earlier call, whose answer was lost, went on and did it after all: while this one waited for a lock, or
+            # just before it would have been done twice. The next one finds it done.
+            for waiting in batch:
                 waiting.again = True
+                waiting.clashes += 1
             return batch
         await self._commit_one_by_one(batch, error.sqlstate or "?")
         return []

@@ -111,6 +111,37 @@ def test_a_call_that_went_on_after_its_answer_was_lost_is_no_error() -> None:
     assert hints == [False, True]
 
 
+def test_a_call_that_ends_while_it_is_being_repeated_is_no_error() -> None:
+    calls: list[bool] = []
+
+    async def execute(items: list[int], again: bool) -> list[int]:
+        calls.append(again)
+        if len(calls) == 1:
+            raise psycopg.OperationalError("the answer was lost")
+        if len(calls) == 2:
+            raise psycopg.errors.UniqueViolation("the first call ended only now")
+        return items
+
+    async def main() -> list[int | BaseException]:
+        async with Committer(execute) as committer:
+            return await committer.ask(1, 2)
+
+    assert asyncio.run(main()) == [1, 2]
+    assert calls == [False, True, True]
+
+
+def test_what_always_clashes_is_refused() -> None:
+    async def execute(items: list[int], again: bool) -> list[int]:
+        raise psycopg.errors.UniqueViolation("another item's")
+
+    async def main() -> list[int | BaseException]:
+        async with Committer(execute) as committer:
+            return await committer.ask(1)
+
+    [refused] = asyncio.run(main())
+    assert isinstance(refused, LedgerRefused)
+
+
 def test_who_waited_long_enough_is_told_though_the_call_hangs_and_what_it_did_is_known() -> None:
     async def execute(items: list[int], again: bool) -> list[int]:
         await asyncio.sleep(1.5)
