@@ -173,10 +173,11 @@ class _Planning:
             asleep = [one for one in here if one.phase == Phase.SLEEPING and one.pool != pool.id]
             if any(one.is_leaving for one in here) or not all(one.is_asleep for one in asleep):
                 continue
-            for number, one in enumerate(sorted(asleep, key=lambda one: one.since), 1):
+            asleep.sort(key=lambda one: one.since)
+            for number, one in enumerate(asleep, 1):
                 self._room.give_back(one, self._memory_of(one))
                 if self._would_fit(pool, node.id):
-                    for victim in sorted(asleep, key=lambda one: one.since)[:number]:
+                    for victim in asleep[:number]:
                         self._room.give_back(victim, -self._memory_of(victim))  # it holds that until it is gone
                         self._decide(Stop(victim.id, reasons.GIVES_WAY))
                     return
