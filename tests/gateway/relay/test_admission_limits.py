@@ -66,7 +66,7 @@ def test_requests_at_once_are_bounded_and_freed_when_one_ends(scene: Scene) -> N
     assert (refused.status, error_of(refused)["code"]) == (429, "rate_limit_exceeded")
     assert "2 requests at once" in error_of(refused)["message"]
     streams[0].close()
-    assert eventually(lambda: scene.gateway.chat(scene.model, key.text, max_tokens=1).status == 200, 2)
+    assert eventually(lambda: scene.gateway.chat(scene.model, key.text, max_tokens=1).status == 200, 4)
     streams[1].close()
     assert_exact(scene.house, key.row)
 

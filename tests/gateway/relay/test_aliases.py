@@ -41,14 +41,14 @@ def test_a_name_of_ones_own_answers_is_paid_as_the_model_and_ends(scene: Scene, 
     neighbour, alias = make_house(house.model), unique("gpt-4o")
     key, theirs = known(scene, house), known(scene, neighbour)
     put_alias(by=setting_up(house.tenant), alias=alias, model=house.model.name)
-    assert eventually(lambda: answers(scene, alias, key), 2)
+    assert eventually(lambda: answers(scene, alias, key), 4)
     record = records_of(key.row)[0]
     assert (record.model_id, record.alias, record.cost_nano_eur > 0) == (house.model.pk, alias, True)
     listed = {one["id"]: one["aliases"] for one in scene.gateway.get("/v1/models", key.text).json["data"]}
     assert alias in listed[house.model.name]
     assert not answers(scene, alias, theirs)  # to others it is the name of nothing
     remove_alias(by=setting_up(house.tenant), alias=alias)
-    assert eventually(lambda: not answers(scene, alias, key), 2)
+    assert eventually(lambda: not answers(scene, alias, key), 4)
     assert answers(scene, house.model.name, key)
 
 
@@ -61,7 +61,7 @@ def test_the_name_of_a_model_that_lives_is_taken_and_of_one_that_ended_leads_els
     LanguageModel.objects.filter(pk=other.pk).update(deprecated_on="2026-01-01", retired_on="2026-02-01")
     put_alias(by=caller, alias=other.name, model=house.model.name)
     key = known(scene, house)
-    assert eventually(lambda: answers(scene, other.name, key), 2)
+    assert eventually(lambda: answers(scene, other.name, key), 4)
 
 
 def test_what_makes_no_sense_is_refused(database: None) -> None:

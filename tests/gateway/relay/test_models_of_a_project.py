@@ -87,7 +87,7 @@ def test_a_key_and_its_project_both_with_a_list_may_call_what_is_in_both(scene: 
         known(scene, house.key(allowed_models=(theirs,))),
     )
     allow(house.project, [mine, "some-third-model"])
-    assert eventually(lambda: listed(scene, both) == [mine], 2)
+    assert eventually(lambda: listed(scene, both) == [mine], 4)
     assert [told(scene, name, both.text) for name in (mine, theirs)] == [(200, ""), (403, "model_not_allowed")]
     assert listed(scene, narrow) == []
     assert [told(scene, name, narrow.text)[1] for name in (mine, theirs)] == ["model_not_allowed"] * 2
@@ -97,7 +97,7 @@ def test_a_key_and_its_project_both_with_a_list_may_call_what_is_in_both(scene: 
 def test_the_refusal_is_a_keys_own_and_says_that_the_project_decides(scene: Scene, house: House) -> None:
     key, narrow = known(scene, house.key()), known(scene, house.key(allowed_models=("another",)))
     allow(house.project, [other(house)])
-    assert eventually(lambda: listed(scene, key) == [other(house)], 2)
+    assert eventually(lambda: listed(scene, key) == [other(house)], 4)
     of_project, of_key = (error_of(scene.gateway.chat(house.model.name, text)) for text in (key.text, narrow.text))
     same = ("type", "code", "param")
     assert [of_project[name] for name in same] == [of_key[name] for name in same]
@@ -122,7 +122,7 @@ def test_an_alias_in_the_list_stands_for_its_model(scene: Scene, house: House) -
     alias, key = unique("alias"), known(scene, house.key())
     ModelAlias.objects.create(model=LanguageModel.objects.get(name=other(house)), alias=alias)
     allow(house.project, [alias])
-    assert eventually(lambda: listed(scene, key) == [other(house)], 2)
+    assert eventually(lambda: listed(scene, key) == [other(house)], 4)
     assert [told(scene, name, key.text)[0] for name in (alias, other(house), house.model.name)] == [200, 200, 403]
 
 
@@ -131,5 +131,5 @@ def test_what_a_person_tries_in_a_project_is_bound_by_it_too(scene: Scene, house
     text = playground_secret(as_member(alice, house.tenant), house.project)
     scene.gateway.await_key(text)
     allow(house.project, [other(house)])
-    assert eventually(lambda: told(scene, house.model.name, text) == (403, "model_not_allowed"), 2)
+    assert eventually(lambda: told(scene, house.model.name, text) == (403, "model_not_allowed"), 4)
     assert told(scene, other(house), text) == (200, "")

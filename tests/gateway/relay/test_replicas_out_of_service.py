@@ -65,12 +65,12 @@ def test_a_replica_that_drains_ends_its_stream_and_gets_no_new_request(scene: Sc
         assert stream.recv(4096).startswith(b"HTTP/1.1 200")
         put(replica_of(house), Replica.State.DRAINING)
         asked = known(scene, house)
-        assert eventually(lambda: scene.gateway.chat(house.model.name, asked.text).status == 503, 2)
+        assert eventually(lambda: scene.gateway.chat(house.model.name, asked.text).status == 503, 4)
         assert b"[DONE]" in read_until(stream, b"[DONE]")
     record = only_record_of(key.row)
     assert (record.status, record.output_quantity) == ("completed", 40)
     put(replica_of(house), Replica.State.READY)
-    assert eventually(lambda: scene.gateway.chat(house.model.name, asked.text).status == 200, 2)
+    assert eventually(lambda: scene.gateway.chat(house.model.name, asked.text).status == 200, 4)
 
 
 def test_a_replica_that_is_ejected_even_while_it_drains_is_cut_and_what_was_reported_is_charged(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -166,18 +167,27 @@ def test_a_replica_that_comes_or_is_drained_is_known_at_once(
     key = key_with_budget(house, quick)
     assert quick.chat(house.model.name, key.text, max_tokens=2).status == 200
     serve(house.model, second)
+    prompts = (f"Question {number}" for number in count())  # affinity keeps one prompt at one replica
+
+    def ask() -> None:
+        assert quick.chat(house.model.name, key.text, next(prompts), max_tokens=2).status == 200
+
+    def the_second_works() -> bool:
+        ask()
+        return bool(worked_on(second))
+
+    assert eventually(the_second_works, 4)  # milliseconds; the poll would tell after five seconds
     row = ReplicaRow.objects.get(pool__model=house.model, url=first.url)
     set_state(replica=row, state=ReplicaRow.State.DRAINING, reason="", actor=TESTS)
 
-    def next_goes_to_the_second() -> bool:
-        quick.chat(house.model.name, key.text, max_tokens=2)
-        return bool(worked_on(second))
+    def the_first_is_left_alone() -> bool:
+        before = len(worked_on(first))
+        for _ in range(8):
+            ask()
+        return len(worked_on(first)) == before
 
-    assert eventually(next_goes_to_the_second, 3)  # milliseconds; the poll would tell after five seconds
-    before = len(worked_on(first))
-    for _ in range(4):
-        assert quick.chat(house.model.name, key.text, max_tokens=2).status == 200
-    assert len(worked_on(first)) == before
+    assert eventually(the_first_is_left_alone, 4)
+    assert the_first_is_left_alone()
 
 
 def test_a_stream_under_way_outlives_the_draining_of_its_replica(
@@ -190,7 +200,7 @@ def test_a_stream_under_way_outlives_the_draining_of_its_replica(
     read_until(stream, lambda received: b"data:" in received)
     row = ReplicaRow.objects.get(pool__model=house.model)
     set_state(replica=row, state=ReplicaRow.State.DRAINING, reason="", actor=TESTS)
-    assert eventually(lambda: quick.chat(house.model.name, key.text, max_tokens=1).status == 503, 2)
+    assert eventually(lambda: quick.chat(house.model.name, key.text, max_tokens=1).status == 503, 4)
     stream.settimeout(10)
     assert b"[DONE]" in read_until(stream, lambda received: b"[DONE]" in received)
     stream.close()
@@ -205,7 +215,7 @@ def test_the_window_is_the_smallest_of_the_engines(
     ReplicaRow.objects.filter(pool__model=house.model).update(context_window=1000)
     key = key_with_budget(house, quick)
     path = f"/v1/models/{house.model.name}"
-    assert eventually(lambda: quick.get(path, key.text).json["max_model_len"] == 1000, 2)
+    assert eventually(lambda: quick.get(path, key.text).json["max_model_len"] == 1000, 4)
     answered = quick.chat(house.model.name, key.text, max_tokens=5_000)
     assert answered.status == 200
     assert int(answered.headers["x-beffroi-max-tokens"]) < 1000

@@ -103,9 +103,9 @@ def waiting(gateway: GatewayProcess, model: str) -> float | None:
 def test_how_many_wait_is_told_by_model(orderly: GatewayProcess, narrow: House) -> None:
     key, model = key_with_budget(narrow, orderly), narrow.model.name
     streams = flood(orderly, narrow, key.text, 8)
-    assert eventually(lambda: 3 <= (waiting(orderly, model) or 0) <= 7, 3)
+    assert eventually(lambda: 3 <= (waiting(orderly, model) or 0) <= 7, 4)
     end(streams)
-    assert eventually(lambda: waiting(orderly, model) == 0, 3)
+    assert eventually(lambda: waiting(orderly, model) == 0, 4)
 
 
 def test_an_engine_never_has_more_than_its_places(orderly: GatewayProcess, narrow: House, slow: EngineProcess) -> None:
@@ -175,7 +175,7 @@ def test_a_bound_that_is_lifted_lets_everybody_through(
     key = key_with_budget(narrow, orderly)
     streams = flood(orderly, narrow, key.text, 10)
     bound(narrow, None)
-    assert eventually(lambda: slow.metric("num_requests_running") > PLACES, 3)
+    assert eventually(lambda: slow.metric("num_requests_running") > PLACES, 4)
     assert all(b"[DONE]" in told for told in end(streams))
     assert_exact(narrow, key.row)
 

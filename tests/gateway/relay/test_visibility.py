@@ -129,9 +129,9 @@ def test_hiding_binds_keys_in_use_within_a_second_and_showing_is_as_fast(
 def test_the_refusal_is_that_of_a_model_that_there_is_not(scene: Scene, house: House, neighbour: House) -> None:
     key, alias = known(scene, house), unique("alias")
     ModelAlias.objects.create(model=house.model, alias=alias)
-    assert eventually(lambda: sees(scene, alias, key.text), 2)
+    assert eventually(lambda: sees(scene, alias, key.text), 4)
     show(house.model, only(neighbour.tenant))
-    assert eventually(lambda: not sees(scene, house.model.name, key.text), 2)
+    assert eventually(lambda: not sees(scene, house.model.name, key.text), 4)
     unknown = unique("nothing")
     for name in (house.model.name, alias):
         for hidden, missing in (
@@ -148,7 +148,7 @@ def test_a_tier_sees_what_is_shown_to_it_and_who_leaves_the_tier_does_not(
     key, theirs = known(scene, house), known(scene, neighbour)
     contract = Contract.objects.get(tenant=house.tenant, ends_at=None)
     show(house.model, only(tiers=(contract.tier_id,)))
-    assert eventually(lambda: not sees(scene, house.model.name, theirs.text), 2)
+    assert eventually(lambda: not sees(scene, house.model.name, theirs.text), 4)
     assert sees(scene, house.model.name, key.text)
     other = Tier.objects.create(code=unique("tier")[:32], name="Another")
     began = time.monotonic()
@@ -167,9 +167,9 @@ def test_nobody_sees_what_is_shown_to_nobody_and_a_successor_is_not_told_of(scen
     def successor() -> str | None:
         return str(scene.gateway.get(f"/v1/models/{house.model.name}", key.text).json.get("successor"))
 
-    assert eventually(lambda: successor() == hidden.name, 2)
+    assert eventually(lambda: successor() == hidden.name, 4)
     show(hidden, NOBODY)
-    assert eventually(lambda: successor() == "None", 2)
+    assert eventually(lambda: successor() == "None", 4)
     assert not sees(scene, hidden.name, key.text)
     answered = scene.gateway.chat(house.model.name, key.text, max_tokens=1)
     assert answered.status == 200

@@ -71,7 +71,7 @@ def test_a_request_for_it_is_answered_as_soon_as_its_first_engine_is_ready_and_c
     key = key_with_budget(house, patient)
     with ThreadPoolExecutor(1) as client, connection_that_listens() as ear:
         asked = client.submit(patient.chat, house.model.name, key.text, max_tokens=3)
-        assert eventually(lambda: held(house) == 1, 3)
+        assert eventually(lambda: held(house) == 1, 4)
         assert next(ear.notifies(timeout=3)).channel == "beffroi_demand"
         assert told_waiting(house) == 1
         time.sleep(1.5)
@@ -127,7 +127,7 @@ def test_who_leaves_while_held_pays_nothing_and_no_engine_hears_of_it(
     assert eventually(lambda: held(house) == 6, 5)
     for stream in streams[:5]:
         close(stream)
-    assert eventually(lambda: held(house) == 1, 2)
+    assert eventually(lambda: held(house) == 1, 4)
     begun = len(scene.engine.journal())
     wake(house, scene.engine)
     streams[5].settimeout(10)
@@ -146,7 +146,7 @@ def test_where_nothing_can_be_started_nobody_is_held_and_those_who_were_are_told
     key = key_with_budget(house, patient)
     with ThreadPoolExecutor(1) as client:
         asked = client.submit(patient.chat, house.model.name, key.text)
-        assert eventually(lambda: held(house) == 1, 3)
+        assert eventually(lambda: held(house) == 1, 4)
         Pool.objects.filter(model=house.model).update(is_stuck=True)
         began = time.monotonic()
         assert error_of(asked.result())["code"] == "no_replica"
@@ -194,7 +194,7 @@ def test_a_bare_word_of_a_gateway_is_soon_forgotten(patient: GatewayProcess, hou
     )
     key = key_with_budget(house, patient)
     stream = patient.open_stream(house.model.name, key.text)
-    assert eventually(lambda: held(house) == 1, 3)
+    assert eventually(lambda: held(house) == 1, 4)
     close(stream)
     assert eventually(lambda: not GatewayDemand.objects.filter(pk=old.pk).exists(), 7)
 

@@ -161,7 +161,7 @@ def read_to_end(connection: socket.socket) -> bytes:
         received += data
 
 
-def eventually(condition: Callable[[], bool], within: float = 2.0) -> bool:
+def eventually(condition: Callable[[], bool], within: float = 10.0) -> bool:
     """Whether the condition comes true in time (seconds)."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
