@@ -24,7 +24,7 @@ from tests.support.ledger import House, make_house
 from tests.support.people import TESTS
 
 LIMITS = "wake_wait_s=6,engine_wait_s=20,keep_alive_s=1,waiting_for_engine=60"
-AT_ONCE_S = 1.0
+AT_ONCE_S = 4.0  # the news; the poll would tell after five seconds
 
 
 @pytest.fixture(scope="module")
