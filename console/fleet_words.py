@@ -35,7 +35,7 @@ LEGEND: Mapping[str, Promise] = {
     "green": _("ready"),
     "blue": _("starting"),
     "yellow": _("draining"),
-    "red": _("failed"),
+    "red": _("failed, or does not answer"),
     "secondary": _("requested, asleep, stopping or out"),
 }
 EVENTS: Mapping[str, Promise] = {
@@ -55,6 +55,8 @@ EVENTS: Mapping[str, Promise] = {
     "moves": _("Moves to another node."),
     "stays": _("Stays where it is."),
     "gone": _("Gone."),
+    "silent": _("It does not answer."),
+    "answers": _("It answers again."),
 }
 # A node's state: tone and word.
 NODES: Mapping[str, tuple[str, Promise]] = {

@@ -13,14 +13,13 @@ from django.utils.translation import gettext as _
 from console import formats
 from console.fleet_words import EVENTS, NODES, OBSTACLES, WITHOUT_PLACE
 from console.templatetags.console import share
-from console.templatetags.operator_models import REPLICAS
+from console.templatetags.operator_models import REPLICAS, is_in_trouble, shown_state, why_so
 from gateway.pools.fleet.board import Board, PoolRow
 from gateway.pools.fleet.overview import GpuView, NodeOverview
 from gateway.pools.fleet.placement import Obstacle
 from gateway.pools.fleet.work import PoolDemand
 from gateway.pools.fleet_tables import FleetEvent, Node
 from gateway.pools.models import Replica
-from gateway.pools.reasons import in_readers_language
 
 register = template.Library()
 
@@ -28,7 +27,6 @@ BAR = 1_000  # what a GPU's bar is wide, in its own units
 _MIB_OF_GIB = 1024
 _GIB_SHOWN_MOST = 2_000
 _DOT = mark_safe('<span class="status-dot" aria-hidden="true"></span>')
-_TROUBLE = (Replica.State.FAILED, Replica.State.EJECTED)
 _MARKS_MOST = 4  # of one cell; past it a number says how many there are
 
 
@@ -94,7 +92,7 @@ def mark(tone: str) -> SafeString:
 @register.simple_tag
 def marks(replicas: Sequence[Replica]) -> SafeString:
     """The replicas of a pool on a node, each a mark; in words for those who do not see them."""
-    states = Counter(replica.state for replica in replicas)
+    states = Counter(map(shown_state, replicas))
     told = [(f"{number} {REPLICAS[state][1]}", REPLICAS[state][0], number) for state, number in states.items()]
     shown = ((words, _marks(tone, number), _unseen(words)) for words, tone, number in told)
     return format_html_join("", '<span class="marks" title="{}">{}{}</span>', shown)
@@ -121,9 +119,9 @@ def troubles(row: PoolRow) -> list[str]:
     if row.failures:
         text = ngettext("It failed once.", "It failed %(number)s times in a row.", row.failures)
         found.append(text % {"number": row.failures})
-    failed = next((one for one in row.replicas if one.state in _TROUBLE), None)
+    failed = next(filter(is_in_trouble, row.replicas), None)
     if failed is not None:
-        found.append(f"{failed.name} · {in_readers_language(failed.state_reason)}")
+        found.append(f"{failed.name} · {why_so(failed)}")
     return found
 
 
@@ -177,7 +175,7 @@ def as_percent(part: float) -> str:
 def busy(replica: Replica) -> str:
     """What a replica that runs has to do, as its node said last."""
     seen = replica.observed
-    if seen.get("state") != "running" or replica.state not in (Replica.State.READY, Replica.State.DRAINING):
+    if seen.get("state") != "running" or shown_state(replica) not in (Replica.State.READY, Replica.State.DRAINING):
         return ""
     told = {"running": seen.get("running", 0), "waiting": seen.get("waiting", 0)}
     cache = as_percent(seen.get("kv_cache_use", 0.0))

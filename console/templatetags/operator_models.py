@@ -8,12 +8,12 @@ from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import localtime
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from console import formats
 from console.catalog_words import meter_word
-from gateway.pools.models import ModelProbe
+from gateway.pools.models import ModelProbe, Replica
 from gateway.pools.reasons import in_readers_language
 from models_catalog.models import LanguageModel
 
@@ -37,6 +37,7 @@ REPLICAS: dict[str, tuple[str, Promise]] = {
     "warming": ("blue", _("warming up")),
     "stopping": ("secondary", _("stopping")),
     "sleeping": ("secondary", _("asleep")),
+    "silent": ("red", _("does not answer")),
 }
 
 
@@ -49,10 +50,31 @@ def stage(name: str) -> SafeString:
     return _status(*_STAGES[name])
 
 
+def shown_state(replica: Replica) -> str:
+    """An engine's state; of one that does not answer that alone."""
+    return "silent" if replica.silent_since else replica.state
+
+
+def is_in_trouble(replica: Replica) -> bool:
+    """Whether somebody should look at it."""
+    return shown_state(replica) in ("silent", Replica.State.FAILED, Replica.State.EJECTED)
+
+
 @register.simple_tag
-def replica_state(name: str) -> SafeString:
+def replica_state(replica: Replica) -> SafeString:
     """An engine's health."""
-    return _status(*REPLICAS[name])
+    return _status(*REPLICAS[shown_state(replica)])
+
+
+@register.filter
+def why_so(replica: Replica) -> str:
+    """Why it is in its state; of one that does not answer, since when."""
+    reason = in_readers_language(replica.state_reason)
+    if replica.silent_since is None:
+        return reason
+    when = formats.moment(localtime(replica.silent_since), get_language() or "en")
+    silence = gettext("It has not answered since %(when)s. It is asked again every minute.") % {"when": when}
+    return f"{silence} {reason}".strip()
 
 
 @register.simple_tag

@@ -26,6 +26,14 @@ class NoCounters(Exception):
     """Why an engine's counters cannot be had, in words."""
 
 
+class Unanswered(NoCounters):
+    """The engine did not answer at all, or not in time. `asked_at`: by the database's clock."""
+
+    def __init__(self, words: str, asked_at: datetime) -> None:
+        super().__init__(words)
+        self.asked_at = asked_at
+
+
 @dataclass(frozen=True, slots=True)
 class Counters:
     """Tokens since the engine's process began (`began_at`), None for what this engine does not tell.
@@ -84,7 +92,7 @@ def parse_counters(page: str, served_name: str) -> Counters:
 def sample_replica(replica: Replica) -> EngineSample:
     """Read a replica's counters once and keep them, between two times of the database's clock. Raises NoCounters."""
     asked_at = database_now()
-    counters = _read(replica)
+    counters = _read(replica, asked_at)
     return EngineSample.objects.create(
         pool=replica.pool.name,
         replica=replica.name,
@@ -102,7 +110,7 @@ def sample_replica(replica: Replica) -> EngineSample:
     )
 
 
-def _read(replica: Replica) -> Counters:
+def _read(replica: Replica, asked_at: datetime) -> Counters:
     try:
         key = key_of(replica)
         answer = egress.fetch(
@@ -115,8 +123,10 @@ def _read(replica: Replica) -> Counters:
         )
     except SecretBoxError:
         raise NoCounters("Its key cannot be decrypted: register it again.") from None
+    except (egress.Unreachable, egress.TimedOut) as error:
+        raise Unanswered(f"It does not answer: {error}.", asked_at) from None
     except egress.EgressError as error:
-        raise NoCounters(f"It does not answer: {error}.") from None
+        raise NoCounters(f"It gives no page: {error}.") from None
     if answer.status != 200:
         raise NoCounters(f"It answers /metrics with status {answer.status}.")
     return parse_counters(answer.body.decode("utf-8", "replace"), replica.pool.served_name)

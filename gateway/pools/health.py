@@ -18,7 +18,7 @@ _MODELS = """
         d.answered, d.probed, d.first_token_ms, l.minute, l.outcome, l.first_token_ms, l.duration_ms, l.tokens
     from models_catalog_languagemodel m
     cross join lateral (
-        select count(*) as every, count(*) filter (where state = 'ready') as ready,
+        select count(*) as every, count(*) filter (where state = 'ready' and silent_since is null) as ready,
             count(*) filter (where state = 'failed') as failed
         from pools_pool p join pools_replica r on r.pool_id = p.id
         where p.model_id = m.id and r.state not in ('requested', 'starting', 'warming', 'stopping', 'sleeping')

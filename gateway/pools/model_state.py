@@ -59,7 +59,7 @@ def model_states(models: Sequence[LanguageModel], *, now: datetime) -> list[Mode
     counts = (
         Replica.objects.filter(pool__model__in=ids)
         .values("pool__model")
-        .annotate(every=Count("pk"), ready=Count("pk", filter=Q(state=Replica.State.READY)))
+        .annotate(every=Count("pk"), ready=Count("pk", filter=Q(state=Replica.State.READY, silent_since=None)))
     )
     replicas = {row["pool__model"]: (row["ready"], row["every"]) for row in counts}
     return [

@@ -80,7 +80,8 @@ class Replica(models.Model):
     listens, its `url` is `node://<node>/<word>`. It runs the configuration `generation` of its pool on `machine` and
     there on the GPUs of `gpus` (their indexes), and keeps both for its life. `observed` is what its node last reported
     of it. One that `retires` is replaced as soon as another one is ready. `state_since` tells when the state was
-    reached, where that matters to somebody.
+    reached, where that matters to somebody, `silent_since` that it is READY or DRAINING but does not answer
+    (`gateway/pools/silence.py`).
     """
 
     class State(models.TextChoices):
@@ -121,6 +122,7 @@ class Replica(models.Model):
     observed = models.JSONField(default=dict, db_default={})
     retires = models.BooleanField(default=False, db_default=False)
     state_since = models.DateTimeField(null=True)
+    silent_since = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["pool", "url"], name="replica_is_registered_once_in_its_pool")]
@@ -133,6 +135,11 @@ class Replica(models.Model):
         """Whether its engine runs, as far as we are to ask it anything: one of the fleet may only be on its way."""
         state = self.State
         return self.state not in (state.REQUESTED, state.STARTING, state.STOPPING, state.SLEEPING)
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether it is ready, and answered when it was last asked."""
+        return self.state == self.State.READY and self.silent_since is None
 
 
 class EngineSample(models.Model):

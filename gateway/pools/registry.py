@@ -86,7 +86,7 @@ def register_replica(
         replica.name = urlsplit(url).netloc
         for name, value in told.items():
             setattr(replica, name, value)
-        replica.state, replica.state_reason = Replica.State.REGISTERED, NOT_PROBED
+        replica.state, replica.state_reason, replica.silent_since = Replica.State.REGISTERED, NOT_PROBED, None
         replica.save()
         replica.sealed_api_key = secret_box.seal(api_key.encode(), secret_context(replica)) if api_key else None
         replica.save(update_fields=["sealed_api_key"])
@@ -113,7 +113,8 @@ def set_state(*, replica: Replica, state: Replica.State, reason: str, actor: aud
         before = Replica.objects.select_for_update().get(pk=replica.pk)
         replica.state, replica.state_reason = state, reason[:_REASON_LENGTH]
         replica.state_since = before.state_since if before.state == state else database_now()
-        replica.save(update_fields=["state", "state_reason", "state_since"])
+        replica.silent_since = before.silent_since if before.state == state else None
+        replica.save(update_fields=["state", "state_reason", "state_since", "silent_since"])
         if before.state == state:
             return
         is_of_fleet = replica.source == Replica.Source.FLEET

@@ -6,7 +6,7 @@ from datetime import UTC, timedelta
 from celery import shared_task
 
 from billing.clock import database_now
-from gateway.pools.counters import NoCounters, sample_replica
+from gateway.pools.counters import NoCounters, Unanswered, sample_replica
 from gateway.pools.fleet.assignments import send_assignments
 from gateway.pools.fleet.broker_users import renew_broker_users
 from gateway.pools.fleet.events import forget_events
@@ -19,6 +19,7 @@ from gateway.pools.probes import probe_replica
 from gateway.pools.reconciliation import forget, reconcile_and_keep
 from gateway.pools.registry import NOT_THERE
 from gateway.pools.schedule import FLEET_EVERY_SECONDS, PROBE_EVERY_SECONDS, SAMPLE_EVERY_SECONDS
+from gateway.pools.silence import note_answer, note_silence
 from gateway.pools.tls_servers import tls_servers
 from identity.certificates import look_at, remind_operators
 
@@ -92,7 +93,9 @@ def sample_replicas() -> None:
 
 @shared_task(name="pools.sample_replica", ignore_result=True)  # type: ignore[untyped-decorator]
 def sample_one(replica_id: int) -> None:
-    """Read a replica's counters, if there still is one. A sample that is missing is told with the hour."""
+    """Read a replica's counters, if there still is one. A sample that is missing is told with the hour, an engine that
+    does not answer at once.
+    """
     replica = Replica.objects.filter(pk=replica_id).select_related("pool").first()
     if replica is None:
         return
@@ -100,6 +103,10 @@ def sample_one(replica_id: int) -> None:
         sample_replica(replica)
     except NoCounters as error:
         logger.warning("no sample of %s in %s: %s", replica.name, replica.pool.name, error)
+        if isinstance(error, Unanswered):
+            note_silence(replica, since=error.asked_at)
+            return
+    note_answer(replica)
 
 
 @shared_task(name="pools.reconcile_hours", ignore_result=True)  # type: ignore[untyped-decorator]

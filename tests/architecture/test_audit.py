@@ -98,6 +98,8 @@ UNTOLD: dict[str, str] = {
     "gateway/pools/fleet/start_logs.py: keep_log": "what an engine printed",
     "gateway/pools/reconciliation.py: forget": "measurements that are over their time",
     "gateway/pools/reconciliation.py: reconcile_and_keep": "a measurement",
+    "gateway/pools/silence.py: note_answer": "a measurement",
+    "gateway/pools/silence.py: note_silence": "a measurement",
     "identity/audit.py: record": "it is the chain",
     "identity/audit_shipping.py: note_taken": "how far a copy of the chain was sent",
     "identity/audit_signing.py: checkpoint": "it signs the chain",

@@ -157,6 +157,31 @@ def test_the_board_tells_demand_against_capacity_and_asks_for_itself_again(olga:
     assert "progress" not in row_of(olga, unbounded)
 
 
+def test_a_dead_replica_beside_living_ones_is_told_wherever_it_is_shown(olga: Client, name: str) -> None:
+    pool = served(name, requests_at_once=4)
+    since = database_now() - timedelta(minutes=7)
+    running = {"state": "running", "running": 3, "waiting": 0, "kv_cache_use": 0.5}
+    Replica.objects.filter(pool=pool).update(state="ready", observed=running, silent_since=since)
+    row = row_of(olga, pool)
+    assert "0 of 1" in row
+    assert f'data-node="{name}"><span class="marks" title="1 does not answer"><span class="mark mark-red"' in row
+    assert f"{name}/{Replica.objects.get(pool=pool).pk} · It has not answered since " in row
+    places = (
+        reverse("operator-managed-pool", kwargs={"name": pool.name}),
+        reverse("operator-node", kwargs={"name": name}),
+        reverse("operator-model", kwargs={"model_id": pool.model_id}),
+        f"{reverse('operator-engines')}?by=machine",
+    )
+    for place in places:
+        shown = page(olga.get(place))
+        part = shown[shown.index(f"{name}/{Replica.objects.get(pool=pool).pk}</span>") :].partition("</li>")[0]
+        assert 'status-red"><span class="status-dot" aria-hidden="true"></span>does not answer' in part
+        assert "It has not answered since " in part
+        assert "KV cache" not in part
+    Replica.objects.filter(pool=pool).update(silent_since=None)
+    assert "1 of 1" in row_of(olga, pool)
+
+
 def test_engines_by_address_have_a_column_of_their_own(olga: Client, name: str) -> None:
     pool = Pool.objects.create(name=unique("pool"), model=make_model(), served_name="m")
     replica = Replica.objects.create(

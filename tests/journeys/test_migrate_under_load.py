@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 YESTERDAY = {
     "identity": "0034_budget_duties",
     "billing": "0035_models_by_agreement",
-    "pools": "0011_sleep",
+    "pools": "0013_silence",
     "models_catalog": "0004_targets",
 }
 LOCK_WAIT_S = 2  # for which a try may keep others waiting

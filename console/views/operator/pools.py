@@ -12,13 +12,13 @@ from django.views.decorators.http import require_GET
 
 from console.fleet_words import LEGEND
 from console.pages import is_partial, operator_page
+from console.templatetags.operator_models import is_in_trouble
 from gateway.pools.fleet.board import fleet_board
 from gateway.pools.models import Replica
 from identity.models import Person
 from identity.permissions import OperatorPermission
 
 GROUPINGS = {"pool": _("Pool"), "machine": _("Machine")}
-_TROUBLE = (Replica.State.FAILED, Replica.State.EJECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Group:
     @property
     def ready(self) -> int:
         """How many take requests."""
-        return sum(replica.state == Replica.State.READY for replica in self.replicas)
+        return sum(replica.takes_requests for replica in self.replicas)
 
 
 @operator_page(OperatorPermission.PLATFORM_READ)
@@ -66,7 +66,7 @@ def engines(request: HttpRequest, operator: Person) -> HttpResponse:
 
 
 def _grouped(replicas: Iterable[Replica], name: Callable[[Replica], str]) -> list[Group]:
-    ordered = sorted(replicas, key=lambda replica: (name(replica), replica.state not in _TROUBLE, replica.name))
+    ordered = sorted(replicas, key=lambda replica: (name(replica), not is_in_trouble(replica), replica.name))
     return [Group(found, list(of)) for found, of in groupby(ordered, key=name)]
 
 

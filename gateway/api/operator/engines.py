@@ -46,6 +46,11 @@ class OperatedEngineSerializer(serializers.Serializer[Any]):
     kv_cache_use = serializers.FloatField(source="observed.kv_cache_use", allow_null=True, help_text="From 0 to 1.")
     state = serializers.ChoiceField(choices=State.values, help_text="Only one that is `ready` takes requests.")
     reason = serializers.CharField(source="state_reason", help_text="Why it is not ready; empty otherwise.")
+    silent_since = serializers.DateTimeField(
+        allow_null=True,
+        help_text="Since when it gives no answer, ready as it was; null: it answered when it was last asked, which is "
+        "done every minute.",
+    )
     registered_by = serializers.ChoiceField(
         source="source", choices=Replica.Source.values, help_text="Who keeps it on the list."
     )

@@ -38,7 +38,7 @@ class PoolRow:
     @property
     def ready(self) -> int:
         """How many take requests."""
-        return sum(replica.state == Replica.State.READY for replica in self.replicas)
+        return sum(replica.takes_requests for replica in self.replicas)
 
     @property
     def is_short(self) -> bool:

@@ -10,11 +10,15 @@ KEPT = timedelta(days=90)
 REASON_LENGTH, MODEL_LENGTH = 300, 200  # characters, as the columns
 
 
-def note_replica(replica: Replica, kind: str, *, before: Replica | None = None, reason: str = "") -> None:
-    """Something happened to a replica; `before`: as it was, where its state changed."""
+def note_replica(
+    replica: Replica, kind: str, *, before: Replica | None = None, began_at: datetime | None = None, reason: str = ""
+) -> None:
+    """Something happened to a replica; `before`: as it was, where its state changed; else `began_at`: what ended here,
+    since when.
+    """
     FleetEvent.objects.create(
         at=database_now(),
-        began_at=before.state_since if before else None,
+        began_at=before.state_since if before else began_at,
         kind=kind,
         pool=replica.pool.name,
         model=replica.pool.model.name,

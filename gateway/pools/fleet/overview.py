@@ -92,7 +92,7 @@ class PoolOverview:
     @property
     def ready(self) -> int:
         """How many take requests."""
-        return sum(one.state == Replica.State.READY for one in self.replicas)
+        return sum(one.takes_requests for one in self.replicas)
 
 
 def nodes_overview(nodes: Sequence[Node], rows: Rows | None = None) -> list[NodeOverview]:

@@ -73,7 +73,7 @@ def pool_demand(name: str) -> PoolDemand | None:
     return PoolDemand(
         pool=pool,
         work=work_of(replicas),
-        ready=sum(one.state == Replica.State.READY for one in replicas),
+        ready=sum(one.takes_requests for one in replicas),
         advice=advice,
         minutes=tuple(Minute(one["minute"], one["asked"], one["most_ready"]) for one in most),
     )
@@ -91,7 +91,7 @@ def work_of(replicas: Iterable[Replica], samples: Mapping[tuple[str, str], tuple
         running += seen.get("running", sampled[0])
         waiting += seen.get("waiting", sampled[1])
         fullest = max(fullest, seen.get("kv_cache_use", 0.0))
-        if replica.state == Replica.State.READY:
+        if replica.takes_requests:
             has_bound = has_bound and replica.pool.requests_at_once is not None
             places += replica.pool.requests_at_once or 0
     return Work(running, waiting, places if has_bound else None, fullest)

@@ -1,7 +1,7 @@
 """A model, its price and its engines through the operator's API: from nothing to a model that tenants see."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,9 @@ def test_an_engine_is_taken_out_of_service_and_off_the_list(
     for service, state in (("draining", "draining"), ("draining", "draining"), ("ejected", "ejected"), ("in", "ready")):
         assert api.ask("PATCH", address, script, {"service": service}).json()["state"] == state
     assert api.get("/api/operator/engines?limit=1000", script).json()["results"][-1] == api.get(address, script).json()
+    assert made["silent_since"] is None
+    Replica.objects.filter(pk=made["id"]).update(silent_since=datetime(2026, 11, 22, 12, tzinfo=UTC))
+    assert api.get(address, script).json()["silent_since"] == "2026-11-22T12:00:00Z"
     assert fields_of(api.ask("PATCH", address, script, {"service": "off"})) == ["service"]
     assert api.ask("DELETE", address, script).status_code == 204
     assert api.ask("DELETE", address, script).status_code == 404
