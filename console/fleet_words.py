@@ -10,6 +10,7 @@ from gateway.pools.fleet.placement import Obstacle
 OBSTACLES: Mapping[Obstacle, Promise] = {
     Obstacle.SILENT: _("Its agent does not report."),
     Obstacle.CORDONED: _("It is cordoned, or being drained."),
+    Obstacle.SIMULATED: _("Simulated nodes serve simulated engines only, and other nodes none of them."),
     Obstacle.LABELS: _("It lacks a label that the pool asks for."),
     Obstacle.TOO_FEW_GPUS: _("It has too few GPUs."),
     Obstacle.TOO_SMALL_GPUS: _("Its GPUs are too small."),
@@ -22,6 +23,7 @@ OBSTACLES: Mapping[Obstacle, Promise] = {
 WITHOUT_PLACE: Mapping[Obstacle, Promise] = {
     Obstacle.SILENT: _("a node is silent"),
     Obstacle.CORDONED: _("nodes are cordoned"),
+    Obstacle.SIMULATED: _("simulated nodes serve simulated engines only, and other nodes none of them"),
     Obstacle.LABELS: _("no node has its labels"),
     Obstacle.TOO_FEW_GPUS: _("nodes have too few GPUs"),
     Obstacle.TOO_SMALL_GPUS: _("GPUs are too small"),

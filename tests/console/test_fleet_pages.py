@@ -58,7 +58,7 @@ def served(name: str, *, requests_at_once: int) -> Pool:
     if not Node.objects.filter(name=name).exists():
         add_node(name=name, labels={"fleet": name}, by=RUNS)
         reporting(name, 81_920)
-    wish = Wish(gpus=1, gpu_memory_mb=40_960 if requests_at_once else 1, labels={"fleet": name}, engine="simulated")
+    wish = Wish(gpus=1, gpu_memory_mb=40_960 if requests_at_once else 1, labels={"fleet": name})
     made = manage_pool(model=make_model(), wish=wish, count=Count(0, 6, 1), requests_at_once=requests_at_once, by=RUNS)
     reconcile_fleet()
     return made

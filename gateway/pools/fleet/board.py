@@ -131,7 +131,7 @@ def _nearest(shortage: Shortage | None) -> Obstacle | None:
 
 _NEAREST_FIRST = (
     Obstacle.STRANGERS, Obstacle.PAUSED, Obstacle.QUARANTINED, Obstacle.NO_ROOM, Obstacle.SILENT,
-    Obstacle.CORDONED, Obstacle.TOO_SMALL_GPUS, Obstacle.TOO_FEW_GPUS, Obstacle.LABELS,
+    Obstacle.CORDONED, Obstacle.TOO_SMALL_GPUS, Obstacle.TOO_FEW_GPUS, Obstacle.LABELS, Obstacle.SIMULATED,
 )  # fmt: skip
 
 

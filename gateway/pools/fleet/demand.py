@@ -12,7 +12,7 @@ from datetime import datetime
 from gateway.pools.fleet import events, reasons
 from gateway.pools.fleet.gateway_demand import asked_of, note_asked
 from gateway.pools.fleet.loads import loads_of, note_loads
-from gateway.pools.fleet.placement import PASSING, lacks_labels
+from gateway.pools.fleet.placement import PASSING, misfit
 from gateway.pools.fleet.rationing import Claim, Size, grants
 from gateway.pools.fleet.scaling import Load, Policy, Why, Wish, is_pressing, wish
 from gateway.pools.fleet.world import (
@@ -94,7 +94,7 @@ def note_stuck(pools: Sequence[Pool], advice: Mapping[int, Advice], world: World
     for pool in pools:
         told, short = advice.get(pool.pk), shortages.get(pool.pk)
         comes = short is not None and (
-            any(not lacks_labels(node, views[pool.pk].configuration) for node in freeing)
+            any(misfit(node, views[pool.pk].configuration) is None for node in freeing)
             or not PASSING.isdisjoint(short.why.values())
         )
         is_stuck = told is not None and told.wish.replicas > 0 and pool.wakes and pool.pk not in alive and not comes
@@ -154,7 +154,7 @@ def _claim(pool: Pool, view: PoolView, wished: Wish, loads: Sequence[Load], hold
         minimum=wished.replicas if is_manual else pool.minimum,
         wanted=wished.replicas,
         priority=pool.priority,
-        nodes=frozenset(place for place, node in enumerate(world.nodes) if not lacks_labels(node, wanted)),
+        nodes=frozenset(place for place, node in enumerate(world.nodes) if misfit(node, wanted) is None),
         is_pressing=is_pressing(policy_of(pool), loads, world.now.timestamp()),
         holds=holds,
     )

@@ -23,6 +23,7 @@ class Obstacle(StrEnum):
 
     SILENT = "silent"
     CORDONED = "cordoned"
+    SIMULATED = "simulated"
     LABELS = "labels"
     TOO_FEW_GPUS = "too_few_gpus"
     TOO_SMALL_GPUS = "too_small_gpus"
@@ -95,7 +96,7 @@ class Room:
     def would_fit_without(self, leaving: ReplicaView, memory_mb: int, generation: int, wanted: Configuration) -> bool:
         """Whether a replica of the same pool would find a place on its node once that one is gone."""
         node = self._nodes.get(leaving.node)
-        if node is None or not node.takes_new or lacks_labels(node, wanted):
+        if node is None or not node.takes_new or misfit(node, wanted):
             return False
         if self._pause(leaving.pool, generation, node.id):
             return False
@@ -116,8 +117,8 @@ class Room:
     def _obstacle(self, node: NodeView, pool: int, generation: int, wanted: Configuration) -> Obstacle | None:
         if not node.takes_new:
             return Obstacle.CORDONED
-        if lacks_labels(node, wanted):
-            return Obstacle.LABELS
+        if found := misfit(node, wanted):
+            return found
         if len(node.gpus) < wanted.gpus:
             return Obstacle.TOO_FEW_GPUS
         if fitting({gpu.index: gpu.memory_mb for gpu in node.gpus}, wanted) is None:
@@ -161,6 +162,11 @@ def fitting(free: Mapping[int, int], wanted: Configuration) -> tuple[int, ...] |
     return tuple(sorted(index for _, index in open_gpus[: wanted.gpus]))
 
 
-def lacks_labels(node: NodeView, wanted: Configuration) -> bool:
-    """Whether the node is not what the configuration asks for."""
-    return any(node.labels.get(name) != value for name, value in wanted.labels.items())
+def misfit(node: NodeView, wanted: Configuration) -> Obstacle | None:
+    """Why the node is not what the configuration asks for, whatever room it has. Real and simulated never mix: a real
+    model's clients would get made-up answers, and made-up ones would hold real GPUs.
+    """
+    if node.reported_at is not None and node.is_simulated != wanted.is_simulated:
+        return Obstacle.SIMULATED
+    is_labelled = all(node.labels.get(name) == value for name, value in wanted.labels.items())
+    return None if is_labelled else Obstacle.LABELS

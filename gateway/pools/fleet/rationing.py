@@ -20,7 +20,7 @@ class Size(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a pool wants of GPUs that others want too. `priority`: higher is served first; `wanted` >= 0. `nodes`: the
-    positions of those that have its labels; None: any node will do.
+    positions of those that it may be on; None: any node will do.
 
     is_pressing: somebody asks for it now, and it has to have one; holds: how many replicas it has
     """

@@ -85,6 +85,7 @@ def configuration_of(row: PoolConfiguration) -> Configuration:
         location=row.weights.get("location", ""),
         ready_within=timedelta(seconds=row.ready_within_s),
         may_sleep=row.may_sleep,
+        is_simulated=row.engine == PoolConfiguration.Engine.SIMULATED,
     )
 
 
@@ -101,6 +102,7 @@ def node_view(node: Node) -> NodeView:
         reported_at=node.reported_at,
         has_assignment=node.acknowledged == node.generation,
         has_strangers=bool(seen.get("strangers")),
+        is_simulated=bool(seen.get("is_simulated")),
         locations=frozenset(one["location"] for one in seen.get("models_on_disk", [])),
     )
 

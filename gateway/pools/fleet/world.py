@@ -46,7 +46,8 @@ class Gpu:
 class NodeView:
     """A machine, and what its agent last said. `locations`: the weights on its disk.
 
-    has_assignment: its agent has the assignment of now; has_strangers: engines run there that nobody knows of
+    has_assignment: its agent has the assignment of now; has_strangers: engines run there that nobody knows of;
+    is_simulated: whatever is placed there, a simulated engine answers
     """
 
     id: int
@@ -58,6 +59,7 @@ class NodeView:
     reported_at: datetime | None = None
     has_assignment: bool = True
     has_strangers: bool = False
+    is_simulated: bool = False
     locations: frozenset[str] = frozenset()
 
     def is_silent_for(self, span: timedelta, now: datetime) -> bool:
@@ -75,6 +77,7 @@ class Configuration:
     location: str = ""  # of the weights
     ready_within: timedelta = timedelta(minutes=30)
     may_sleep: bool = False
+    is_simulated: bool = False
 
     @property
     def asleep_mb(self) -> int:

@@ -38,7 +38,7 @@ class TestFleet:
 
     def wish(self, **values: object) -> Wish:
         """A configuration for this fleet's nodes."""
-        given = {"gpu_memory_mb": 10_000, "labels": {"fleet": self.word}, "engine": "simulated", **values}
+        given = {"gpu_memory_mb": 10_000, "labels": {"fleet": self.word}, **values}
         return Wish(**given)  # type: ignore[arg-type]
 
     def add_pool(self, wanted: int, **values: object) -> Pool:

@@ -32,6 +32,7 @@ class FakeAgent:
     sequence: int = 0
     started_at: float = 1_000.0
     address: str = "127.0.0.1"
+    is_simulated: bool = False
     engines: dict[int, dict[str, Any]] = field(default_factory=dict)
     specs: list[dict[str, Any]] = field(default_factory=list)
     urls: dict[int, str] = field(default_factory=dict)
@@ -111,6 +112,7 @@ class FakeAgent:
             "generation": self.generation,
             "agent": {"version": "1", "started_at": self.started_at},
             "address": self.address,
+            "is_simulated": self.is_simulated,
             "gpus": [{"index": index, "memory_mb": memory, "name": "H200"} for index, memory in enumerate(self.gpus)],
             "replicas": list(self.engines.values()),
             **other,

@@ -53,6 +53,18 @@ def test_it_goes_only_where_the_labels_are() -> None:
     assert fleet.spread(1) == [0, 2]
 
 
+def test_simulated_nodes_serve_simulated_engines_only_and_others_none_of_them() -> None:
+    real, simulated = pool(1, 2), pool(2, 2, configurations={1: Configuration(1, 10, is_simulated=True)})
+    machines = (node(1, 10), node(2, 80, 80, is_simulated=True), node(3, 80, 80, is_simulated=True))
+    fleet = Fleet(list(machines), [real, simulated])
+    for _ in range(8):
+        plan = fleet.tick()
+    assert (fleet.spread(1), fleet.spread(2)) == ([1, 0, 0], [0, 1, 1])
+    assert plan.shortages[0].why == {1: Obstacle.NO_ROOM, 2: Obstacle.SIMULATED, 3: Obstacle.SIMULATED}
+    without = Fleet([node(1, 80)], [simulated])
+    assert without.tick().shortages[0].why == {1: Obstacle.SIMULATED}
+
+
 def test_what_has_no_room_is_told_with_the_reason_of_each_node() -> None:
     machines = (node(1, 80, takes_new=False), node(2, 20), node(3), node(4, 80, labels={"silent": "yes"}))
     fleet = Fleet([*machines, replace(node(5, 80, 80), reported_at=None)], [pool(1, 3, memory_mb=60)])

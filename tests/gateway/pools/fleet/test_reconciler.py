@@ -169,6 +169,17 @@ def test_before_it_is_asked_for_one_sees_whether_it_fits(fleet: TestFleet) -> No
     assert fit.obstacles[small.name] == Obstacle.TOO_FEW_GPUS
 
 
+def test_a_real_model_is_neither_previewed_nor_placed_on_a_simulated_node(fleet: TestFleet) -> None:
+    made_up = fleet.add_agent(80_000, 80_000)
+    made_up.is_simulated = True
+    made_up.report()
+    assert fit_of(fleet.wish()).obstacles[made_up.name] == Obstacle.SIMULATED
+    assert fit_of(fleet.wish(engine="simulated")).nodes == (made_up.name,)
+    real, simulated = fleet.add_pool(1), fleet.add_pool(1, engine="simulated")
+    fleet.settle(simulated, 1)
+    assert fleet.replicas(real) == []
+
+
 def test_whatever_dies_at_any_moment_the_end_is_the_same(fleet: TestFleet) -> None:
     """Lost messages, a reconciler cut before its commit, agents that restart with and without their memory."""
     agents = [fleet.add_agent(80_000), fleet.add_agent(80_000), fleet.add_agent(80_000)]
