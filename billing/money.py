@@ -50,6 +50,13 @@ def exact_eur(nano_eur: int) -> str:
     return f"{'-' if nano_eur < 0 else ''}{whole}.{digits[:2]}{digits[2:].rstrip('0')}"
 
 
+def typed_eur(nano_eur: int, language: str) -> str:
+    """As people type it in `language`, such as `12,50` in French: what `parse_typed_eur` reads as the same amount."""
+    _thousands, point, *_rest = _style_of(language)
+    text = exact_eur(nano_eur).replace(".", point)
+    return f"{text}0" if _THOUSANDS.fullmatch(text) else text
+
+
 def cents(nano_eur: int) -> int:
     """The amount in cents, rounded half-even: the second rounding of I4, for invoice lines only."""
     quotient, remainder = divmod(nano_eur, NANO_EUR_PER_CENT)
@@ -63,9 +70,13 @@ def format_eur(nano_eur: int, language: str = "en") -> str:
 
     At least two decimals, more only where the amount has them; nothing is rounded. Unknown languages read English.
     """
-    thousands, point, pattern, grouped_from = _STYLES.get(language.split("-")[0].lower(), _STYLES["en"])
+    thousands, point, pattern, grouped_from = _style_of(language)
     whole, decimals = exact_eur(abs(nano_eur)).split(".")
     if len(whole) >= grouped_from:
         whole = f"{int(whole):,}".replace(",", thousands)
     sign = "\N{MINUS SIGN}" if nano_eur < 0 else ""
     return sign + pattern.format(f"{whole}{point}{decimals}")
+
+
+def _style_of(language: str) -> tuple[str, str, str, int]:
+    return _STYLES.get(language.split("-")[0].lower(), _STYLES["en"])

@@ -49,6 +49,12 @@ def share(part: int, whole: int, language: str) -> str:
     return format_percent(exact, locale=language)
 
 
+def fine_share(percent: float, language: str) -> str:
+    """A percentage with two decimals, never rounded up to what it is not: "99.99 %"; all of it: "100 %"."""
+    cut = Decimal(int(percent * 100)) / 100
+    return f"{format_decimal(cut, '0.00' if cut < 100 else '0', locale=language)} %"
+
+
 def change(now: int, before: int, language: str) -> str:
     """How much more or less than before, such as "+12 %"; "" where there was nothing before."""
     if not before:

@@ -5,11 +5,12 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import Budget, Limit
-from billing.money import NotAnAmount, exact_eur, parse_typed_eur
+from billing.money import NotAnAmount, parse_typed_eur, typed_eur
 from identity.errors import Conflict, Invalid
 from identity.models import Person
 from identity.projects import COST_CENTRE_LENGTH_MAX
@@ -120,7 +121,7 @@ class AmountField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         """As it is typed."""
-        return exact_eur(value) if isinstance(value, int) else value
+        return typed_eur(value, get_language() or "en") if isinstance(value, int) else value
 
 
 class BudgetForm(forms.Form):

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import DatabaseError, connection, transaction
 from django.utils.translation import gettext as _
 
-from billing.clock import database_now
+from billing.clock import database_now, is_to_come
 from billing.contracts.contracts import card_of, contract_in_force, start_contract, terms_brought
 from billing.contracts.tier_choice import Hindrance, is_up, next_month, prospect_of
 from billing.credit.budget import make_account
@@ -60,9 +60,9 @@ class Recorded(NamedTuple):
 def record_payment(*, by: Operator, tenant: Tenant, payment: Payment, order: CreditOrder | None = None) -> Recorded:
     """Make a payment credit, once a tenant and idempotency key; `order`: it pays it, and the tier that waited begins.
 
-    The same key with the same payment again changes nothing. Raises `Forbidden`, `Invalid`, `Conflict` (the key was
-    used for another payment; the order is closed; its tier would end what was agreed since), `NotFound` for an order of
-    another tenant.
+    The same key with the same payment again changes nothing. Raises `Forbidden`, `Invalid` (a day to come too),
+    `Conflict` (the key was used for another payment; the order is closed; its tier would end what was agreed since),
+    `NotFound` for an order of another tenant.
     """
     by.require(OperatorPermission.LEDGER_CORRECT)
     payment = _checked(payment)
@@ -71,6 +71,8 @@ def record_payment(*, by: Operator, tenant: Tenant, payment: Payment, order: Cre
         known = _recorded_before(fresh, payment, order)
         if known is not None:
             return Recorded(known, is_new=False)
+        if is_to_come(payment.received_on, database_now(), fresh.time_zone):
+            raise Invalid("received_on", _("must not be in the future"))
         paid = _open_order(fresh, order)
         make_account(place_of(fresh))
         ends = end_of_lot(fresh, paid.tier if paid else None)

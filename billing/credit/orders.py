@@ -4,6 +4,7 @@ payment (`billing/credit/moves.py`) or cancels the order. No money moves here. A
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from billing.clock import database_now
@@ -11,7 +12,7 @@ from billing.contracts.contracts import contract_in_force
 from billing.credit.account import account_of
 from billing.limits.budgets import HIGHEST_LIMIT
 from billing.models import CreditOrder, CreditPayment, Tier
-from billing.money import exact_eur
+from billing.money import format_eur
 from identity import audit
 from identity.access import Caller
 from identity.errors import Conflict, Invalid, NotFound
@@ -41,7 +42,9 @@ def order_top_up(*, by: Caller, amount_nano_eur: int, purchase_order: str = "") 
             raise Conflict(_("Your contract is billed afterwards: choose a prepaid tier first."))
         least = smallest_top_up(tenant, running.tier)
         if type(amount_nano_eur) is not int or not least <= amount_nano_eur <= HIGHEST_LIMIT:
-            raise Invalid("amount_nano_eur", _("At least %(amount)s EUR.") % {"amount": exact_eur(least)})
+            raise Invalid(
+                "amount_nano_eur", _("At least %(amount)s.") % {"amount": format_eur(least, get_language() or "en")}
+            )
         return _order(by, tenant, CreditOrder(amount_nano_eur=amount_nano_eur, purchase_order=number))
 
 

@@ -4,12 +4,13 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from billing.clock import database_now, is_to_come
 from billing.invoices.issued import open_cents, with_payments
 from billing.models import Invoice, Payment
 from billing.money import NANO_EUR_PER_CENT, NotAnAmount, parse_typed_eur
@@ -59,8 +60,8 @@ def record_payment(
 ) -> tuple[Payment, bool]:
     """Say that so many cents came for an invoice, and whether that is new: the same reference is the same payment.
 
-    Below zero takes one back that was wrong. Raises `Forbidden`, `Invalid`, `Conflict` (another amount under the same
-    reference, more than is due, not an invoice).
+    Below zero takes one back that was wrong. Raises `Forbidden`, `Invalid` (a day to come too), `Conflict` (another
+    amount under the same reference, more than is due, not an invoice).
     """
     by.require(OperatorPermission.INVOICE_ISSUE)
     reference = clean_name(reference, "reference", REFERENCE_LENGTH_MAX)
@@ -72,6 +73,8 @@ def record_payment(
             if known.amount_cents != amount_cents:
                 raise Conflict(_("Another amount is recorded under this reference."))
             return known, False
+        if is_to_come(paid_on, database_now(), invoice.tenant.time_zone):
+            raise Invalid("paid_on", _("must not be in the future"))
         _require_sensible(with_payments().get(pk=invoice.pk), amount_cents)
         payment = Payment.objects.create(
             invoice=invoice,
@@ -156,18 +159,19 @@ def _line_of(number: int, row: dict[str, str | None]) -> BankLine:
 def _matched(lines: Sequence[BankLine]) -> list[BankLine]:
     """By the number in its column, or by the one number that the reference names."""
     words = {word.strip(".,;:()") for line in lines for word in (line.number, *line.reference.split())}
-    found = with_payments(Invoice.objects.filter(number__in=words, kind=Invoice.Kind.INVOICE))
+    found = with_payments(Invoice.objects.filter(number__in=words, kind=Invoice.Kind.INVOICE).select_related("tenant"))
     invoices = {one.number: one for one in found}
     known = {
         (one.invoice_id, one.reference): one.amount_cents
         for one in Payment.objects.filter(invoice__in=[invoice.pk for invoice in invoices.values()])
     }
     left = {invoice.pk: open_cents(invoice) for invoice in invoices.values()}
-    return [_match(line, invoices, known, left) for line in lines]
+    now = database_now()
+    return [_match(line, invoices, known, left, now) for line in lines]
 
 
 def _match(
-    line: BankLine, invoices: dict[str, Invoice], known: dict[tuple[int, str], int], left: dict[int, int]
+    line: BankLine, invoices: dict[str, Invoice], known: dict[tuple[int, str], int], left: dict[int, int], now: datetime
 ) -> BankLine:
     """Lines above it in the file count as recorded: `known` and `left` move on with each that is new."""
     if line.match == Match.REFUSED:
@@ -183,6 +187,8 @@ def _match(
         return _with(line, Match.KNOWN, "")
     if before is not None:
         return _with(line, Match.REFUSED, _("Another amount is recorded under this reference."))
+    if line.paid_on and is_to_come(line.paid_on, now, invoice.tenant.time_zone):
+        return _with(line, Match.REFUSED, _("The day is in the future."))
     if line.amount_cents > left[invoice.pk]:
         return _with(line, Match.REFUSED, _("It is more than is due."))
     known[invoice.pk, line.reference] = line.amount_cents

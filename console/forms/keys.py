@@ -7,13 +7,14 @@ from uuid import UUID
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from billing.limits.budgets import HIGHEST_LIMIT
 from billing.limits.key_bounds import KeyBounds
 from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import Budget, Limit
-from billing.money import NotAnAmount, exact_eur, parse_typed_eur
+from billing.money import NotAnAmount, parse_typed_eur, typed_eur
 from identity.key_policy import KeyPolicy
 from identity.key_rotation import GRACE_DEFAULT, GRACE_MAX
 from identity.key_rules import KeyRules
@@ -286,7 +287,7 @@ def initial_of(key: ApiKey, bounds: KeyBounds) -> dict[str, Any]:
         "allowed_models": key.allowed_models,
         "ip_ranges": "\n".join(key.ip_ranges),
         "origins": "\n".join(key.origins),
-        "budget": "" if bounds.budget_nano_eur is None else exact_eur(bounds.budget_nano_eur),
+        "budget": "" if bounds.budget_nano_eur is None else typed_eur(bounds.budget_nano_eur, get_language() or "en"),
         "budget_period": bounds.period,
         "responsible": str(key.responsible.pseudonym) if key.responsible else "",
     }

@@ -8,10 +8,11 @@ from typing import Any
 from django import forms
 from django.db.models import Q
 from django.http import QueryDict
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from billing.contracts.tiers import all_tiers
-from billing.money import NotAnAmount, parse_typed_eur
+from billing.money import NotAnAmount, parse_typed_eur, typed_eur
 from billing.prices.changes import REASON_LENGTH_MAX
 from billing.prices.price_book import HIGHEST_PRICE
 from billing.prices.visibility import AUDIENCE_MAX, Audience, audience_of
@@ -135,7 +136,7 @@ class PriceForm(forms.Form):
                 label=_("{meter} (euros / {unit})").format(meter=meter_word(meter), unit=short_unit_of(meter)),
                 max_length=20,
                 required=meter not in _OPTIONAL,
-                initial="" if nano is None else _eur(nano),
+                initial="" if nano is None else typed_eur(nano, get_language() or "en"),
                 widget=_text(inputmode="decimal"),
                 help_text=_("Empty: as input.")
                 if meter == "cached"
@@ -327,9 +328,3 @@ def _tenants_listed(chosen: Iterable[int], text: str) -> tuple[list[Tenant], boo
     fits = Q(name__icontains=words) | Q(slug__icontains=words) | Q(external_id__icontains=words)
     found = list(clients.filter(fits).exclude(pk__in=[one.pk for one in ticked])[: TENANTS_FOUND + 1])
     return ticked + found[:TENANTS_FOUND], len(found) > TENANTS_FOUND
-
-
-def _eur(nano: int) -> str:
-    """An amount of nano-EUR as people write it: 0.9."""
-    whole, part = divmod(nano, 10**9)
-    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")

@@ -3,7 +3,7 @@
 from django import template
 from django.utils.safestring import SafeString
 
-from billing.money import NANO_EUR_PER_CENT, exact_eur
+from billing.money import NANO_EUR_PER_CENT
 from console.templatetags.console import money
 
 register = template.Library()
@@ -13,12 +13,6 @@ register = template.Library()
 def cents(amount: int | None) -> SafeString:
     """Cents as money, in the reader's way."""
     return money((amount or 0) * NANO_EUR_PER_CENT)
-
-
-@register.filter
-def exact(nano_eur: int) -> str:
-    """Euros with all decimals that there are, with a point."""
-    return exact_eur(nano_eur)
 
 
 @register.filter

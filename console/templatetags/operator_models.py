@@ -117,7 +117,7 @@ def share(percent: float | None) -> str:
     """A share with two decimals, never rounded up to what it is not; a dash for None."""
     if percent is None:
         return "–"
-    return f"{int(percent * 100) / 100:.2f} %" if percent < 100 else "100 %"
+    return formats.fine_share(percent, (get_language() or "en").partition("-")[0])
 
 
 @register.filter

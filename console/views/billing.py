@@ -13,7 +13,6 @@ from billing.contracts.terms import all_terms_of, read_told
 from billing.contracts.tier_choice import contract_and_next
 from billing.limits.places import Source
 from billing.limits.standing import budgets_on, limits_on
-from billing.money import exact_eur
 from billing.usage.records import TooManyRows
 from billing.usage.statement import Statement, csv_of, first_day, statement
 from console.pages import tenant_page
@@ -62,7 +61,6 @@ def billing(request: HttpRequest, caller: Caller) -> HttpResponse:
         "limits": limits_on(tenant.pk, "tenant", tenant.pk),
         "month": day,
         "months": months,
-        "total_exact": exact_eur(shown.total_nano_eur) if shown else "",
     }
     return render(request, "console/billing/billing.html", context)
 

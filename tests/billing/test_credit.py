@@ -104,6 +104,12 @@ def test_a_payment_that_is_recorded_twice_is_credited_once(house: House) -> None
     assert account(house.tenant).credited_nano_eur == 6 * EUR
 
 
+def test_a_payment_that_is_still_to_come_is_no_credit(house: House) -> None:
+    with pytest.raises(Invalid, match="received_on: must not be in the future"):
+        record_payment(by=RUNS, tenant=house.tenant, payment=Payment(EUR, date(2999, 1, 1), "bank-19"))
+    assert account(house.tenant).credited_nano_eur == EUR
+
+
 def test_the_same_payment_from_two_connections_at_once_is_credited_once(house: House) -> None:
     payment, told = Payment(5 * EUR, TODAY, "bank-18", "RF18"), []
     start = threading.Barrier(4)

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.money import NANO_EUR_PER_CENT, NotAnAmount, cents, exact_eur, format_eur, parse_eur, parse_typed_eur
+from billing.money import (
+    NANO_EUR_PER_CENT,
+    NotAnAmount,
+    cents,
+    exact_eur,
+    format_eur,
+    parse_eur,
+    parse_typed_eur,
+    typed_eur,
+)
 
 amounts = st.integers(-(10**18), 10**18)
 
@@ -15,6 +24,21 @@ amounts = st.integers(-(10**18), 10**18)
 def test_an_amount_survives_being_written_and_read(nano_eur: int) -> None:
     assert parse_eur(exact_eur(nano_eur)) == nano_eur
     assert Decimal(exact_eur(nano_eur)).scaleb(9) == nano_eur
+
+
+@given(amounts, st.sampled_from(["en", "fr", "es-MX"]))
+def test_what_a_form_proposes_is_read_as_the_same_amount(nano_eur: int, language: str) -> None:
+    assert parse_typed_eur(typed_eur(nano_eur, language)) == nano_eur
+
+
+@pytest.mark.parametrize(
+    ("nano_eur", "language", "text"),
+    [(99_500_000_000, "en", "99.50"), (99_500_000_000, "fr", "99,50"), (1_234_000_000, "es", "1,2340")],
+)
+def test_a_form_proposes_the_readers_decimals_and_nothing_that_may_be_thousands(
+    nano_eur: int, language: str, text: str
+) -> None:
+    assert typed_eur(nano_eur, language) == text
 
 
 @pytest.mark.parametrize(

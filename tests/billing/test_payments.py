@@ -1,10 +1,11 @@
 """Invoices are credited and paid, each once; the journal of it balances to the cent."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from billing.clock import is_to_come
 from billing.invoices.credit_notes import credit_invoice
 from billing.invoices.document.contents import Kind, from_json
 from billing.invoices.document.faults import faults_of
@@ -85,6 +86,26 @@ def test_a_banks_file_is_looked_at_first_and_imported_once(invoice: Invoice) -> 
     assert invoice.payments.count() == 2
     with pytest.raises(Invalid, match="columns"):
         read_bank_file("a,b\n1,2\n")
+
+
+def test_a_payment_of_a_day_to_come_is_refused_by_hand_and_in_a_file(invoice: Invoice) -> None:
+    after = datetime.now(UTC).date() + timedelta(days=2)
+    with pytest.raises(Invalid, match="future"):
+        record_payment(by=RUNS, invoice=invoice, amount_cents=100, paid_on=after, reference="VIR 1")
+    text = f"date,amount_eur,reference,invoice\n{invoice.issued_on},1.00,VIR 1,{invoice.number}\n"
+    text += f"{after},1.00,VIR 2,{invoice.number}\n"
+    found = [(line.line, line.match, line.fault) for line in import_payments(by=RUNS, text=text)]
+    assert found == [(2, Match.NEW, ""), (3, Match.REFUSED, "The day is in the future.")]
+    assert [one.reference for one in invoice.payments.all()] == ["VIR 1"]
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "is_future"),
+    [(22, "UTC", False), (23, "UTC", True), (23, "Europe/Paris", False), (22, "America/New_York", False)],
+)
+def test_a_day_has_begun_where_it_has_in_utc_or_at_the_organisations(day: int, zone: str, is_future: bool) -> None:
+    now = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)
+    assert is_to_come(date(2026, 11, day), now, zone) == is_future
 
 
 def test_a_credit_note_takes_back_lines_and_then_the_rest_and_no_more(invoice: Invoice) -> None:

@@ -15,7 +15,7 @@ from billing.invoices.files import write_files_of
 from billing.invoices.issued import open_cents, with_payments
 from billing.models import Closing, DraftLine, Invoice
 from console.closing_words import shown_lines
-from identity.models import AuditEvent, OperatorRole, Tenant
+from identity.models import AuditEvent, OperatorRole, Person, Tenant
 from tests.support.browser import open_browser
 from tests.support.closings import entered, issued, last_month, previewed, selling, with_buyer
 from tests.support.console import page, signed_in
@@ -158,6 +158,19 @@ def test_all_of_a_month_are_previewed_approved_and_issued_at_once(bill: Client, 
     assert list(issued_cents) == [1_000, 2_000]
 
 
+def test_amounts_are_written_in_the_readers_way_exact_ones_and_typed_ones_too(invoice: Invoice) -> None:
+    person = make_operator(OperatorRole.BILLING)
+    for language, said in (
+        ("en", ("€100.00", 'value="180.00"')),
+        ("fr", ("100,00\N{NO-BREAK SPACE}€", 'value="180,00"')),
+    ):
+        Person.objects.filter(pk=person.pk).update(language=language)
+        reader, here = signed_in(person), f"/operator/invoices/{invoice.public_id}"
+        shown, form = page(reader.get(here)), page(reader.get(f"{here}/payment"))
+        lines = shown.partition('class="table table-vcenter stack invoice-lines"')[2]
+        assert (lines.count(said[0]) >= 2, said[1] in form) == (True, True), language
+
+
 def test_a_credit_note_takes_back_the_lines_that_were_chosen_and_then_the_rest(bill: Client, invoice: Invoice) -> None:
     address = f"/operator/invoices/{invoice.public_id}/credit"
     [line, _other] = invoice.lines.filter(net_cents__gt=0).order_by("position")
@@ -186,6 +199,7 @@ def test_a_payment_is_recorded_by_hand_once_and_taken_back(bill: Client, invoice
         ({"amount": "0.001", "reference": "VIR 2"}, "The amount is no number of cents."),
         ({"amount": "some", "reference": "VIR 2"}, "Give an amount in euros"),
         ({"paid_on": "soon", "reference": "VIR 2"}, "valid date"),
+        ({"paid_on": "2999-01-01", "reference": "VIR 2"}, "Must not be in the future."),
         ({"reference": " "}, "This field is required"),
         ({"amount": "-100.01", "reference": "VIR 2"}, "more than was paid"),
     ):
@@ -206,13 +220,14 @@ def test_a_banks_file_is_looked_at_line_by_line_and_recorded_once(bill: Client, 
         f"2026-11-21;80,00;VIR 3;{number}\n"
         "2026-11-21;1,00;VIR 4;F1999-00001\n"
         f"2026-11-21;1.001;VIR 5;{number}\n"
+        f"2999-01-01;1.00;VIR 7;{number}\n"
         f"21/11/2026;1,00;VIR 6;{number}\n"
         f"2026-11-21;1,00;;{number}\n"
     )
     shown = page(bill.post("/operator/invoices/payments", {"file": upload(text.encode("cp1252"))}))
     for said in (
         "Record 2 payments", "recorded before", "more than is due", "no invoice found", "no number of cents",
-        "not written as 2026-11-30", "no reference of the bank",
+        "in the future", "not written as 2026-11-30", "no reference of the bank",
     ):  # fmt: skip
         assert said in shown, said
     assert not invoice.payments.exists()

@@ -38,7 +38,7 @@ def order_of(cast: Cast) -> CreditOrder:
 def test_finance_orders_and_billing_records(cast: Cast, house: House) -> None:
     finance, here = signed_in(make_person("fay", cast.tenant, Role.FINANCE)), f"/t/{cast.tenant.slug}/billing/credit"
     assert "Used up: requests are refused." in page(finance.get(here))
-    assert "At least 200.00 EUR." in page(finance.post(f"{here}/order", {"amount": "199.99"}))
+    assert "At least €200.00." in page(finance.post(f"{here}/order", {"amount": "199.99"}))
     assert finance.post(f"{here}/order", {"amount": "250", "purchase_order": "PO-7"})["Location"] == here
     assert "waits for your payment" in page(finance.get(here))
     operator = make_operator(OperatorRole.BILLING)

@@ -56,6 +56,14 @@ def test_a_share_of_nothing_is_nothing() -> None:
     assert formats.share(3, 4, "en") == "75%"
 
 
+@pytest.mark.parametrize(
+    ("percent", "language", "shown"),
+    [(100.0, "en", "100 %"), (99.999, "en", "99.99 %"), (99.9, "fr", "99,90 %"), (0.0, "es", "0,00 %")],
+)
+def test_a_fine_share_is_never_rounded_up(percent: float, language: str, shown: str) -> None:
+    assert formats.fine_share(percent, language) == shown
+
+
 def test_a_share_of_next_to_nothing_is_not_nothing() -> None:
     assert formats.share(1, 1_000, "en") == "<1%"
     assert formats.share(1, 1_000, "fr") == f"<1{NBSP}%"

@@ -59,7 +59,7 @@ def test_a_change_is_looked_at_then_scheduled_then_withdrawn(
     bill: Client, card: RateCard, model: LanguageModel
 ) -> None:
     address = f"/operator/price-lists/{card.pk}/models/{model.pk}"
-    assert 'value="0.9"' in page(bill.get(f"{address}/change"))
+    assert 'value="0.90"' in page(bill.get(f"{address}/change"))
     soon = f"{timezone.now() + timedelta(days=9):%Y-%m-%d}"
     typed = {"input": "1,90", "output": "8", "starts_on": soon, "time_zone": "Europe/Paris"}
     pays_by(card)

@@ -30,7 +30,6 @@ def billing(request: HttpRequest, operator: Person) -> HttpResponse:
         "months": months,
         "tenants": use.tenants[:TENANTS_SHOWN],
         "rest": len(use.tenants) - TENANTS_SHOWN,
-        "total_exact": exact_eur(use.cost_nano_eur),
         **_drawn(use),
     }
     return render(request, "console/operator/billing/billing.html", shown)

@@ -36,6 +36,8 @@ def test_an_order_is_paid_once_and_is_credit(api: Api, house: House, script: Hel
     assert Notice.objects.filter(tenant=None, kind="credit.ordered", context__purchase_order="PO-7").exists()
     address = f"/api/operator/credit-orders/{order['id']}/payment"
     payment = {"amount_nano_eur": 2 * EUR, **RECEIVED}
+    to_come = api.ask("POST", address, script, payment | {"received_on": "2999-01-01"})
+    assert (to_come.status_code, "must not be in the future" in to_come.text) == (400, True)
     first, again = (api.ask("POST", address, script, payment) for _ in range(2))
     assert (first.status_code, again.status_code, again.json()["is_new"]) == (201, 200, False)
     assert api.ask("POST", address, script, payment | {"amount_nano_eur": EUR}).status_code == 409
