@@ -21,6 +21,7 @@ from billing.exports.schedules import end_schedule, schedule_export, schedules_o
 from billing.models import Export
 from console.forms.exports import FORMATS, KINDS, SAID, ExportForm, ScheduleForm
 from console.pages import is_partial, tenant_page
+from console.refusals import show_at_form
 from gateway.api.export_files import export_file
 from identity.access import Caller
 from identity.errors import Conflict, Invalid, NotFound
@@ -54,7 +55,7 @@ def export_new(request: HttpRequest, caller: Caller) -> HttpResponse:
         try:
             ask_export(by=caller, wanted=form.wanted())
         except Invalid as error:
-            form.add_error(error.field, error.message)
+            show_at_form(form, error)
         except NotFound:
             form.add_error("key", _("There is no such key."))
         except Conflict as error:

@@ -92,8 +92,8 @@ def test_the_list_follows_by_itself_until_the_file_is_there(cast: Cast) -> None:
 def test_what_makes_no_sense_is_said_at_its_field(cast: Cast) -> None:
     alice = signed_in(cast.alice)
     for changes, said in (
-        ({"last_day": "2025-01-01"}, "must not be before the first day"),
-        ({"first_day": "2020-01-01"}, "must be within 400 days of the first day"),
+        ({"last_day": "2025-01-01"}, "Must not be before the first day."),
+        ({"first_day": "2020-01-01"}, "Must be within 400 days of the first day."),
         ({"key": "nothing"}, "There is no such key."),
         ({"kind": "ledger", "model": "small"}, "choose no project, key or model"),
         ({"kind": "prompts"}, "prompts"),
