@@ -24,6 +24,7 @@ from billing.models import BillingSettings, Closing, DraftLine, InvoiceLine, Led
 from billing.money import cents
 from billing.pricing import FALL_BACKS, METERS
 from identity.models import Project, Tenant
+from identity.name_order import name_key
 
 Kind = DraftLine.Kind
 _ENTRIES = (LedgerEntry.Kind.REFUND, LedgerEntry.Kind.CORRECTION, LedgerEntry.Kind.FEE)
@@ -254,7 +255,7 @@ def _prices(versions: set[int]) -> dict[tuple[int, str], int]:
 def _place(line: DraftLine) -> tuple[object, ...]:
     """Projects by name; in each the month's own usage, then late usage; what is of no project last."""
     meter = METERS.index(line.meter) if line.meter in METERS else len(METERS)
-    of_project = (line.project.lower(), line.project_id or 0)
+    of_project = (name_key(line.project), line.project_id or 0)
     usage = (-line.covers_month.toordinal(), line.model, line.mode, line.price_version_id or 0, meter)
     return (line.project_id is None, *of_project, *usage, line.kind, str(line.entry_id or ""), line.term_key)
 

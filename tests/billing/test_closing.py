@@ -70,6 +70,14 @@ def test_an_invoice_is_the_ledgers_sum_line_by_line(house: House, history: Histo
     assert invoice.number.startswith(f"F{invoice.issued_on:%Y}-")
 
 
+def test_projects_stand_in_the_order_of_their_names_whatever_their_accents(house: House, history: History) -> None:
+    for name in ("Zones", "École", "Espaces", "eaux"):
+        history.record(house.key(project=house.project_called(name)).row, MIDDLE, cost=10**7)
+    with selling():
+        lines = issued(house.tenant, MONTH).lines.order_by("position")
+    assert [line.project for line in lines if line.exact_nano_eur] == ["eaux", "École", "Espaces", "Zones"]
+
+
 def test_numbers_of_a_series_follow_each_other(house: House, history: History, owner_database_url: str) -> None:
     other = make_house()
     with_buyer(other.tenant)
