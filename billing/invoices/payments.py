@@ -141,19 +141,38 @@ def _line_of(number: int, row: dict[str, str | None]) -> BankLine:
     values = {name: (row.get(name) or "").strip() for name in HEAD}
     paid_on, amount, fault = None, 0, ""
     try:
-        paid_on = date.fromisoformat(values["date"])
+        paid_on = _day_of(values["date"])
         nano_eur = parse_typed_eur(values["amount_eur"])
         amount = nano_eur // NANO_EUR_PER_CENT
         if nano_eur % NANO_EUR_PER_CENT or not amount:
             fault = _("The amount is no number of cents.")
     except NotAnAmount:
-        fault = _("The amount is none.")
+        fault = _("The amount is not written as 1234.50.")
     except ValueError:
-        fault = _("The date is not written as 2026-11-30.")
+        fault = _("The date is not written as 2026-11-30 or 30/11/2026.")
     if not values["reference"] or len(values["reference"]) > REFERENCE_LENGTH_MAX:
         fault = fault or _("There is no reference of the bank.")
     match = Match.REFUSED if fault else Match.UNMATCHED
     return BankLine(number, paid_on, amount, values["reference"], values["invoice"], match, fault)
+
+
+def _day_of(text: str) -> date:
+    """Of `2026-11-30`, or day first as banks of the euro area write: `30/11/2026`, `30.11.2026`. Raises ValueError."""
+    parts = text.replace(".", "/").split("/")
+    if len(parts) != 3:
+        return date.fromisoformat(text)
+    day, month, year = parts
+    return date.fromisoformat(f"{year}-{month:0>2}-{day:0>2}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """What lines are held against, by an invoice's id. Lines above in the file count: `now` alone stands still."""
+
+    known: dict[tuple[int, str], int]
+    left: dict[int, int]
+    paid: dict[int, int]
+    now: datetime
 
 
 def _matched(lines: Sequence[BankLine]) -> list[BankLine]:
@@ -166,14 +185,12 @@ def _matched(lines: Sequence[BankLine]) -> list[BankLine]:
         for one in Payment.objects.filter(invoice__in=[invoice.pk for invoice in invoices.values()])
     }
     left = {invoice.pk: open_cents(invoice) for invoice in invoices.values()}
-    now = database_now()
-    return [_match(line, invoices, known, left, now) for line in lines]
+    paid = {invoice.pk: invoice.paid_cents for invoice in invoices.values()}
+    books = _Books(known, left, paid, database_now())
+    return [_match(line, invoices, books) for line in lines]
 
 
-def _match(
-    line: BankLine, invoices: dict[str, Invoice], known: dict[tuple[int, str], int], left: dict[int, int], now: datetime
-) -> BankLine:
-    """Lines above it in the file count as recorded: `known` and `left` move on with each that is new."""
+def _match(line: BankLine, invoices: dict[str, Invoice], books: _Books) -> BankLine:
     if line.match == Match.REFUSED:
         return line
     named = [line.number] if line.number else [word.strip(".,;:()") for word in line.reference.split()]
@@ -182,17 +199,20 @@ def _match(
         return _with(line, Match.UNMATCHED, _("No invoice, or more than one, has this number."))
     invoice = invoices[numbers[0]]
     line = BankLine(line.line, line.paid_on, line.amount_cents, line.reference, invoice.number, Match.NEW)
-    before = known.get((invoice.pk, line.reference))
+    before = books.known.get((invoice.pk, line.reference))
     if before == line.amount_cents:
         return _with(line, Match.KNOWN, "")
     if before is not None:
         return _with(line, Match.REFUSED, _("Another amount is recorded under this reference."))
-    if line.paid_on and is_to_come(line.paid_on, now, invoice.tenant.time_zone):
+    if line.paid_on and is_to_come(line.paid_on, books.now, invoice.tenant.time_zone):
         return _with(line, Match.REFUSED, _("The day is in the future."))
-    if line.amount_cents > left[invoice.pk]:
+    if line.amount_cents > books.left[invoice.pk]:
         return _with(line, Match.REFUSED, _("It is more than is due."))
-    known[invoice.pk, line.reference] = line.amount_cents
-    left[invoice.pk] -= line.amount_cents
+    if -line.amount_cents > books.paid[invoice.pk]:
+        return _with(line, Match.REFUSED, _("It is more than was paid."))
+    books.known[invoice.pk, line.reference] = line.amount_cents
+    books.left[invoice.pk] -= line.amount_cents
+    books.paid[invoice.pk] += line.amount_cents
     return line
 
 

@@ -21,6 +21,7 @@ from tests.support.operators import RUNS
 
 MONTH = last_month()
 MIDDLE = datetime(MONTH.year, MONTH.month, 15, 12, 30, tzinfo=UTC)
+YESTERDAY, NEXT_WEEK = (datetime.now(UTC).date() + timedelta(days=days) for days in (-1, 7))
 
 
 @pytest.fixture
@@ -71,19 +72,24 @@ def test_a_payment_is_recorded_once_and_in_parts(invoice: Invoice) -> None:
 def test_a_banks_file_is_looked_at_first_and_imported_once(invoice: Invoice) -> None:
     text = (
         "date;amount_eur;reference;invoice\n"
-        f"2026-11-20;20,00;VIR 1 {invoice.number};\n"
-        f"2026-11-21;1,00;VIR 2;{invoice.number}\n"
-        "2026-11-21;1,00;VIR 3;F1999-00001\n"
-        f"2026-11-21;1,001;VIR 4;{invoice.number}\n"
+        f"{YESTERDAY};20,00;VIR 1 {invoice.number};\n"
+        f"{YESTERDAY:%d/%m/%Y};1,00;VIR 2;{invoice.number}\n"
+        f"{YESTERDAY:%-d.%-m.%Y};1,00;VIR 3;F1999-00001\n"
+        f"{YESTERDAY};1,001;VIR 4;{invoice.number}\n"
         f"yesterday;1,00;VIR 5;{invoice.number}\n"
-        f"2026-11-21;9999;VIR 6;{invoice.number}\n"
+        f"{YESTERDAY};9999;VIR 6;{invoice.number}\n"
+        f"{NEXT_WEEK};1,00;VIR 7;{invoice.number}\n"
+        f"{YESTERDAY};-21,01;VIR 8;{invoice.number}\n"
+        f"{YESTERDAY};-21,00;VIR 9;{invoice.number}\n"
     )
     found = [line.match for line in read_bank_file(text)]
-    assert found == [Match.NEW, Match.NEW, Match.UNMATCHED, Match.REFUSED, Match.REFUSED, Match.REFUSED]
-    import_payments(by=RUNS, text=text)
-    assert open_cents(now_of(invoice)) == 5201 - 2_100
+    refused = [Match.REFUSED] * 5
+    assert found == [Match.NEW, Match.NEW, Match.UNMATCHED, *refused, Match.NEW]
+    done = [line.match for line in import_payments(by=RUNS, text=text)]
+    assert done == found  # what was looked at is what comes of it
+    assert open_cents(now_of(invoice)) == 5201
     assert [line.match for line in import_payments(by=RUNS, text=text)][:2] == [Match.KNOWN, Match.KNOWN]
-    assert invoice.payments.count() == 2
+    assert invoice.payments.count() == 3
     with pytest.raises(Invalid, match="columns"):
         read_bank_file("a,b\n1,2\n")
 
