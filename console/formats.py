@@ -17,11 +17,16 @@ def money(nano_eur: int, language: str) -> str:
     """Such as "€1,234.50" or "€0.0042". Below a hundredth of a cent, but not nothing: "<€0.0001"."""
     euros = Decimal(nano_eur) / NANO
     if nano_eur == 0 or abs(nano_eur) >= _CENT:
-        return format_currency(euros.quantize(Decimal("0.01"), ROUND_HALF_EVEN), "EUR", locale=language)
+        return _with_minus(format_currency(euros.quantize(Decimal("0.01"), ROUND_HALF_EVEN), "EUR", locale=language))
     shown = euros.quantize(Decimal("0.0001"), ROUND_HALF_EVEN)
     pattern = {"en": "¤0.0000"}.get(language, "0.0000\u00a0¤")
     text = format_currency(shown or Decimal("0.0001"), "EUR", pattern, locale=language, currency_digits=False)
-    return text if shown else f"<{text}"
+    return _with_minus(text) if shown else f"<{text}"
+
+
+def _with_minus(text: str) -> str:
+    """With the sign that is as wide as a figure, as everywhere on our pages."""
+    return text.replace("-", "−")
 
 
 def exact_money(nano_eur: int, language: str) -> str:

@@ -56,13 +56,20 @@ def shown_invoice(invoice: Invoice, today: date) -> dict[str, object]:
     """Everything of one for its page."""
     contents = from_json(invoice.contents)
     words = words_of(contents, lines_max=LINES_ON_PAGE_MAX)
-    drawing = InvoiceDrawing.objects.filter(pk=invoice.pk).first()
     return {
         **words,
+        **pdf_state(invoice),
         "invoice": invoice,
         "row": row_of(invoice, today),
         "payments": [(one, euros(one.amount_cents)) for one in invoice.payments.order_by("paid_on", "pk")],
         "credit_notes": invoice.credit_notes.filter(kind=Invoice.Kind.CREDIT_NOTE).order_by("pk"),
+    }
+
+
+def pdf_state(invoice: Invoice) -> dict[str, object]:
+    """Why the PDF of one is not there yet, for `_pdf_state.html`."""
+    drawing = InvoiceDrawing.objects.filter(pk=invoice.pk).first()
+    return {
         "waits_for_libraries": drawing is not None and drawing.fault == LIBRARIES,
         "failed": drawing is not None and drawing.attempts > 0,
         "installs": INSTALLS,

@@ -76,15 +76,19 @@ def approve(*, by: Operator, tenant: Tenant, month: date) -> Closing:
         needs_two = facts.house.settings.needs_two_people
         if needs_two and by.key is not None:
             raise Conflict(_("Two people have to approve: a key is none."))
-        who = f"{by.actor.kind.value}:{by.actor.name}"
-        if who in closing.approvals:
+        if has_approved(by, closing):
             raise Conflict(_("You approved it already: a second person has to."))
-        closing.approvals = [*closing.approvals, who]
+        closing.approvals = [*closing.approvals, _name_of(by)]
         if len(closing.approvals) >= (2 if needs_two else 1):
             closing.state = State.APPROVED
         closing.save(update_fields=["approvals", "state"])
         _record(by, tenant, "closing.approved", month, {"exact_nano_eur": closing.exact_nano_eur})
     return closing
+
+
+def has_approved(by: Operator, closing: Closing) -> bool:
+    """Whether they approved it already."""
+    return _name_of(by) in closing.approvals
 
 
 def take_back_approval(*, by: Operator, tenant: Tenant, month: date) -> bool:
@@ -158,6 +162,10 @@ def _each(by: Operator, month: date, tenants: Iterable[Tenant], states: tuple[st
         except Conflict:
             blocked += 1
     return Done(done, blocked, 0)
+
+
+def _name_of(by: Operator) -> str:
+    return f"{by.actor.kind.value}:{by.actor.name}"
 
 
 def _locked(tenant: Tenant, month: date) -> tuple[Closing, Facts]:

@@ -104,18 +104,23 @@ class MentionsForm(forms.Form):
     early_payment = _text(_("Discount for early payment"), 500, _("Also where there is none."))
 
 
-class NumbersForm(forms.Form):
-    """Series of numbers, approval, credit, exemption."""
+class ApprovalForm(forms.Form):
+    """Who approves a month."""
 
-    invoice_prefix = _text(
-        _("Prefix of invoices"), 12, _("The year and the number follow: F2026-00001."), spellcheck="false"
-    )
-    credit_note_prefix = _text(_("Prefix of credit notes"), 12, spellcheck="false")
     needs_two_people = forms.BooleanField(
         label=_("Two people have to approve a month"),
         required=False,
         widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
     )
+
+
+class NumbersForm(forms.Form):
+    """Series of numbers, credit, exemption."""
+
+    invoice_prefix = _text(
+        _("Prefix of invoices"), 12, _("The year and the number follow: F2026-00001."), spellcheck="false"
+    )
+    credit_note_prefix = _text(_("Prefix of credit notes"), 12, spellcheck="false")
     credit_invoiced = forms.ChoiceField(
         label=_("Prepaid credit is invoiced"),
         choices=[
@@ -161,6 +166,7 @@ class AccountsForm(forms.Form):
 FORMS: dict[str, type[forms.Form]] = {
     "bank": BankForm,
     "mentions": MentionsForm,
+    "approval": ApprovalForm,
     "numbers": NumbersForm,
     "prices": PricesForm,
     "accounts": AccountsForm,

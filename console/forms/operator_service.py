@@ -68,6 +68,7 @@ class LegalForm(forms.Form):
         required=False,
         max_length=500,
         widget=forms.Textarea(attrs={"class": "form-control", "rows": 3}),
+        help_text=_("As on an envelope: postcode and city stand in the last line."),
     )
     country = forms.ChoiceField(
         label=_("Country"), required=False, choices=[], widget=forms.Select(attrs={"class": "form-select"})

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -17,7 +17,7 @@ from billing.models import Closing, DraftLine, Invoice
 from console.closing_words import shown_lines
 from identity.models import AuditEvent, OperatorRole, Person, Tenant
 from tests.support.browser import open_browser
-from tests.support.closings import entered, issued, last_month, previewed, selling, with_buyer
+from tests.support.closings import charging_back, entered, issued, last_month, previewed, selling, with_buyer
 from tests.support.console import page, signed_in
 from tests.support.history import history_of
 from tests.support.ledger import House, make_house, unique
@@ -27,6 +27,7 @@ from tests.support.pictures import keep_picture
 pytestmark = pytest.mark.usefixtures("database")
 MONTH = last_month()
 MIDDLE = datetime(MONTH.year, MONTH.month, 15, 12, 30, tzinfo=UTC)
+YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 # One that no other test closes, for what is done to all organisations at once.
 LONG_AGO = preceding(preceding(preceding(MONTH)))
 
@@ -84,7 +85,9 @@ def test_a_month_goes_from_open_to_issued(bill: Client, house: House) -> None:
         shown = page(bill.get(address))
         assert "There is no preview yet." in shown
         assert "by daily sums" in shown
-        assert "The preview is being made." in told(bill, f"{address}/preview")
+        shown = told(bill, f"{address}/preview")
+        assert "A preview is asked for." in shown
+        assert "The preview is being made." in shown
         draw(house.tenant)
         shown = page(bill.get(address))
         assert "Nobody approved it yet." in shown
@@ -130,13 +133,17 @@ def test_where_two_people_approve_the_same_one_is_refused(bill: Client, house: H
     second, address = signed_in(make_operator(OperatorRole.BILLING)), address_of(house.tenant)
     with selling(needs_two_people=True):
         previewed(house.tenant, MONTH)
-        told(bill, f"{address}/approve")
-        assert "A second person has to approve it." in page(bill.get(address))
+        assert f"{address}/approve" in page(bill.get(address))
+        assert "You approved it. A second person has to." in told(bill, f"{address}/approve")
+        shown = page(bill.get(address))
+        assert "A second person has to approve it." in shown
+        assert f"{address}/approve" not in shown
+        assert f"{address}/approve" in page(second.get(address))
         assert "a second person has to" in told(bill, f"{address}/approve")
         assert "A second person has to approve it." in told(bill, f"{address}/issue")
         assert "The approval is taken back." in told(bill, f"{address}/take-back")
         told(bill, f"{address}/approve")
-        told(second, f"{address}/approve")
+        assert "The month is approved." in told(second, f"{address}/approve")
         assert "is issued." in told(second, f"{address}/issue")
 
 
@@ -151,9 +158,9 @@ def test_all_of_a_month_are_previewed_approved_and_issued_at_once(bill: Client, 
         asked.exclude(tenant__in=mine).delete()
         for closing in asked.select_related("tenant"):
             make_preview(closing)
-        assert "2 months are approved." in told(bill, f"{address}/approve")
+        assert "You approved 2 months." in told(bill, f"{address}/approve")
         assert "2 months are issued." in told(bill, f"{address}/issue")
-        assert "0 months are issued." in told(bill, f"{address}/issue")
+        assert "No month is approved: nothing was issued." in told(bill, f"{address}/issue")
     issued_cents = Invoice.objects.filter(tenant__in=mine).order_by("net_cents").values_list("net_cents", flat=True)
     assert list(issued_cents) == [1_000, 2_000]
 
@@ -174,6 +181,7 @@ def test_amounts_are_written_in_the_readers_way_exact_ones_and_typed_ones_too(in
 def test_a_credit_note_takes_back_the_lines_that_were_chosen_and_then_the_rest(bill: Client, invoice: Invoice) -> None:
     address = f"/operator/invoices/{invoice.public_id}/credit"
     [line, _other] = invoice.lines.filter(net_cents__gt=0).order_by("position")
+    assert f"{line.project} · {shown_lines([line], MONTH)[0].description}" in page(bill.get(address))
     assert "This field is required" in page(bill.post(address, {"lines": [line.position]}))
     assert "not one of the available choices" in page(bill.post(address, {"reason": "A mistake", "lines": ["77"]}))
     shown = told(bill, address, reason="A wrong price", lines=[line.position])
@@ -189,7 +197,7 @@ def test_a_credit_note_takes_back_the_lines_that_were_chosen_and_then_the_rest(b
 def test_a_payment_is_recorded_by_hand_once_and_taken_back(bill: Client, invoice: Invoice) -> None:
     address = f"/operator/invoices/{invoice.public_id}/payment"
     assert 'value="180.00"' in page(bill.get(address))
-    paid = {"amount": "100.00", "paid_on": "2026-11-20", "reference": "VIR 1", "note": "By transfer"}
+    paid = {"amount": "100.00", "paid_on": f"{YESTERDAY}", "reference": "VIR 1", "note": "By transfer"}
     assert "The payment is recorded." in told(bill, address, **paid)
     assert "This payment was recorded before." in told(bill, address, **paid)
     for wrong, said in (
@@ -214,15 +222,15 @@ def test_a_banks_file_is_looked_at_line_by_line_and_recorded_once(bill: Client, 
     number = invoice.number
     text = (
         "date;amount_eur;reference;invoice\n"
-        f"2026-11-20;100,00;VIR 1 {number};\n"
-        f"2026-11-20;100,00;VIR 1 {number};\n"
-        f"2026-11-21;80,00;VIR 2;{number}\n"
-        f"2026-11-21;80,00;VIR 3;{number}\n"
-        "2026-11-21;1,00;VIR 4;F1999-00001\n"
-        f"2026-11-21;1.001;VIR 5;{number}\n"
+        f"{YESTERDAY};100,00;VIR 1 {number};\n"
+        f"{YESTERDAY};100,00;VIR 1 {number};\n"
+        f"{YESTERDAY};80,00;VIR 2;{number}\n"
+        f"{YESTERDAY};80,00;VIR 3;{number}\n"
+        f"{YESTERDAY};1,00;VIR 4;F1999-00001\n"
+        f"{YESTERDAY};1.001;VIR 5;{number}\n"
         f"2999-01-01;1.00;VIR 7;{number}\n"
-        f"21/11/2026;1,00;VIR 6;{number}\n"
-        f"2026-11-21;1,00;;{number}\n"
+        f"11/30/2026;1,00;VIR 6;{number}\n"
+        f"{YESTERDAY};1,00;;{number}\n"
     )
     shown = page(bill.post("/operator/invoices/payments", {"file": upload(text.encode("cp1252"))}))
     for said in (
@@ -272,6 +280,7 @@ def test_its_files_are_downloaded_as_the_organisation_downloads_them(bill: Clien
     shown = page(bill.get(address))
     assert f"{address}/files/csv" in shown
     assert f"{address}/files/xml" not in shown  # not made yet
+    assert "The PDF is being made." in shown
     assert bill.get(f"{address}/files/xml").status_code == 404
     write_files_of(invoice)
     assert f"{address}/files/xml" in page(bill.get(address))
@@ -295,6 +304,26 @@ def test_a_quantity_is_in_the_unit_of_the_price_beside_it() -> None:
     assert shown == [("1.5", "€0.60 a minute"), ("1,250,000", "€0.80 a million"), ("", "")]
 
 
+def test_a_house_that_charges_back_is_asked_for_nothing_that_only_a_seller_has(bill: Client) -> None:
+    with charging_back():
+        shown = page(bill.get("/operator/billing/settings"))
+    assert "Two people have to approve a month" in shown
+    for only_sold in ("VAT", "Prefix", "IBAN", "credit"):
+        assert only_sold not in shown, only_sold
+    with selling():
+        assert "Prefix of invoices" in page(bill.get("/operator/billing/settings"))
+
+
+def test_what_was_paid_too_much_is_called_so(bill: Client, invoice: Invoice) -> None:
+    address = f"/operator/invoices/{invoice.public_id}"
+    told(bill, f"{address}/payment", amount="180", paid_on=YESTERDAY, reference="VIR 1")
+    told(bill, f"{address}/credit", reason="All of it")
+    shown = page(bill.get(address))
+    assert "Paid too much" in shown
+    assert "€180.00" in shown
+    assert f"{address}/credit" not in shown  # nothing is left of it
+
+
 def test_who_only_reads_sees_no_button(invoice: Invoice) -> None:
     support = signed_in(make_operator(OperatorRole.SUPPORT))
     shown = page(support.get(f"/operator/invoices/{invoice.public_id}"))
@@ -315,6 +344,8 @@ def test_a_month_is_closed_in_a_real_browser(house: House) -> None:
         page.get_by_role("button", name="Approve").click()
         keep_picture(page, "closing-approved")
         assert window.offences() == []
+        page.locator("summary", has_text="Issue").click()
+        page.get_by_text("What is issued never changes").wait_for()
         page.get_by_role("button", name="Issue", exact=True).click()
         page.get_by_text("is issued.").wait_for()
         keep_picture(page, "closing-issued")

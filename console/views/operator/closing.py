@@ -19,6 +19,7 @@ from billing.closing.issuing import (
     approve,
     approve_all,
     closing_of,
+    has_approved,
     issue,
     issue_all,
     take_back_approval,
@@ -28,7 +29,7 @@ from billing.closing.period import following, month_named, preceding
 from billing.closing.previews import ask_previews, billed_tenants
 from billing.invoices.document.libraries import INSTALLS, missing_libraries
 from billing.invoices.vat import Missing, Vat
-from billing.models import DraftLine, InvoiceLine, LegalParty
+from billing.models import Closing, DraftLine, InvoiceLine, LegalParty
 from billing.usage.platform_month import MONTHS_BACK
 from console.closing_words import approvers_of, shown_blocks, shown_lines
 from console.pages import is_partial, operator_page
@@ -41,6 +42,7 @@ from identity.permissions import OperatorPermission
 from identity.service import service
 
 LINES_SHOWN = 200
+NOTHING_DONE = Done(0, 0, 0)
 
 
 @operator_page(OperatorPermission.PLATFORM_READ)
@@ -93,6 +95,7 @@ def month_of_one(request: HttpRequest, operator: Person, month: str, slug: str) 
         "tax_cents": vat.tax_cents(row.closing.net_cents) if vat and row.closing else 0,
         "is_seller": facts.house.is_seller,
         "approvers": approvers_of(row.closing) if row.closing else [],
+        "has_approved": row.closing is not None and has_approved(operator_for_person(operator), row.closing),
     }
     template = "_month.html" if is_partial(request) else "month.html"
     return render(request, f"console/operator/closing/{template}", shown)
@@ -115,7 +118,7 @@ def approve_every(request: HttpRequest, operator: Person, month: str) -> HttpRes
     """Approve all that nothing blocks."""
     first = _month(month)
     done = approve_all(by=operator_for_person(operator), month=first, tenants=billed_tenants())
-    told = ngettext("%(count)s month is approved.", "%(count)s months are approved.", done.done)
+    told = ngettext("You approved %(count)s month.", "You approved %(count)s months.", done.done)
     _tell(request, told % {"count": done.done}, done)
     return _to_all(first)
 
@@ -127,6 +130,8 @@ def issue_every(request: HttpRequest, operator: Person, month: str) -> HttpRespo
     first = _month(month)
     done = issue_all(by=operator_for_person(operator), month=first, tenants=billed_tenants())
     told = ngettext("%(count)s month is issued.", "%(count)s months are issued.", done.done)
+    if done == NOTHING_DONE:
+        told = _("No month is approved: nothing was issued.")
     _tell(request, told % {"count": done.done}, done)
     return _to_all(first)
 
@@ -137,7 +142,7 @@ def preview_one(request: HttpRequest, operator: Person, month: str, slug: str) -
     """Have one organisation's lines made."""
     first, tenant = _month(month), tenant_or_404(slug)
     ask_previews(by=operator_for_person(operator), month=first, tenants=[tenant])
-    messages.success(request, _("The preview is being made."))
+    messages.success(request, _("A preview is asked for."))
     return _to_one(first, tenant)
 
 
@@ -147,8 +152,10 @@ def approve_one(request: HttpRequest, operator: Person, month: str, slug: str) -
     """Approve one."""
     first, tenant = _month(month), tenant_or_404(slug)
     try:
-        approve(by=operator_for_person(operator), tenant=tenant, month=first)
-        messages.success(request, _("The month is approved."))
+        closing = approve(by=operator_for_person(operator), tenant=tenant, month=first)
+        is_enough = closing.state != Closing.State.PREVIEWED
+        told = _("The month is approved.") if is_enough else _("You approved it. A second person has to.")
+        messages.success(request, told)
     except (Blocked, Conflict) as error:
         messages.error(request, sentence_of(error))
     return _to_one(first, tenant)

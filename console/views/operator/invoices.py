@@ -7,8 +7,8 @@ from django.contrib import messages
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from billing.invoices.credit_notes import credit_invoice, lines_left
@@ -19,8 +19,10 @@ from billing.invoices.journal import journal_csv
 from billing.invoices.payments import Match, import_payments, read_bank_file, record_payment
 from billing.models import Invoice
 from billing.money import NANO_EUR_PER_CENT
-from console.closing_words import shown_lines
+from console import formats
+from console.closing_words import ShownLine, shown_lines
 from console.forms.billing_identity import BankFileForm, CreditForm, PaymentForm
+from console.invoice_words import pdf_state
 from console.pages import operator_page
 from console.refusals import show_at_form
 from gateway.api.invoice_answers import file_of_any
@@ -69,7 +71,7 @@ def credit(request: HttpRequest, operator: Person, invoice_id: UUID) -> HttpResp
     """Take it back, or some of its lines."""
     found = issued_invoice(invoice_id)
     left = shown_lines(lines_left(found), found.month)
-    choices = [(str(line.row.position), f"{line.row.position}. {line.description}") for line in left]
+    choices = [(str(line.row.position), _named(line)) for line in left]
     form = CreditForm(request.POST or None, lines=choices)
     if request.method == "POST" and form.is_valid():
         try:
@@ -153,14 +155,18 @@ def _page(request: HttpRequest, found: Invoice) -> HttpResponse:
     contents = from_json(found.contents)
     files = set(found.files.values_list("media_type", flat=True))
     rows = list(found.lines.order_by("position")[: SHOWN_MAX * 5])
+    still_open = open_cents(found)
     shown = {
+        **pdf_state(found),
         "invoice": found,
         "contents": contents,
         "has_pdf": PDF in files,
         "has_xml": XML in files,
         "parties": [(contents.seller, _("Seller")), (contents.billed_to, _("Buyer"))],
         "state": state_of(found, _today()),
-        "open_cents": open_cents(found),
+        "open_cents": still_open,
+        "open_size_cents": abs(still_open),
+        "may_be_credited": found.corrects_id is None and found.lines.filter(credited_by=None).exists(),
         "lines": shown_lines(rows, found.month),
         "rest": found.line_count - len(rows),
         "rounding_nano_eur": found.net_cents * NANO_EUR_PER_CENT - found.exact_nano_eur,
@@ -168,6 +174,13 @@ def _page(request: HttpRequest, found: Invoice) -> HttpResponse:
         "notes": found.credit_notes.order_by("pk"),
     }
     return render(request, "console/operator/closing/invoice.html", shown)
+
+
+def _named(line: ShownLine) -> str:
+    """A line among the many of a form that are called alike."""
+    parts = [line.row.project, line.description, line.quantity]
+    amount = formats.money(line.row.net_cents * NANO_EUR_PER_CENT, get_language() or "en")
+    return f"{line.row.position}. {' · '.join(part for part in parts if part)} – {amount}"
 
 
 def _overdue(found: QuerySet[Invoice], today: date) -> QuerySet[Invoice]:
