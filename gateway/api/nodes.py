@@ -40,7 +40,7 @@ class JoinSerializer(StrictSerializer):
 
     token = TextField(max_length=100)
     public_key = TextField(max_length=100)
-    version = TextField(max_length=40)
+    version = TextField(max_length=40, allow_blank=True)  # of no release yet
 
 
 class JoinView(ApiView):

@@ -38,6 +38,12 @@ class Joined(msgspec.Struct, frozen=True):
     token_digest: str = ""
 
 
+class _Problem(msgspec.Struct, frozen=True):
+    """What the platform's API tells of a refusal (RFC 9457)."""
+
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class Membership:
     """Who this node is to the platform."""
@@ -97,11 +103,19 @@ def _ask(platform: str, token: str, own: Ed25519PrivateKey, version: str) -> Joi
     if answer.status == HTTPStatus.NOT_FOUND:
         raise JoinError("The platform does not know this token: used up, too old or mistyped. Add the node again.")
     if answer.status not in (HTTPStatus.OK, HTTPStatus.CREATED):
-        raise JoinError(f"The platform did not take this machine in: status {answer.status}.")
+        raise JoinError(f"The platform did not take this machine in: {_reason(answer)}")
     try:
         return msgspec.json.decode(answer.body, type=Joined)
     except msgspec.DecodeError:
         raise JoinError(f"What answers at {platform} is no Beffroi, or another version of it.") from None
+
+
+def _reason(answer: egress.Answer) -> str:
+    """Why the platform did not, in its words where it has some."""
+    try:
+        return msgspec.json.decode(answer.body, type=_Problem).detail
+    except msgspec.DecodeError:
+        return f"status {answer.status}."
 
 
 def own_key(home: Path) -> Ed25519PrivateKey:

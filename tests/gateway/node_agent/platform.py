@@ -65,6 +65,7 @@ class Platform:
         self.node_key: Ed25519PublicKey | None = None
         self.joins: list[dict[str, Any]] = []
         self.lose_next_answer = False
+        self.refusal = ""
         self._password = secrets.token_hex(16)
         self._valkey = EmbeddedValkey(folder / "valkey.sock")
         self._process: subprocess.Popen[bytes] | None = None
@@ -181,8 +182,10 @@ class Platform:
                 if platform.lose_next_answer:
                     platform.lose_next_answer = False
                     return
+                if platform.refusal:
+                    answer = {"status": 409, "code": "conflict", "detail": platform.refusal}
                 data = json.dumps(answer or {}).encode()
-                self.send_response(200 if answer else 404)
+                self.send_response(409 if platform.refusal else 200 if answer else 404)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)

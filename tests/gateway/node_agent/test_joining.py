@@ -70,6 +70,14 @@ def test_a_token_that_the_platform_does_not_know_is_told(platform: Platform, hom
     assert not (home / "joined.json").exists()
 
 
+def test_why_the_platform_cannot_take_the_machine_in_is_told(platform: Platform, home: Path) -> None:
+    platform.refusal = "The broker has no user for this node."
+    with pytest.raises(JoinError, match="did not take this machine in: The broker has no user for this node"):
+        join(platform, home)
+    platform.refusal = ""
+    assert join(platform, home).name == NODE
+
+
 def test_files_that_were_damaged_are_told(platform: Platform, home: Path) -> None:
     join(platform, home)
     kept = json.loads((home / "joined.json").read_text())

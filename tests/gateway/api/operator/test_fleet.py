@@ -10,6 +10,7 @@ from billing.clock import database_now
 from gateway.api import nodes
 from gateway.pools.fleet_tables import EngineLog, Node, PoolConfiguration
 from gateway.pools.models import Pool
+from identity.release import version
 from identity.scopes import OperatorScope
 from tests.gateway.api.conftest import Api, problem_of
 from tests.support.ledger import make_model, unique
@@ -57,7 +58,7 @@ def test_a_machine_joins_with_the_token_and_nothing_else(
     api: Api, script: HeldOperatorKey, node: dict[str, Any]
 ) -> None:
     key = b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
-    sent = {"token": node["token"], "public_key": key, "version": "1"}
+    sent = {"token": node["token"], "public_key": key, "version": version()}  # "" before there is a release
     wrong = api.ask("POST", "/api/nodes/join", None, sent | {"token": "bfn_wrong"})
     assert (wrong.status_code, problem_of(wrong)["code"]) == (404, "not_found")
     joined = api.ask("POST", "/api/nodes/join", None, sent)
