@@ -17,6 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from psycopg.conninfo import conninfo_to_dict
 
 from console import env
+from gateway.pools.fleet.broker import is_rabbitmq
+from gateway.pools.fleet.rabbitmq_users import management
 from gateway.pools.models import Replica
 from identity import oidc_discovery
 from identity.egress import Address, addresses_of, is_public
@@ -143,8 +145,8 @@ def _own_servers() -> list[Connection]:
             _("Broker"),
             _("What Django asks the worker to do, and what nodes are told: Valkey, Redis or RabbitMQ."),
             _("Django, worker"),
-            "VALKEY_URL",
-            _of_urls((url, "") for url in settings.VALKEY_URL.split(";")),
+            "VALKEY_URL, RABBITMQ_MANAGEMENT_URL",
+            _of_urls((url, "") for url in _broker()),
         ),
         Connection(
             Kind.GATEWAYS,
@@ -155,6 +157,11 @@ def _own_servers() -> list[Connection]:
             _of_urls([(settings.GATEWAY_URL, "")]),
         ),
     ]
+
+
+def _broker() -> list[str]:
+    """Its addresses; RabbitMQ makes users of nodes by another one."""
+    return [*settings.VALKEY_URL.split(";"), *([management()[0]] if is_rabbitmq() else [])]
 
 
 def _databases() -> tuple[Destination, ...]:

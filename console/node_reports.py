@@ -10,13 +10,14 @@ from typing import Any
 from celery import bootsteps
 from kombu.messaging import Consumer
 
-from gateway.pools.fleet.assignments import REPORTS_QUEUE, queue_called
+from gateway.pools.fleet.broker import reports_queue
 from gateway.pools.fleet.reports import REPORT_LENGTH_MAX
 from gateway.pools.tasks import take_nodes_report
 
 logger = logging.getLogger("beffroi.fleet")
 
 _EXPIRES_SECONDS = 60  # a report is old by then
+_AT_ONCE = 20  # RabbitMQ would send us all that wait, of up to 256 KB each
 
 
 class NodeReports(bootsteps.ConsumerStep):  # type: ignore[misc]  # Celery has no types
@@ -24,8 +25,8 @@ class NodeReports(bootsteps.ConsumerStep):  # type: ignore[misc]  # Celery has n
 
     def get_consumers(self, channel: Any) -> list[Consumer]:
         """One."""
-        queues = [queue_called(REPORTS_QUEUE)]
-        return [Consumer(channel, queues=queues, callbacks=[take], accept=["json"])]
+        channel.basic_qos(0, _AT_ONCE, False)  # noqa: FBT003  # AMQP's own order
+        return [Consumer(channel, queues=[reports_queue()], callbacks=[take], accept=["json"])]
 
 
 def take(body: Any, message: Any) -> None:

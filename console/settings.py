@@ -123,6 +123,7 @@ def _database(url: str) -> dict[str, Any]:
 DATABASES = {"default": _database(env.secret("DATABASE_URL"))}
 VALKEY_URL = env.secret("VALKEY_URL")
 NODE_BROKER_URL = env.text("BEFFROI_NODE_BROKER_URL", VALKEY_URL)  # where nodes reach it, without a user
+RABBITMQ_MANAGEMENT_URL = env.secret_in(os.environ, "RABBITMQ_MANAGEMENT_URL")  # beside its broker where not set
 
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -194,6 +195,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 CELERY_BROKER_URL = VALKEY_URL
+# Without it kombu does not look at the name in RabbitMQ's certificate; of several hosts it takes one.
+_is_named = VALKEY_URL.startswith("amqps:") and ";" not in VALKEY_URL
+CELERY_BROKER_USE_SSL = {"server_hostname": None} if _is_named else False
 CELERY_TASK_IGNORE_RESULT = True  # what a task found out is in PostgreSQL, never in the broker
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

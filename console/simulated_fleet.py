@@ -10,7 +10,7 @@ from django.db.models import F
 from console.supervisor.plan import SIMULATED_NODES
 from gateway.node_agent import joining
 from gateway.pools.environment import register_engines
-from gateway.pools.fleet.broker_users import renew_broker_users
+from gateway.pools.fleet.broker_users import reconcile_broker_users
 from gateway.pools.fleet.joining import membership_of, take_in
 from gateway.pools.fleet.managed_pools import Count, Wish, manage_pool, scale_pool
 from gateway.pools.fleet.nodes import add_node, remove_node
@@ -37,7 +37,7 @@ def prepare(models: Collection[str], folder: Path) -> None:
     register_engines([], wait_seconds=0, tell=lambda _: None)
     for name in SIMULATED_NODES:
         _join(name, folder / name)
-    renew_broker_users()
+    reconcile_broker_users()
     for model in LanguageModel.objects.filter(name__in=models):
         pool = register_pool(model=model, served_name=model.name, actor=_BY.actor)
         if pool.policy == Pool.Policy.UNMANAGED:

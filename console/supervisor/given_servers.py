@@ -10,7 +10,8 @@ from console.supervisor.terminal import say
 
 PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 5
-VALKEY_PORT, AMQP_PORT = 6379, 5672
+_PORTS = {"amqp": 5672, "amqps": 5671}
+_VALKEY_PORT = 6379
 
 
 def wait_for_database(url: str, pause: Callable[[float], None]) -> None:
@@ -45,10 +46,10 @@ def tell_of_broker(url: str) -> bool:
 
 
 def _listens(url: str) -> bool:
-    parts = urlsplit(url)
+    parts = urlsplit(url.partition(";")[0])
     try:
         if parts.hostname:
-            place = (parts.hostname, parts.port or (AMQP_PORT if parts.scheme.startswith("amqp") else VALKEY_PORT))
+            place = (parts.hostname, parts.port or _PORTS.get(parts.scheme, _VALKEY_PORT))
             socket.create_connection(place, timeout=CONNECT_SECONDS).close()
         else:
             with socket.socket(socket.AF_UNIX) as connection:

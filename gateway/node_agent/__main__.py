@@ -102,7 +102,7 @@ def main() -> None:
         sys.exit(str(error))
     agent = Agent(configuration, member, version())
     app = broker.application(member, agent.take)
-    reports = broker.Reports(app, member.reports_queue)
+    reports = broker.Reports(app, member)
     agent.begin()
     threading.Thread(target=report_for_ever, args=(agent, reports, member), daemon=True, name="reports").start()
     log.info("Node %s is at work.", member.name)

@@ -1,8 +1,9 @@
 """The way to and from the platform: a Celery worker on this node's queue, and the one queue that takes reports.
 
-The broker's user may touch those two queues and nothing else, so nothing here declares, binds or broadcasts: messages
-go through the exchange without a name, there is no remote control, no gossip, no mingling and no events; what was taken
-and not acknowledged lies under keys with the node's own name. Payloads are JSON; what they say counts by its signature.
+The broker's user may touch those two queues and nothing else, so nothing here declares, binds or broadcasts: there is
+no remote control, no gossip, no mingling and no events. In Valkey messages go through the exchange without a name, and
+what was taken and not acknowledged lies under keys with the node's own name. In RabbitMQ reports go through an exchange
+of their own, the only one that we may write to. Payloads are JSON; what they say counts by its signature.
 """
 
 import logging
@@ -31,6 +32,7 @@ def application(membership: Membership, assign: Callable[[str], None]) -> Celery
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(membership),
+        broker_use_ssl=_tls_options(membership.broker_url),
         task_queues=[_queue(membership.queue)],
         task_default_queue=membership.queue,
         task_create_missing_queues=False,
@@ -66,20 +68,26 @@ def worker(app: Celery, node: str) -> Any:
 class Reports:
     """The queue of reports, as far as a node may use it: it adds one and sees how many wait."""
 
-    def __init__(self, app: Celery, queue: str) -> None:
+    def __init__(self, app: Celery, membership: Membership) -> None:
         self._app = app
-        self._queue = _queue(queue)
+        self._queue = membership.reports_queue
+        self._way: dict[str, Any] = {"queue": _queue(self._queue)}
+        self._timeouts: dict[str, int] = {}
+        if not _is_valkey(membership.broker_url):
+            self._way = {"exchange": self._queue, "routing_key": self._queue}
+            # Not for the other connection: it may well hear nothing for so long.
+            self._timeouts = {"read_timeout": _ANSWER_SECONDS, "write_timeout": _ANSWER_SECONDS}
 
     def send(self, report: str) -> None:
         """Add a report, unless too many wait. Raises what the broker's library raises when it is away."""
-        with self._app.connection_for_write() as connection:
+        with self._app.connection_for_write(transport_options=self._timeouts) as connection:
             if self._waiting(connection) > REPORTS_WAITING_MAX:
                 log.warning("The platform takes no reports: this one is left out.")
                 return
             self._app.send_task(
                 TASK_REPORT,
                 kwargs={"report": report},
-                queue=self._queue,
+                **self._way,
                 connection=connection,
                 declare=[],
                 retry=False,
@@ -90,7 +98,7 @@ class Reports:
         """How many wait; a queue that is not there is empty."""
         with connection.channel() as channel:
             try:
-                return int(channel.queue_declare(self._queue.name, passive=True).message_count)
+                return int(channel.queue_declare(self._queue, passive=True).message_count)
             except connection.channel_errors:
                 return 0
 
@@ -100,10 +108,20 @@ def _queue(name: str) -> Queue:
     return Queue(name, Exchange(""), routing_key=name, no_declare=True)
 
 
+def _is_valkey(url: str) -> bool:
+    """Or Redis; else it is RabbitMQ."""
+    return url.startswith(("redis", "sentinel"))
+
+
+def _tls_options(url: str) -> dict[str, Any] | bool:
+    """Without it kombu does not look at the name in RabbitMQ's certificate; of several hosts it takes one."""
+    return {"server_hostname": None} if url.startswith("amqps:") and ";" not in url else False
+
+
 def _transport_options(membership: Membership) -> dict[str, Any]:
-    """Valkey's and Redis's; RabbitMQ knows none of these and needs none."""
-    if not membership.broker_url.startswith(("redis", "rediss", "sentinel")):
-        return {}
+    """Valkey's and Redis's know what RabbitMQ does not; that one says so where it takes no message."""
+    if not _is_valkey(membership.broker_url):
+        return {"confirm_publish": True}
     return {
         "unacked_key": f"{membership.queue}.unacked",
         "unacked_index_key": f"{membership.queue}.unacked_index",

@@ -8,7 +8,7 @@ from celery import shared_task
 from billing.clock import database_now
 from gateway.pools.counters import NoCounters, Unanswered, sample_replica
 from gateway.pools.fleet.assignments import send_assignments
-from gateway.pools.fleet.broker_users import renew_broker_users
+from gateway.pools.fleet.broker_users import reconcile_broker_users
 from gateway.pools.fleet.events import forget_events
 from gateway.pools.fleet.reconciler import reconcile_fleet
 from gateway.pools.fleet.reports import NotTaken, take_report
@@ -57,7 +57,7 @@ def probe_models() -> None:
 @shared_task(name="pools.reconcile_fleet", ignore_result=True)  # type: ignore[untyped-decorator]
 def reconcile() -> None:
     """A step towards what is wanted of the fleet, then to every node what it does not have yet."""
-    renew_broker_users()
+    reconcile_broker_users()
     reconcile_fleet()
     send_assignments()
 

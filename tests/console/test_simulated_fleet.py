@@ -11,7 +11,7 @@ from pytest_django import Settings
 from console.simulated_fleet import prepare, retire, wait_until_ready
 from console.supervisor.plan import SIMULATED_NODES
 from gateway.node_agent.joining import Membership, membership
-from gateway.pools.fleet.broker_users import BrokerUnfit
+from gateway.pools.fleet.broker import BrokerUnfit
 from gateway.pools.fleet.managed_pools import Count, Wish, configure_pool, scale_pool
 from gateway.pools.fleet_tables import Node
 from gateway.pools.models import Pool, Replica

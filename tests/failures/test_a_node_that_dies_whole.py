@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from console.node_reports import report_in
 from console.supervisor.processes import Command, spawn
-from gateway.pools.fleet.assignments import REPORTS_QUEUE, send_assignments
-from gateway.pools.fleet.broker_users import renew_broker_users
+from gateway.pools.fleet.assignments import send_assignments
+from gateway.pools.fleet.broker import REPORTS_QUEUE
+from gateway.pools.fleet.broker_users import reconcile_broker_users
 from gateway.pools.fleet.joining import join
 from gateway.pools.fleet.managed_pools import Count, Wish, manage_pool
 from gateway.pools.fleet.nodes import add_node
@@ -135,7 +136,7 @@ def platform(database: None, valkey: str, tmp_path: Path) -> Iterator[Platform]:
         broker.delete(REPORTS_QUEUE)
         made = Platform(broker, tmp_path, unique("fleet"))
         try:
-            renew_broker_users()
+            reconcile_broker_users()
             for _ in range(2):
                 made.add_agent()
             yield made

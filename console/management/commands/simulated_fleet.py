@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from console.simulated_fleet import prepare, retire, wait_until_ready
 from console.supervisor.home import Home
 from gateway.node_agent.joining import JoinError
-from gateway.pools.fleet.broker_users import BrokerUnfit
+from gateway.pools.fleet.broker import BrokerUnfit
 from identity.errors import Conflict
 from identity.secret_box import SecretBoxError
 

@@ -17,10 +17,10 @@ from celery import current_app
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.db.models import F, Q
-from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 from billing.clock import database_now
+from gateway.pools.fleet.broker import node_queue
 from gateway.pools.fleet_tables import Node, PoolConfiguration
 from gateway.pools.models import Replica
 from gateway.pools.registry import key_of
@@ -28,7 +28,6 @@ from identity.secret_box import SecretBoxError
 
 logger = logging.getLogger("beffroi.fleet")
 
-REPORTS_QUEUE = "beffroi.reports"
 LIFE = timedelta(seconds=60)  # of a message: a node that is away gets a new one when it is back
 _ASSIGNED = (
     Replica.State.REQUESTED,
@@ -41,16 +40,6 @@ _ASSIGNED = (
     Replica.State.EJECTED,
     Replica.State.SLEEPING,
 )
-
-
-def queue_of(name: str) -> str:
-    """The queue of the node of that name."""
-    return f"beffroi.node.{name}"
-
-
-def queue_called(name: str) -> Any:
-    """A queue of the exchange without a name: who may use the one needs no right to bind it to anything."""
-    return Queue(name, Exchange(""), routing_key=name)
 
 
 def renew_assignments(nodes: list[Node]) -> None:
@@ -108,7 +97,7 @@ def _private_key(number: int) -> Ed25519PrivateKey:
 
 def _send(node: Node, text: str) -> None:
     with current_app.connection_for_write() as connection:
-        queue = queue_called(queue_of(node.name))(connection.default_channel)
+        queue = node_queue(node.name)(connection.default_channel)
         queue.declare()
         queue.purge()  # only the last one counts, and a queue of a node that is away does not grow
         current_app.send_task(

@@ -1,38 +1,28 @@
-"""A user of the broker for each node, who may touch its own queue and add to the one of reports, and nothing else.
+"""A user of the broker for each node, who may read its own queue and add to the one of reports, and nothing else.
 
-Valkey and Redis (7 and later) take such users from us. They forget them when they restart without a file of users,
-so whoever looks after the fleet makes those that are missing again (`renew_broker_users`).
+Made when a machine joins. Whoever looks after the fleet drops it once its node is removed, and makes it again where the
+broker lost it: a broker may be away at any time.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
-from celery import current_app
 from django.conf import settings
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
-from gateway.pools.fleet.assignments import REPORTS_QUEUE, queue_of
-from gateway.pools.fleet_tables import Node
+from billing.clock import database_now
+from gateway.pools.fleet.broker import RABBITMQ_SCHEMES, VALKEY_SCHEMES, BrokerUnfit, Users, is_rabbitmq, user_of
+from gateway.pools.fleet.rabbitmq_users import RabbitMqUsers
+from gateway.pools.fleet.valkey_users import valkey_users
+from gateway.pools.fleet_tables import FleetEvent, Node
 from identity import secret_box
 from identity.secret_box import SecretBoxError
 
 logger = logging.getLogger("beffroi.fleet")
 
-_SCHEMES = ("redis", "rediss", "redis+socket")
-# What Celery's transport does with a queue: lists, the hash and the sorted set of what was not acknowledged, a lock.
-_COMMANDS = (
-    *("+@connection", "+@list", "+@hash", "+@sortedset", "+@transaction", "+set", "+setnx", "+get", "+del", "+expire"),
-    *("+pexpire", "+exists", "+evalsha", "+eval", "+script|load", "+script|exists", "-@dangerous", "-client"),
-    *("+client|setinfo", "+client|setname", "+client|id"),
-)
-
-
-class BrokerUnfit(Exception):
-    """Why the broker takes no users from us, in words."""
+_LATELY = timedelta(days=1)  # for so long after the last node was removed, a broker that was away is put right
 
 
 def password_context(node: Node) -> str:
@@ -40,60 +30,59 @@ def password_context(node: Node) -> str:
     return f"pools.node:{node.pk}:broker_password"
 
 
-def user_of(name: str) -> str:
-    """The broker's user of the node of that name."""
-    return f"node-{name}"
-
-
 def url_for(name: str, password: str) -> str:
-    """The broker's address with the node's user. Raises `BrokerUnfit`."""
-    parts = urlsplit(settings.NODE_BROKER_URL)
-    if parts.scheme not in _SCHEMES:
-        raise BrokerUnfit(f"{parts.scheme} has no users of ours.")
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user_of(name)}:{password}@{place}"))
+    """The broker's address, or addresses, with the node's user. Raises `BrokerUnfit`."""
+    schemes = RABBITMQ_SCHEMES if is_rabbitmq() else VALKEY_SCHEMES
+    found = []
+    for url in settings.NODE_BROKER_URL.split(";"):
+        parts = urlsplit(url)
+        if parts.scheme not in schemes:
+            raise BrokerUnfit(f"{parts.scheme} has no users of ours.")
+        place = parts.netloc.rpartition("@")[2]
+        found.append(urlunsplit(parts._replace(netloc=f"{user_of(name)}:{password}@{place}")))
+    return ";".join(found)
 
 
 def make_user(name: str, password: str) -> None:
-    """Make or renew the node's user. Raises `BrokerUnfit`."""
-    with _broker() as client:
-        _set_user(client, name, password)
+    """Make the node's user, with nothing left of one before it. Raises `BrokerUnfit`."""
+    with _users() as users:
+        users.make(name, password)
 
 
-def renew_broker_users() -> int:
-    """Make the users of joined nodes again that the broker does not have; gives how many."""
-    nodes = list(Node.objects.filter(joined_at__isnull=False).order_by("pk"))
-    if not nodes:
+def reconcile_broker_users() -> int:
+    """Make the users of joined nodes that the broker does not have, drop those whose node is gone; gives how many."""
+    nodes = {node.name: node for node in Node.objects.order_by("pk")}
+    if not nodes and not _were_some_lately():
         return 0
-    made = 0
+    changed = 0
     try:
-        with _broker() as client:
-            known = {user.decode() for user in client.execute_command("ACL", "USERS")}
-            for node in nodes:
-                if user_of(node.name) not in known:
+        with _users() as users:
+            there = users.nodes()
+            for name in sorted(there - nodes.keys()):
+                users.drop(name)
+                changed += 1
+            for node in nodes.values():
+                if node.joined_at is not None and node.name not in there:
                     password = secret_box.open_sealed(node.sealed_broker_password or b"", password_context(node))
-                    _set_user(client, node.name, password.decode())
-                    made += 1
+                    users.make(node.name, password.decode())
+                    changed += 1
     except (BrokerUnfit, SecretBoxError) as error:
-        logger.warning("users of nodes are not made at the broker: %s", error)
-    return made
+        logger.warning("users of nodes are not as they should be at the broker: %s", error)
+    return changed
 
 
-def _set_user(client: Any, name: str, password: str) -> None:
-    queue = queue_of(name)
-    keys = [queue, *(f"{queue}.{kept}" for kept in ("unacked", "unacked_index", "unacked_mutex"))]
-    rules = ["reset", "on", f">{password}", *(f"~{key}" for key in keys), *_COMMANDS]
-    client.execute_command("ACL", "SETUSER", user_of(name), *rules, f"(+lpush +llen ~{REPORTS_QUEUE})")
+def _were_some_lately() -> bool:
+    """Installations without nodes have no need of a broker that takes users."""
+    return FleetEvent.objects.filter(at__gt=database_now() - _LATELY, kind="removed").exists()
 
 
 @contextmanager
-def _broker() -> Iterator[Any]:
-    """The broker's own client. Raises `BrokerUnfit` where it is no Valkey, is away, or refuses."""
-    if urlsplit(settings.VALKEY_URL).scheme not in _SCHEMES:
-        raise BrokerUnfit("only Valkey and Redis take users from us.")
-    try:
-        with current_app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1)
-            yield connection.default_channel.client
-    except (OperationalError, OSError, RedisError) as error:
-        raise BrokerUnfit(f"{type(error).__name__}.") from error
+def _users() -> Iterator[Users]:
+    """Those of our broker. Raises `BrokerUnfit` where it is away, refuses, or is of another kind."""
+    if is_rabbitmq():
+        yield RabbitMqUsers()
+    elif urlsplit(settings.VALKEY_URL).scheme in VALKEY_SCHEMES:
+        with valkey_users() as users:
+            yield users
+    else:
+        raise BrokerUnfit("only Valkey, Redis and RabbitMQ take users from us.")

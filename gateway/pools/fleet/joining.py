@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 
 from billing.clock import database_now
 from gateway.pools.fleet import events
-from gateway.pools.fleet.assignments import REPORTS_QUEUE, public_key_of, queue_of
-from gateway.pools.fleet.broker_users import BrokerUnfit, make_user, password_context, url_for
+from gateway.pools.fleet.assignments import public_key_of
+from gateway.pools.fleet.broker import REPORTS_QUEUE, BrokerUnfit, queue_of
+from gateway.pools.fleet.broker_users import make_user, password_context, url_for
 from gateway.pools.fleet.nodes import token_digest
 from gateway.pools.fleet_tables import Node
 from identity import audit, secret_box
@@ -60,7 +61,7 @@ def join(*, token: str, public_key: str, version: str) -> Membership:
 def take_in(node: Node, *, key: bytes, version: str) -> Membership:
     """Make an agent of our own with that key (Ed25519, raw) the node, without a token. Raises `BrokerUnfit`.
 
-    A broker that is away does not keep it from that: `renew_broker_users` makes the node's user once it is back.
+    A broker that is away does not keep it from that: `reconcile_broker_users` makes the node's user once it is back.
     """
     with transaction.atomic():
         fresh = Node.objects.select_for_update(no_key=True).get(pk=node.pk)

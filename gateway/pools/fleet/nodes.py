@@ -107,7 +107,8 @@ def set_service(node: Node, service: Node.Service, *, by: Operator) -> bool:
 def remove_node(node: Node, *, by: Operator) -> None:
     """Take it off the list: its agent is heard no more. Raises `Forbidden`, `Conflict` while it has replicas.
 
-    Those that are only being stopped go with it: a machine that died confirms nothing.
+    Those that are only being stopped go with it: a machine that died confirms nothing. Its user of the broker goes with
+    the fleet's next step.
     """
     by.require(OperatorPermission.CAPACITY_UPDATE)
     with transaction.atomic():

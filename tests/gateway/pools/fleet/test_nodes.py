@@ -10,10 +10,11 @@ import redis
 
 from billing.clock import database_now
 from console.node_reports import report_in
-from gateway.pools.fleet.assignments import queue_of, send_assignments
-from gateway.pools.fleet.broker_users import renew_broker_users, user_of
+from gateway.pools.fleet.assignments import send_assignments
+from gateway.pools.fleet.broker import queue_of, user_of
+from gateway.pools.fleet.broker_users import reconcile_broker_users
 from gateway.pools.fleet.joining import join
-from gateway.pools.fleet.nodes import TOKEN_LIFE, add_node, label_node, renew_token, set_service
+from gateway.pools.fleet.nodes import TOKEN_LIFE, add_node, label_node, remove_node, renew_token, set_service
 from gateway.pools.fleet.reconciler import reconcile_fleet
 from gateway.pools.fleet.reports import NotTaken, take_report
 from gateway.pools.fleet.start_logs import KEPT, LENGTH_MAX, forget_logs, last_logs, log_or_404
@@ -119,10 +120,37 @@ def test_users_that_the_broker_lost_are_made_again(fleet: TestFleet, valkey: str
     agent = fleet.add_agent()
     with broker_of(valkey) as client:
         client.execute_command("ACL", "DELUSER", user_of(agent.name))
-    assert renew_broker_users() >= 1
+    assert reconcile_broker_users() >= 1
     with broker_of(agent.membership.broker_url) as client:
         assert client.ping()
-    assert renew_broker_users() == 0
+    assert reconcile_broker_users() == 0
+
+
+def test_who_was_removed_is_cut_off_at_the_broker_and_others_are_left_alone(fleet: TestFleet, valkey: str) -> None:
+    agent, stranger = fleet.add_agent(), f"node-{unique('exporter')}"
+    with broker_of(valkey) as owner, broker_of(agent.membership.broker_url) as client:
+        owner.execute_command("ACL", "SETUSER", stranger, "on", ">word", "~other")
+        client.lpush(queue_of(agent.name), "x")
+        remove_node(agent.node, by=RUNS)
+        assert reconcile_broker_users() >= 1
+        users = owner.execute_command("ACL", "USERS")
+        assert (user_of(agent.name).encode() in users, stranger.encode() in users) == (False, True)
+        assert not owner.exists(queue_of(agent.name))
+        with pytest.raises(redis.exceptions.RedisError):
+            client.ping()
+        owner.execute_command("ACL", "DELUSER", stranger)
+
+
+def test_another_token_ends_the_old_password_once_it_is_used(fleet: TestFleet) -> None:
+    agent = fleet.add_agent()
+    before = agent.membership.broker_url
+    with broker_of(before) as client:
+        assert client.ping()
+        token = renew_token(agent.node, by=RUNS)
+        assert client.ping()
+        FakeAgent(agent.name).join(token)
+        with pytest.raises(redis.exceptions.RedisError):
+            client.ping()
 
 
 def test_an_assignment_waits_once_in_the_nodes_queue_until_it_is_acknowledged(fleet: TestFleet) -> None:
