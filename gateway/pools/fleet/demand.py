@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.pools.fleet import events, reasons
+from gateway.pools.fleet.asking import share_asked
 from gateway.pools.fleet.gateway_demand import asked_of, note_asked
 from gateway.pools.fleet.loads import loads_of, note_loads
 from gateway.pools.fleet.placement import PASSING, misfit
@@ -67,7 +68,7 @@ def follow_demand(pools: Sequence[Pool], replicas: Sequence[Replica], world: Wor
     automatic = [pool for pool in pools if pool.policy == Pool.Policy.AUTOMATIC]
     if not automatic:
         return {}
-    asked = asked_of(automatic, world.now)
+    asked = share_asked(automatic, asked_of(automatic, world.now), world)
     note_asked(automatic, asked)
     note_loads(automatic, replicas, asked, world.now)
     advice = advice_for(pools, world)

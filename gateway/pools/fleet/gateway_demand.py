@@ -17,29 +17,29 @@ _KEPT_ROUGHLY = timedelta(seconds=15)  # when it was asked last, so that a busy 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Requests `waiting` in the gateways for a pool, and when somebody asked last (None: nobody they know of)."""
+    """Requests `waiting` in the gateways for a model, or a pool's part of them, and when somebody asked last (None:
+    nobody they know of).
+    """
 
     waiting: int = 0
     at: datetime | None = None
 
     def is_recent(self, now: datetime) -> bool:
-        """Whether somebody asks for the pool, or is being answered."""
+        """Whether somebody asks, or is being answered."""
         return self.at is not None and now - self.at < LATELY
 
 
 def asked_of(pools: Sequence[Pool], now: datetime) -> Mapping[int, Asked]:
-    """By automatic pool. Where a model has several, each gets its part of those that wait, at least one."""
+    """By model of these pools (`asking.py` says which of them are asked)."""
     waiting: Counter[int] = Counter()
     last: dict[int, datetime] = {}
-    models = Counter(pool.model_id for pool in pools)
+    models = {pool.model_id for pool in pools}
     for row in GatewayDemand.objects.filter(model__in=models):
         if now - row.at < COUNTS:
             waiting[row.model_id] += row.waiting
         if row.asked_at is not None:
             last[row.model_id] = max(row.asked_at, last.get(row.model_id, row.asked_at))
-    return {
-        pool.pk: Asked(-(-waiting[pool.model_id] // models[pool.model_id]), last.get(pool.model_id)) for pool in pools
-    }
+    return {model_id: Asked(waiting[model_id], last.get(model_id)) for model_id in models}
 
 
 def note_asked(pools: Sequence[Pool], asked: Mapping[int, Asked]) -> None:

@@ -151,7 +151,7 @@ def pool_overview(name: str) -> PoolOverview | None:
         setbacks=tuple(_setback(one, pause_ends, now) for one in setbacks),
         events=tuple(FleetEvent.objects.filter(pool=name).order_by("-at", "-pk")[:EVENTS_SHOWN]),
         wanted=wanted_of(pool),
-        held=asked_of([pool], now)[pool.pk].waiting,
+        held=asked_of([pool], now)[pool.model_id].waiting,
     )
 
 
