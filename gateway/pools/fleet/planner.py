@@ -8,7 +8,8 @@ Nothing is remembered between two plans but what is in the world, so that any of
 - Pools get their minimum first, then what they want; those with the largest replicas before.
 - One replica of a pool at a time is replaced (another configuration, a node being drained, a better place): by one more
   where that fits, else by one less, and never by one less while one more could be tried.
-- The last replica of a pool that nobody asks for sleeps instead of ending, where its configuration may. It is woken
+- The last replica of a pool that nobody asks for sleeps instead of ending, where its configuration may and the
+  machine's memory takes its weights beside those of what sleeps there already. It is woken
   before another one is begun, once the memory that it needs is free; what sleeps gives way to whatever is awake.
 - Only a fleet at rest is rebalanced, and only from a node with at least two replicas more than where it goes.
 """
@@ -22,12 +23,14 @@ from gateway.pools.fleet.judging import verdict
 from gateway.pools.fleet.placement import PASSING, Room
 from gateway.pools.fleet.world import (
     SILENT,
+    SLEEPERS_SHARE,
     Action,
     Approve,
     Configuration,
     Drain,
     Fail,
     Forget,
+    NodeView,
     Phase,
     Place,
     Plan,
@@ -137,9 +140,17 @@ class _Planning:
         """Sleep instead of the end of a replica that has drained, where it is the last one of a pool that wakes."""
         pool, node = self._pools[replica.pool], self._nodes[replica.node]
         is_last = pool.wanted == 0 and not self._asleep(pool) and _keeps(pool, replica.generation)
-        if found == Stop(replica.id, reasons.DRAINED) and is_last and not node.is_drained:
-            return Sleep(replica.id, reasons.KEPT_ASLEEP)
-        return found
+        if found != Stop(replica.id, reasons.DRAINED) or not is_last or node.is_drained:
+            return found
+        if not self._has_memory_for(replica, node):
+            return Stop(replica.id, reasons.TOO_LARGE_ASLEEP)
+        return Sleep(replica.id, reasons.KEPT_ASLEEP)
+
+    def _has_memory_for(self, replica: ReplicaView, node: NodeView) -> bool:
+        """Whether the machine's own memory takes its weights beside those of what sleeps there."""
+        asleep = [one for one in self._replicas.values() if one.node == node.id and one.phase == Phase.SLEEPING]
+        taken = sum(self._configuration_of(one).sleeper_mb(node) for one in (*asleep, replica))
+        return not node.memory_mb or taken <= SLEEPERS_SHARE * node.memory_mb
 
     def _end_sleep(self, pool: PoolView) -> None:
         for replica in self._asleep(pool):

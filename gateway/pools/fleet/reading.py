@@ -18,6 +18,7 @@ from gateway.pools.fleet.world import (
 from gateway.pools.fleet_tables import Node, PoolConfiguration, Setback
 from gateway.pools.models import Pool, Replica
 
+_MIB = 2**20
 # What a replica of the fleet is that somebody drained and put back: it is probed again.
 _PHASES = {Replica.State.REGISTERED.value: Phase.WARMING} | {phase.value: phase for phase in Phase}
 
@@ -83,6 +84,7 @@ def configuration_of(row: PoolConfiguration) -> Configuration:
         memory_mb=row.gpu_memory_mb,
         labels=row.labels,
         location=row.weights.get("location", ""),
+        weights_mb=row.weights.get("bytes", 0) // _MIB,
         ready_within=timedelta(seconds=row.ready_within_s),
         may_sleep=row.may_sleep,
         is_simulated=row.engine == PoolConfiguration.Engine.SIMULATED,
@@ -103,7 +105,8 @@ def node_view(node: Node) -> NodeView:
         has_assignment=node.acknowledged == node.generation,
         has_strangers=bool(seen.get("strangers")),
         is_simulated=bool(seen.get("is_simulated")),
-        locations=frozenset(one["location"] for one in seen.get("models_on_disk", [])),
+        locations={one["location"]: one.get("bytes", 0) // _MIB for one in seen.get("models_on_disk", [])},
+        memory_mb=seen.get("memory_bytes", 0) // _MIB,
     )
 
 

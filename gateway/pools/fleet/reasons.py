@@ -31,6 +31,9 @@ AT_MAXIMUM = gettext_noop("It never has more.")
 NEVER_COLD = gettext_noop("Nobody asks for anything; one is kept.")
 ASLEEP = gettext_noop("Nobody has asked for it for long: it has none until somebody asks.")
 KEPT_ASLEEP = gettext_noop("It sleeps until somebody asks.")
+TOO_LARGE_ASLEEP = gettext_noop(
+    "It ends instead of sleeping: its machine's memory does not take its weights beside those of what sleeps there."
+)
 WOKEN = gettext_noop("Somebody asks for it.")
 NOT_ASLEEP = gettext_noop("It did not fall asleep.")
 GIVES_WAY = gettext_noop("It sleeps, and gives its place to one that is needed.")
@@ -41,5 +44,5 @@ SENTENCES = (
     WANTED, SURGE, TOO_MANY, REPLACED, OUTDATED, GIVES_ROOM, NODE_DRAINED, NO_ROOM_ELSEWHERE, DRAINED,
     DRAINED_LONG_ENOUGH, EJECTED, LOST, VANISHED, NOT_TAKEN, TOO_SLOW, UNSOUND, CROWDED, NOT_CROWDED, ROLLED_BACK,
     CONFIRMED, ASKED_FOR, CACHE_FULL, FIRST_TOKEN_LATE, NEEDED_LATELY, AT_MINIMUM, AT_MAXIMUM, NEVER_COLD, ASLEEP,
-    KEPT_ASLEEP, WOKEN, NOT_ASLEEP, GIVES_WAY, NOT_NEEDED_ASLEEP, GPUS_SHORT,
+    KEPT_ASLEEP, TOO_LARGE_ASLEEP, WOKEN, NOT_ASLEEP, GIVES_WAY, NOT_NEEDED_ASLEEP, GPUS_SHORT,
 )  # fmt: skip

@@ -32,6 +32,8 @@ LEAVING = frozenset({Phase.DRAINING, Phase.EJECTED, Phase.STOPPING})
 # What an engine that sleeps (vLLM's level 1: the weights in the machine's memory, no cache) is counted with, MiB a GPU:
 # the driver's context and what it compiled stay.
 ASLEEP_MB = 4_096
+# Of a machine's memory, what the weights of all that sleep there may take: the rest is the system's and the engines'.
+SLEEPERS_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A machine, and what its agent last said. `locations`: the weights on its disk.
+    """A machine, and what its agent last said. `locations`: the weights on its disk, MiB of each; `memory_mb`: the
+    machine's own memory, MiB (0: it did not say).
 
     has_assignment: its agent has the assignment of now; has_strangers: engines run there that nobody knows of;
     is_simulated: whatever is placed there, a simulated engine answers
@@ -60,7 +63,8 @@ class NodeView:
     has_assignment: bool = True
     has_strangers: bool = False
     is_simulated: bool = False
-    locations: frozenset[str] = frozenset()
+    locations: Mapping[str, int] = field(default_factory=dict)
+    memory_mb: int = 0
 
     def is_silent_for(self, span: timedelta, now: datetime) -> bool:
         """Whether its agent said nothing for so long."""
@@ -75,6 +79,7 @@ class Configuration:
     memory_mb: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     location: str = ""  # of the weights
+    weights_mb: int = 0  # as the operator said; 0: did not
     ready_within: timedelta = timedelta(minutes=30)
     may_sleep: bool = False
     is_simulated: bool = False
@@ -83,6 +88,14 @@ class Configuration:
     def asleep_mb(self) -> int:
         """What it takes of each GPU while it sleeps."""
         return min(self.memory_mb, ASLEEP_MB)
+
+    def sleeper_mb(self, node: "NodeView") -> int:
+        """What it takes of the machine's own memory while it sleeps: its weights. Where nobody said how large they are,
+        all that it may take of its GPUs, which they are in; nothing where there are none.
+        """
+        if not self.location:
+            return 0
+        return self.weights_mb or node.locations.get(self.location) or self.gpus * self.memory_mb
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def test_a_replica_takes_the_gpus_on_which_the_least_is_left() -> None:
 
 def test_it_goes_where_its_weights_are_already() -> None:
     wanted = pool(1, 1, configurations={1: Configuration(1, 10, location="org/model")})
-    fleet = settled(node(1, 80), node(2, 80, locations=frozenset({"org/model"})), pools=[wanted])
+    fleet = settled(node(1, 80), node(2, 80, locations={"org/model": 1}), pools=[wanted])
     assert fleet.spread(1) == [0, 1]
 
 

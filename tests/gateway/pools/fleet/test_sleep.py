@@ -58,6 +58,40 @@ def test_it_drains_then_sleeps_then_wakes_as_the_same_replica() -> None:
     assert [(one.id, one.phase) for one in of(fleet, 1)] == [(replica.id, Phase.READY)]
 
 
+def rested(node_memory_mb: int, *, weights_mb: int, on_disk: int = 0) -> list[Phase]:
+    """Of two models that nobody asks for any more, on two GPUs of a machine with so much memory: what sleeps."""
+    wanted = Configuration(1, 70_000, location="org/model", weights_mb=weights_mb, may_sleep=True)
+    pools = [pool(number, 1, configurations={1: wanted}, wakes=True) for number in (1, 2)]
+    machine = node(1, WHOLE, WHOLE, memory_mb=node_memory_mb, locations={"org/model": on_disk} if on_disk else {})
+    fleet = Fleet([machine], pools)
+    fleet.settle()
+    for one in (1, 2):
+        want(fleet, one, 0)
+    fleet.settle()
+    return [one.phase for one in fleet.replicas.values()]
+
+
+def test_only_as_much_sleeps_as_the_machine_s_own_memory_takes() -> None:
+    both, one = [Phase.SLEEPING, Phase.SLEEPING], [Phase.SLEEPING]
+    assert rested(100_000, weights_mb=37_500) == both
+    assert rested(100_000, weights_mb=37_501) == one
+    assert rested(100_000, weights_mb=0, on_disk=37_500) == both  # as its node found them
+    assert rested(100_000, weights_mb=0, on_disk=37_501) == one
+    assert rested(100_000, weights_mb=0) == one  # nobody knows how large they are: as what they are on
+    assert rested(0, weights_mb=37_501) == both  # the machine does not say what it has
+
+
+def test_why_it_ends_instead_of_sleeping_is_said() -> None:
+    wanted = Configuration(1, 70_000, location="org/model", may_sleep=True)
+    fleet = Fleet([node(1, WHOLE, memory_mb=64_000)], [pool(1, 1, configurations={1: wanted}, wakes=True)])
+    fleet.settle()
+    want(fleet, 1, 0)
+    stops = [one for _ in range(10) for one in fleet.tick().actions if isinstance(one, Stop)]
+    assert [one.reason for one in stops] == [
+        "It ends instead of sleeping: its machine's memory does not take its weights beside those of what sleeps there."
+    ]
+
+
 def test_two_models_take_turns_on_one_gpu_and_neither_is_begun_anew() -> None:
     fleet = asleep(sleepy(2, 0))
     want(fleet, 2, 1)
