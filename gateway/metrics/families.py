@@ -109,6 +109,9 @@ FAMILIES: dict[str, Family] = {
     ),
     # Pools.
     "beffroi_pool_replicas": Family(_GAUGE, "Replicas of a pool in a state.", ("pool", _MODEL, "state")),
+    "beffroi_pool_wanted_replicas": Family(
+        _GAUGE, "Replicas that a managed pool is to have. wakes: none until asked.", ("pool", _MODEL, "wakes")
+    ),
     "beffroi_engine_requests_running": Family(_GAUGE, "Requests that an engine works on.", ("pool", "replica")),
     "beffroi_engine_requests_waiting": Family(_GAUGE, "Requests that wait in an engine.", ("pool", "replica")),
     "beffroi_engine_kv_cache_usage_ratio": Family(_GAUGE, "Share of its KV cache in use, 0 to 1.", ("pool", "replica")),

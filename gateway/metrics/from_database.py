@@ -7,8 +7,9 @@ import psycopg
 from django.db import connection, transaction
 
 from gateway.metrics.families import FAMILIES
+from gateway.pools.fleet.reading import wanted_of
 from gateway.pools.health import last_reconciliation
-from gateway.pools.models import Reconciliation, Replica
+from gateway.pools.models import Pool, Reconciliation, Replica
 from gateway.relay.counts import Series
 from identity.models import JobRun
 
@@ -110,6 +111,9 @@ def _pools() -> Iterator[Series]:
     for (pool, model), states in sorted(counts.items()):
         for state, count in states.items():
             yield Series("beffroi_pool_replicas", (pool, model, state), count)
+    for managed in Pool.objects.exclude(policy=Pool.Policy.UNMANAGED).select_related("model").order_by("name"):
+        labels = (managed.name, managed.model.name, "true" if managed.wakes else "false")
+        yield Series("beffroi_pool_wanted_replicas", labels, wanted_of(managed))
     for pool, replica, running, waiting, kv_cache_usage, at in _rows(_SAMPLES):
         figures = {
             "beffroi_engine_requests_running": running,

@@ -16,7 +16,7 @@ from pytest_django import DjangoDbBlocker
 
 from billing.models import LedgerCheck
 from gateway.pools.counters import sample_replica
-from gateway.pools.models import ModelProbe, Reconciliation, Replica
+from gateway.pools.models import ModelProbe, Pool, Reconciliation, Replica
 from gateway.pools.registry import register_replica, set_state
 from identity.jobs import note_run
 from identity.models import ApiKey, Backup, Certificate, Tenant
@@ -94,6 +94,10 @@ def _note_the_rest(house: House, replica: Replica) -> None:
         charged_prompt_tokens=5, engine_prompt_tokens=9, unexplained_prompt_tokens=4,
         charged_generation_tokens=0, engine_generation_tokens=0, unexplained_generation_tokens=0, uncompared_tokens=0,
     )  # fmt: skip
+    Pool.objects.create(
+        name=f"{replica.pool.name}-rests", model=house.model, served_name="rests", policy=Pool.Policy.AUTOMATIC,
+        maximum=4, wanted=2, zero_after_s=60,
+    )  # fmt: skip
     note_run("tests.a_job", began_at=now)
     Backup.objects.create(made_at=now, size_bytes=1)
     Certificate.objects.update_or_create(
@@ -106,6 +110,7 @@ def _take_back(house: House) -> None:
     """What other tests would take for the platform's own."""
     LanguageModel.objects.filter(pk=house.model.pk).update(published_at=None)
     ModelProbe.objects.filter(model=house.model).delete()
+    Pool.objects.filter(model=house.model, served_name="rests").delete()
     for model in (LedgerCheck, Reconciliation, Backup):
         model.objects.all().delete()
     Certificate.objects.filter(host=f"{CANARY.lower()}.example").delete()

@@ -27,7 +27,7 @@ CALL = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "beffroi"}
 # What a label may be called; no value of theirs names a person, a key or a tenant.
 LABELS = {
     "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type", "error_type",
-    "reason", "pool", "replica", "state", "job_name", "used_for", "le",
+    "reason", "pool", "replica", "state", "wakes", "job_name", "used_for", "le",
 }  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def test_pools_engines_and_probes_are_told(used: Used, scrape: dict[str, Metric]
     pool, model = used.replica.pool.name, used.house.model.name
     assert value(scrape, "beffroi_pool_replicas", pool=pool, state="ready") == 2
     assert value(scrape, "beffroi_pool_replicas", pool=pool, state="failed") == 0
+    assert value(scrape, "beffroi_pool_wanted_replicas", pool=f"{pool}-rests", wakes="true") == 2
     assert value(scrape, "beffroi_engine_requests_running", pool=pool) == 0
     assert value(scrape, "beffroi_engine_sample_timestamp_seconds", pool=pool) == pytest.approx(time.time(), abs=120)
     assert value(scrape, "beffroi_probe_success", gen_ai_request_model=model) == 1
