@@ -77,7 +77,7 @@ OPERATOR_GROUPS = (
         OperatorDestination("operator-tiers", _("Prices and tiers"), "list", OperatorPermission.PLATFORM_READ, "tiers"),
         OperatorDestination("operator-models", _("Models"), "model", OperatorPermission.PLATFORM_READ, "models"),
         OperatorDestination("operator-pools", _("Pools"), "server", OperatorPermission.PLATFORM_READ, "pools"),
-        OperatorDestination("operator-billing", _("Billing"), "receipt", OperatorPermission.PLATFORM_READ, "billing"),
+        OperatorDestination("operator-billing", _("Billing"), "receipt", OperatorPermission.BILLING_READ, "billing"),
     ),
     (
         OperatorDestination(

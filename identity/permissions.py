@@ -62,8 +62,9 @@ class Permission(StrEnum):
 
 class OperatorPermission(StrEnum):
     """`resource:action` on the platform as a whole. None of them is about what is a tenant's: that takes a support
-    session (`identity/support_sessions.py`), but for blocking a key in an emergency, and for the sums by project, key
-    and model of what tenants are billed for (USAGE_EXPORT).
+    session (`identity/support_sessions.py`), but for blocking a key in an emergency, for what tenants are charged, are
+    billed and pay (BILLING_READ), and for the sums of that by project, key and model (USAGE_EXPORT). These two are for
+    who bills: nobody needs them who runs machines or helps.
     """
 
     PLATFORM_READ = "platform:read"
@@ -82,6 +83,7 @@ class OperatorPermission(StrEnum):
     CONTRACT_UPDATE = "contract:update"
     LEDGER_CORRECT = "ledger:correct"
     INVOICE_ISSUE = "invoice:issue"
+    BILLING_READ = "billing:read"
     USAGE_EXPORT = "usage:export"
     AUDIT_READ = "audit:read"
 
@@ -170,6 +172,7 @@ OPERATOR_PERMISSIONS: dict[OperatorRole, frozenset[OperatorPermission]] = {
         OperatorPermission.CONTRACT_UPDATE,
         OperatorPermission.LEDGER_CORRECT,
         OperatorPermission.INVOICE_ISSUE,
+        OperatorPermission.BILLING_READ,
         OperatorPermission.USAGE_EXPORT,
     },
     OperatorRole.BILLING: frozenset(
@@ -181,6 +184,7 @@ OPERATOR_PERMISSIONS: dict[OperatorRole, frozenset[OperatorPermission]] = {
             OperatorPermission.CONTRACT_UPDATE,
             OperatorPermission.LEDGER_CORRECT,
             OperatorPermission.INVOICE_ISSUE,
+            OperatorPermission.BILLING_READ,
             OperatorPermission.USAGE_EXPORT,
         }
     ),
@@ -248,11 +252,12 @@ OPERATOR_SCOPE_PERMISSIONS: dict[OperatorScope, frozenset[OperatorPermission]] =
         OperatorScope.MODELS_WRITE: (OperatorPermission.CATALOGUE_UPDATE,),
         OperatorScope.POOLS_READ: (),
         OperatorScope.POOLS_WRITE: (OperatorPermission.CAPACITY_UPDATE,),
-        OperatorScope.BILLING_READ: (OperatorPermission.USAGE_EXPORT,),
+        OperatorScope.BILLING_READ: (OperatorPermission.BILLING_READ, OperatorPermission.USAGE_EXPORT),
         OperatorScope.BILLING_WRITE: (
             OperatorPermission.CONTRACT_UPDATE,
             OperatorPermission.LEDGER_CORRECT,
             OperatorPermission.INVOICE_ISSUE,
+            OperatorPermission.BILLING_READ,
             OperatorPermission.USAGE_EXPORT,
         ),
         OperatorScope.METRICS_READ: (),

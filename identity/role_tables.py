@@ -34,7 +34,8 @@ _OPERATORS = """
 ## For the platform
 
 Nobody is a member and an operator with one account. What belongs to an organisation takes a support session; in an
-emergency an operator may block a key, and the organisation is told.
+emergency an operator may block a key, and the organisation is told. What organisations are charged, are billed and pay
+is shown to who bills them alone (`billing:read`): charges, closing, invoices, payments, journal, prepaid credit.
 
 """
 _SCOPES = """

@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 def journal_csv(*, by: Operator, first: date, last: date) -> str:
     """The entries of these days, both included, as CSV (RFC 4180) with amounts as decimals. Raises `Forbidden`."""
-    by.require(OperatorPermission.PLATFORM_READ)
+    by.require(OperatorPermission.BILLING_READ)
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(HEAD)

@@ -35,8 +35,27 @@ def test_an_organisation_s_month_is_on_the_page_and_exact_in_the_file() -> None:
     assert (line["requests"], line["cost_eur"]) == ("1", exact_eur(cost))
 
 
+BILLED = [
+    "operator-billing", "operator-billing-export", "operator-billing-settings", "operator-closing",
+    "operator-credit", "operator-invoices", "operator-journal",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", [OperatorRole.PLATFORM, OperatorRole.SUPPORT])
+def test_who_runs_machines_or_helps_sees_nothing_of_what_organisations_are_billed(role: OperatorRole) -> None:
+    client, cast = signed_in(make_operator(role)), make_cast()
+    of_one = reverse("operator-tenant-credit", kwargs={"slug": cast.tenant.slug})
+    answers = {address: client.get(address).status_code for address in [of_one, *map(reverse, BILLED)]}
+    assert set(answers.values()) == {403}, answers
+    shown = page(client.get(reverse("operator-tenant", kwargs={"slug": cast.tenant.slug})))
+    assert reverse("operator-billing") not in shown
+    assert of_one not in shown
+    reading = signed_in(make_operator(OperatorRole.BILLING))
+    assert {reading.get(address).status_code for address in answers} == {200}
+
+
 def test_a_month_without_charges_says_so_and_one_that_makes_no_sense_is_this_one() -> None:
-    client = signed_in(make_operator())
+    client = signed_in(make_operator(OperatorRole.BILLING))
     shown = page(client.get(reverse("operator-billing")))
     months = re.findall(r'<option value="(\d{4}-\d{2})"', shown)
     assert len(months) == 13
@@ -65,5 +84,5 @@ def test_engines_are_shown_pool_by_pool_and_machine_by_machine() -> None:
 
 @pytest.mark.parametrize("month", ["9999-12", "0001-01", "2026-13", "soon"])
 def test_a_month_that_cannot_be_closed_is_not_there(month: str) -> None:
-    cast, client = make_cast(), signed_in(make_operator())
+    cast, client = make_cast(), signed_in(make_operator(OperatorRole.BILLING))
     assert client.get(f"/operator/closing/{month}/{cast.tenant.slug}").status_code == 404

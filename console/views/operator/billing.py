@@ -19,7 +19,7 @@ TENANTS_SHOWN = 100  # the dearest; the export has all
 _HEAD = ("month", "tenant", "external_id", "name", "requests", "cost_eur")
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def billing(request: HttpRequest, operator: Person) -> HttpResponse:
     """The month so far: in all, by day and model, and organisation by organisation."""
@@ -35,7 +35,7 @@ def billing(request: HttpRequest, operator: Person) -> HttpResponse:
     return render(request, "console/operator/billing/billing.html", shown)
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def billing_export(request: HttpRequest, operator: Person) -> HttpResponse:
     """Every organisation's month as a table for a spreadsheet; amounts are exact euros."""

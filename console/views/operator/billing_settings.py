@@ -30,7 +30,7 @@ from identity.service import service
 
 
 @require_GET
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 def settings_page(request: HttpRequest, operator: Person) -> HttpResponse:
     """All of it, a form a subject."""
     return _page(request)

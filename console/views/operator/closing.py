@@ -45,7 +45,7 @@ LINES_SHOWN = 200
 NOTHING_DONE = Done(0, 0, 0)
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def closing(request: HttpRequest, operator: Person) -> HttpResponse:
     """A month of all organisations: state, amount, change, what blocks each."""
@@ -73,7 +73,7 @@ def closing(request: HttpRequest, operator: Person) -> HttpResponse:
     return render(request, "console/operator/closing/closing.html", shown)
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def month_of_one(request: HttpRequest, operator: Person, month: str, slug: str) -> HttpResponse:
     """An organisation's month: its lines as they would be, what blocks it, and what to do next."""

@@ -30,7 +30,7 @@ _OPEN_SHOWN = 200
 _CALLED = {"amount_nano_eur": "amount"}
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def credit_orders(request: HttpRequest, operator: Person) -> HttpResponse:
     """The orders that wait for a payment, and how long credit lasts."""
@@ -89,7 +89,7 @@ def credit_rule(request: HttpRequest, operator: Person) -> HttpResponse:
     return render(request, "console/operator/credit/rule.html", {"form": form})
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def tenant_credit(request: HttpRequest, operator: Person, slug: str) -> HttpResponse:
     """An organisation's credit."""

@@ -36,7 +36,7 @@ SHOWN_MAX = 100
 FILE_BYTES_MAX = 2_000_000
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def invoices(request: HttpRequest, operator: Person) -> HttpResponse:
     """The newest, or those that are overdue."""
@@ -51,14 +51,14 @@ def invoices(request: HttpRequest, operator: Person) -> HttpResponse:
     return render(request, "console/operator/closing/invoices.html", shown)
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def invoice(request: HttpRequest, operator: Person, invoice_id: UUID) -> HttpResponse:
     """One, as it was issued: lines explained, cents, VAT, payments, credit notes."""
     return _page(request, issued_invoice(invoice_id))
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def invoice_file(request: HttpRequest, operator: Person, invoice_id: UUID, ending: str) -> HttpResponse:
     """Its PDF, XML or table of lines."""
@@ -140,7 +140,7 @@ def payments_import(request: HttpRequest, operator: Person) -> HttpResponse:
     return render(request, "console/operator/closing/payments.html", shown)
 
 
-@operator_page(OperatorPermission.PLATFORM_READ)
+@operator_page(OperatorPermission.BILLING_READ)
 @require_GET
 def journal_file(request: HttpRequest, operator: Person) -> HttpResponse:
     """The journal of some days, as CSV."""
