@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
 
@@ -141,8 +141,9 @@ def _is_in(state: State, now: datetime) -> Q:
         case State.ROTATING:
             return works & Q(previous_ends_at__gt=now)
         case State.UNUSED:
-            idle = Q(use__used_hour=None) | Q(use__used_hour__lt=now - UNUSED)
-            return works & Q(created_at__lt=now - UNUSED) & idle
+            # Not "never used, or before": of few such keys among many that would sort all with all that they are.
+            lately = KeyUse.objects.filter(key=OuterRef("pk"), used_hour__gte=now - UNUSED)
+            return works & Q(created_at__lt=now - UNUSED) & Q(~Exists(lately))
 
 
 def _newest(found: QuerySet[ApiKey], after: str, size: int) -> list[ApiKey]:
