@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from billing.closing.carried_over import credit_left_over, credit_used_by
 from billing.closing.period import Period
 from billing.invoices.document.contents import (
     InvoiceContents,
@@ -82,11 +81,14 @@ def house_of(service: KnownService, settings: BillingSettings) -> House:
     return House(service, settings, own_rates())
 
 
-def head_of(
-    house: House, closing: Closing, period: Period, lines: Sequence[LineColumns], day: date | None = None
-) -> Head:
-    """What stands above the lines of a closing. Without a day, and a number, it is a preview's."""
+def head_of(house: House, closing: Closing, period: Period, credit_nano_eur: int, day: date | None = None) -> Head:
+    """What stands above the lines of a closing. Without a day, and a number, it is a preview's.
+
+    credit_nano_eur: what the bill counts of prepaid credit: as paid before, where lines do not say it already as the
+    credit was invoiced when it came in
+    """
     issued_on, zone = day or period.ends_at.date(), ZoneInfo(closing.tenant.time_zone)
+    at_use = house.settings.credit_invoiced == BillingSettings.CreditInvoiced.AT_USE
     series = series_code(house.settings.invoice_prefix, issued_on) if house.is_seller else ""
     return Head(
         number=f"{series}00000",
@@ -95,7 +97,7 @@ def head_of(
         month=closing.month,
         first=period.starts_at.astimezone(zone).date(),
         last=period.last_day(closing.tenant.time_zone),
-        prepaid_cents=_prepaid_cents(house, closing, period, lines),
+        prepaid_cents=cents(credit_nano_eur) if at_use else 0,
     )
 
 
@@ -187,15 +189,6 @@ def vat_for(house: House, party: LegalParty, day: date, language: str = "en") ->
 def is_below_zero(contents: InvoiceContents) -> bool:
     """Whether it gives back more than it asks for: no invoice does. A statement may, as nobody pays it."""
     return contents.kind == Kind.INVOICE and contents.gross_cents < 0
-
-
-def _prepaid_cents(house: House, closing: Closing, period: Period, lines: Sequence[LineColumns]) -> int:
-    """The credit that counts as paid before; 0 where it was invoiced when it came in, as lines say that then."""
-    if house.settings.credit_invoiced == BillingSettings.CreditInvoiced.AT_TOP_UP:
-        return 0
-    tenant, month = closing.tenant, closing.month
-    used = credit_used_by(tenant, month, period, is_late=any(line.covers_month != month for line in lines))
-    return cents(used + credit_left_over(tenant, month))
 
 
 def _came_in(lines: Sequence[LineColumns], net: int, vat: Vat | None) -> int:

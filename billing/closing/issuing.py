@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from billing.clock import database_now
 from billing.closing.blocks import APPROVALS, Block, Code, Facts, Where, blocks_of, facts_of
 from billing.closing.carried_over import credit_without_room
-from billing.closing.contents import contents_of, head_of, is_below_zero
+from billing.closing.contents import Head, contents_of, head_of, is_below_zero
 from billing.closing.period import Period
 from billing.closing.previews import standing_of
 from billing.credit.account import account_of
@@ -119,11 +119,12 @@ def issue(*, by: Operator, tenant: Tenant, month: date) -> Invoice | None:
         if blocks := blocks_of(tenant, month, closing, facts):
             raise Blocked(blocks)
         period = facts.period(tenant, month, None)
-        _require_unchanged(closing, period, facts)
+        credit_nano_eur = _require_unchanged(closing, period, facts)
         lines = list(DraftLine.objects.filter(closing=closing).order_by("position"))
         now = database_now()
         _enter_terms(by, tenant, lines)
-        invoice = _issued(by, closing, period, facts, lines, now) if lines else None
+        head = head_of(facts.house, closing, period, credit_nano_eur, now.astimezone(UTC).date())
+        invoice = _issued(by, closing, head, facts, lines, now) if lines else None
         DraftLine.objects.filter(closing=closing).delete()
         Closing.objects.filter(pk=closing.pk).update(
             state=State.ISSUED,
@@ -178,11 +179,15 @@ def _locked(tenant: Tenant, month: date) -> tuple[Closing, Facts]:
     return closing, facts_of([tenant])
 
 
-def _require_unchanged(closing: Closing, period: Period, facts: Facts) -> None:
-    """Raises `Blocked` where the ledger says something else than when the lines were made."""
-    if standing_of(closing, period, facts) != closing.standing:
+def _require_unchanged(closing: Closing, period: Period, facts: Facts) -> int:
+    """What the bill counts of prepaid credit, in nano-EUR. Raises `Blocked` where the ledger says something else than
+    when the lines were made.
+    """
+    standing, credit_nano_eur = standing_of(closing, period, facts)
+    if standing != closing.standing:
         text = _("The ledger has changed since the preview: make it anew.")
         raise Blocked([Block(Code.CHANGED, text, Where.CLOSING)])
+    return credit_nano_eur
 
 
 def _enter_terms(by: Operator, tenant: Tenant, lines: list[DraftLine]) -> None:
@@ -200,11 +205,10 @@ def _enter_terms(by: Operator, tenant: Tenant, lines: list[DraftLine]) -> None:
 
 
 def _issued(
-    by: Operator, closing: Closing, period: Period, facts: Facts, lines: list[DraftLine], now: datetime
+    by: Operator, closing: Closing, head: Head, facts: Facts, lines: list[DraftLine], now: datetime
 ) -> Invoice | None:
-    tenant, month, house = closing.tenant, closing.month, facts.house
-    head = head_of(house, closing, period, lines, now.astimezone(UTC).date())
-    contents = contents_of(house, tenant, head, lines)
+    tenant, month = closing.tenant, closing.month
+    contents = contents_of(facts.house, tenant, head, lines)
     if is_below_zero(contents):
         return None
     number = next_number(head.series) if head.series else statement_number(tenant, month)

@@ -48,11 +48,14 @@ _LEASE = timedelta(minutes=15)  # longer than the scan of ten million records ta
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """Lines, and the hash of what they were made of. used_nano_eur: what the month's requests came to."""
+    """Lines, and the hash of what they were made of. used_nano_eur: what the month's requests came to; credit_nano_eur:
+    what they used of prepaid credit; credit_billed_nano_eur: what the bill counts of it.
+    """
 
     lines: list[DraftLine]
     used_nano_eur: int
     credit_nano_eur: int
+    credit_billed_nano_eur: int
     standing: str
 
 
@@ -107,12 +110,16 @@ def drafted_lines(closing: Closing, period: Period, facts: Facts) -> Drafted:
     beside = _beside(tenant, month, period, facts)
     own = usage_lines(tenant, month, period)
     lines = placed([*own, *late_lines(tenant, beside.late), *beside.entries, *beside.terms, *beside.credit], closing)
-    return Drafted(lines, beside.used_nano_eur, beside.credit_nano_eur, beside.standing(period))
+    credit = beside.credit_nano_eur, beside.credit_billed_nano_eur
+    return Drafted(lines, beside.used_nano_eur, *credit, beside.standing(period))
 
 
-def standing_of(closing: Closing, period: Period, facts: Facts) -> str:
-    """The hash that a preview would have now, of the ledger's sums and without reading records."""
-    return _beside(closing.tenant, closing.month, period, facts).standing(period)
+def standing_of(closing: Closing, period: Period, facts: Facts) -> tuple[str, int]:
+    """The hash that a preview would have now, of the ledger's sums and without reading records; and what the bill
+    counts of prepaid credit, in nano-EUR.
+    """
+    beside = _beside(closing.tenant, closing.month, period, facts)
+    return beside.standing(period), beside.credit_billed_nano_eur
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +199,7 @@ def _faults(
 ) -> list[str]:
     """What the document would lack; what the seller or the buyer lack in the first place is told elsewhere."""
     try:
-        head = head_of(facts.house, closing, period, drafted.lines)
+        head = head_of(facts.house, closing, period, drafted.credit_billed_nano_eur)
         contents = contents_of(facts.house, closing.tenant, head, drafted.lines)
     except VatUnknown:
         return []
