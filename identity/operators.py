@@ -14,6 +14,7 @@ from identity.access import Caller
 from identity.errors import Conflict, Forbidden
 from identity.models import Membership, OperatorAppointment, OperatorKey, OperatorRole, Person, Role, Tenant
 from identity.permissions import (
+    OPERATOR_PERMISSIONS,
     OperatorPermission,
     Permission,
     permissions_of_operator,
@@ -98,6 +99,12 @@ def permissions_for_operator(person: Person) -> frozenset[OperatorPermission]:
         return frozenset()
     roles = OperatorAppointment.objects.filter(person=person).values_list("role", flat=True)
     return permissions_of_operator(frozenset(OperatorRole(role) for role in roles))
+
+
+def operators_who(permission: OperatorPermission) -> list[Person]:
+    """Who has the permission on the platform."""
+    roles = [role for role, given in OPERATOR_PERMISSIONS.items() if permission in given]
+    return list(Person.objects.filter(appointments__role__in=roles, is_active=True).distinct().order_by("pk"))
 
 
 def require_operator(person: Person, permission: OperatorPermission) -> None:

@@ -30,6 +30,7 @@ LISTED = timedelta(days=90)  # that there was one
 LONGEST_DAYS = 400
 SHOWN_MAX = 100
 MODEL_LENGTH_MAX = 200
+LAST_ZONE = timedelta(hours=12)  # a day ends so long after that of UTC in the last time zone
 # What is settled is visible within moments: the transaction that says when it was has no more to do than to commit.
 _JUST_SETTLED = timedelta(seconds=5)
 # What a tenant's export may have, and what it takes to read that, beside USAGE_READ_TENANT.

@@ -21,7 +21,8 @@ from billing.exports.exports import (
     target_of,
     told_of_export,
 )
-from billing.models import Export
+from billing.exports.schedules import add_schedule, remove_schedule
+from billing.models import Export, ExportSchedule
 from identity import audit
 from identity.errors import Invalid, NotFound
 from identity.operators import Operator
@@ -33,7 +34,7 @@ KINDS_OF_ALL = {
     Export.Kind.LEDGER: Export.Kind.ALL_LEDGER,
     Export.Kind.FOCUS: Export.Kind.ALL_FOCUS,
 }
-_LOCK = 5_103_002  # an advisory lock: who asks counts those that are under way
+_LOCK = 5_103_002  # an advisory lock: who asks counts those that there are
 
 
 def ask_export_of_all(
@@ -44,12 +45,9 @@ def ask_export_of_all(
     content: of `KINDS_OF_ALL`. Raises `Forbidden`, `Invalid` (the content, the period), `Conflict` (too many).
     """
     by.require(OperatorPermission.USAGE_EXPORT)
-    if content not in KINDS_OF_ALL:
-        raise Invalid("content", _("single requests are each organisation's own to export"))
-    wanted = Wanted(KINDS_OF_ALL[content], file_format, first_day, last_day)
+    wanted = Wanted(_kind_of(content), file_format, first_day, last_day)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        _count_alone()
         require_room(None)
         export = add_export(None, wanted, actor=by.actor, person_id=by.person.pk if by.person else None)
         audit.record(actor=by.actor, action="export.asked", target=target_of(export), detail=told_of_export(export))
@@ -79,3 +77,37 @@ def download_of_all(*, by: Operator, public_id: UUID) -> tuple[Export, Iterator[
     """As `exports.download`, told in the platform's chain."""
     export = export_of_all(by, public_id)
     return export, open_file(export, actor=by.actor)
+
+
+def schedule_export_of_all(*, by: Operator, content: Export.Kind, file_format: Export.Format) -> ExportSchedule:
+    """Have one made of every month, the present one first. Raises `Forbidden`, `Invalid` (the content), `Conflict`."""
+    by.require(OperatorPermission.USAGE_EXPORT)
+    kind = _kind_of(content)
+    with transaction.atomic():
+        _count_alone()
+        return add_schedule(None, kind, file_format, actor=by.actor)
+
+
+def schedules_of_all(by: Operator) -> QuerySet[ExportSchedule]:
+    """What is made of every month. Raises `Forbidden`."""
+    by.require(OperatorPermission.USAGE_EXPORT)
+    return ExportSchedule.objects.filter(tenant=None).order_by("kind", "format")
+
+
+def end_schedule_of_all(*, by: Operator, schedule_id: int) -> None:
+    """Make it no more; the files that there are stay. Raises `Forbidden`, `NotFound`."""
+    schedule = schedules_of_all(by).filter(pk=schedule_id).first()
+    if schedule is None:
+        raise NotFound("schedule")
+    remove_schedule(schedule, actor=by.actor)
+
+
+def _kind_of(content: Export.Kind) -> Export.Kind:
+    if content not in KINDS_OF_ALL:
+        raise Invalid("content", _("single requests are each organisation's own to export"))
+    return KINDS_OF_ALL[content]
+
+
+def _count_alone() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])

@@ -17,13 +17,15 @@ from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from billing.clock import database_now
-from billing.exports.exports import KEPT, LISTED, content_of
+from billing.exports.exports import KEPT, LAST_ZONE, LISTED, content_of
 from billing.exports.formats import WRITERS
 from billing.exports.formats.table import FileTooLarge, Piece
 from billing.exports.rows import SOURCES
 from billing.exports.rows.source import NotKept, Scope
 from billing.models import Export, ExportPart
 from identity.notices import notify
+from identity.operators import operators_who
+from identity.permissions import OperatorPermission
 
 State, Fault = Export.State, Export.Fault
 ROWS_A_PART = 10_000  # some 30 MB while they are read and written
@@ -41,11 +43,10 @@ _HAS_HOLDS = """
     )
 """
 _OVER_SINCE = timedelta(minutes=1)  # an admission that is behind by so much was never one
-_LAST_ZONE = timedelta(hours=12)  # a day ends so long after that of UTC in the last time zone
 
-
-# What is told of an export of all tenants instead.
+# What is told of an export of all tenants instead, and whom of one that is made every month.
 _OF_ALL = {"export.ready": "export.ready_of_all", "export.failed": "export.failed_of_all"}
+_BILL = OperatorPermission.USAGE_EXPORT
 
 
 class LeaseLost(Exception):
@@ -211,7 +212,9 @@ def _end(export: Export, state: Export.State, *, but_not: Export.State, fault: E
 
 
 def _tell(export: Export, kind: str) -> None:
-    """Who asked for it; of one that is made every month, those who pay. Programs that asked look for themselves."""
+    """Who asked for it; of one that is made every month, those who pay, or those who bill them all. Programs that asked
+    look for themselves.
+    """
     if export.person is None and not export.is_scheduled:
         return
     context = {
@@ -221,7 +224,7 @@ def _tell(export: Export, kind: str) -> None:
         "last_on": export.last_day.isoformat(),
         "export": str(export.public_id),
     }
-    people = [export.person] if export.person else []
+    people = [export.person] if export.person else [] if export.tenant else operators_who(_BILL)
     kind = kind if export.tenant else _OF_ALL[kind]
     notify(export.tenant, kind, context=context, people=people, once_key=f"{kind}:{export.public_id}")
 
@@ -261,7 +264,7 @@ def _percent(scope: Scope, reached: datetime) -> int:
 
 def _is_final(export: Export, now: datetime) -> bool:
     """Whether nothing of the period can change any more: it is over, and no request of it is under way."""
-    until = export.until if export.tenant_id else export.until + _LAST_ZONE
+    until = export.until if export.tenant_id else export.until + LAST_ZONE
     if now < until + _OVER_SINCE:
         return False
     with connection.cursor() as cursor:

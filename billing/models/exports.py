@@ -164,9 +164,11 @@ class ExportName(models.Model):
 
 
 class ExportSchedule(models.Model):
-    """An export that is made by itself of every month, once it is over. `next_month`: the first day of the next one."""
+    """An export that is made by itself of every month, once it is over. `next_month`: the first day of the next one.
+    `tenant` is null for one of all tenants, as of an `Export`.
+    """
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="export_schedules")
+    tenant = models.ForeignKey(Tenant, null=True, on_delete=models.PROTECT, related_name="export_schedules")
     kind = models.CharField(max_length=16, choices=Export.Kind.choices)
     format = models.CharField(max_length=16, choices=Export.Format.choices)
     next_month = models.DateField()
@@ -176,5 +178,20 @@ class ExportSchedule(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "kind", "format"], name="export_schedule_is_made_once")
+            models.UniqueConstraint(fields=["tenant", "kind", "format"], name="export_schedule_is_made_once"),
+            models.UniqueConstraint(
+                fields=["kind", "format"],
+                condition=models.Q(tenant__isnull=True),
+                name="export_schedule_of_all_is_made_once",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(tenant__isnull=True, kind__startswith="all_")
+                | (models.Q(tenant__isnull=False) & ~models.Q(kind__startswith="all_")),
+                name="export_schedule_of_all_has_no_tenant",
+            ),
         ]
+
+    @property
+    def content(self) -> str:
+        """What the rows of its exports are, whoever's they are."""
+        return self.kind.removeprefix("all_")

@@ -36,6 +36,7 @@ SAID_OF_ALL = {
     Export.Kind.LEDGER: _("Refunds, corrections, fees and top-ups of every organisation."),
     Export.Kind.FOCUS: _("Costs in the form that FinOps tools read (FOCUS 1.2): an organisation is a billing account."),
 }
+KINDS_SAID_OF_ALL: list[tuple[str, Any]] = [(kind.value, KINDS[kind]) for kind in KINDS_OF_ALL]
 _DATE = {"class": "form-control", "type": "date"}
 _SELECT = {"class": "form-select"}
 _TEXT = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
@@ -52,9 +53,13 @@ class ScheduleForm(forms.Form):
     kind = forms.ChoiceField(label=_("Rows"), widget=forms.Select(attrs=_SELECT))
     format = forms.ChoiceField(label=_("File"), choices=[*FORMATS.items()], widget=forms.Select(attrs=_SELECT))
 
-    def __init__(self, data: Any, caller: Caller) -> None:
+    def __init__(self, data: Any, kinds: list[tuple[str, Any]]) -> None:
         super().__init__(data, prefix="monthly" if type(self) is ScheduleForm else None)
-        self.fields["kind"].choices = kinds_for(caller)  # type: ignore[attr-defined]
+        self.fields["kind"].choices = kinds  # type: ignore[attr-defined]
+
+    def chosen(self) -> tuple[Export.Kind, Export.Format]:
+        """What a valid form asks for."""
+        return Export.Kind(self.cleaned_data["kind"]), Export.Format(self.cleaned_data["format"])
 
 
 class DaysForm(forms.Form):
@@ -91,7 +96,7 @@ class ExportForm(ScheduleForm, DaysForm):
     )
 
     def __init__(self, data: Any, caller: Caller, today: date) -> None:
-        super().__init__(data, caller)
+        super().__init__(data, kinds_for(caller))
         projects = [(str(project.pk), project.name) for project in projects_for(caller)]
         self.fields["project"].choices = [("", _("All projects")), *projects]  # type: ignore[attr-defined]
         self.begin_with_last_month(today)
@@ -118,8 +123,7 @@ class ExportForm(ScheduleForm, DaysForm):
 class ExportOfAllForm(DaysForm):
     """A file of all organisations."""
 
-    kinds = [(kind, KINDS[kind]) for kind in KINDS_OF_ALL]
-    kind = forms.ChoiceField(label=_("Rows"), choices=[(kind.value, said) for kind, said in kinds])
+    kind = forms.ChoiceField(label=_("Rows"), choices=KINDS_SAID_OF_ALL)
     format = forms.ChoiceField(label=_("File"), choices=[*FORMATS.items()], widget=forms.Select(attrs=_SELECT))
 
     def __init__(self, data: Any, today: date) -> None:

@@ -1,6 +1,6 @@
 """Exports: the files that there are and how far the others are, a new one, and what is made every month."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,14 +12,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing.exports.exports import KEPT, SHOWN_MAX, ask_export, cancel_export, download, exports_of
 from billing.exports.schedules import end_schedule, schedule_export, schedules_of
-from billing.models import Export
-from console.forms.exports import FORMATS, KINDS, SAID, ExportForm, ScheduleForm
+from billing.models import Export, ExportSchedule
+from console.forms.exports import FORMATS, KINDS, SAID, ExportForm, ScheduleForm, kinds_for
 from console.pages import is_partial, tenant_page
 from console.refusals import show_at_form
 from gateway.api.export_files import export_file
@@ -42,7 +43,7 @@ def exports(request: HttpRequest, caller: Caller) -> HttpResponse:
     """The files, newest first; htmx asks again while one is being made."""
     if is_partial(request):
         return render(request, "console/exports/_list.html", _listed(caller))
-    return _page(request, caller, ScheduleForm(None, caller))
+    return _page(request, caller, ScheduleForm(None, kinds_for(caller)))
 
 
 @require_http_methods(["GET", "POST"])
@@ -93,9 +94,9 @@ def export_remove(request: HttpRequest, caller: Caller, public_id: UUID) -> Http
 @tenant_page(Permission.USAGE_READ_TENANT)
 def export_schedule(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Have one made every month."""
-    form = ScheduleForm(request.POST, caller)
+    form = ScheduleForm(request.POST, kinds_for(caller))
     if form.is_valid():
-        kind, file_format = Export.Kind(form.cleaned_data["kind"]), Export.Format(form.cleaned_data["format"])
+        kind, file_format = form.chosen()
         try:
             schedule_export(by=caller, kind=kind, file_format=file_format)
         except Conflict as error:
@@ -116,11 +117,16 @@ def export_schedule_end(request: HttpRequest, caller: Caller, schedule_id: int) 
 
 
 def _page(request: HttpRequest, caller: Caller, form: ScheduleForm) -> HttpResponse:
-    schedules = [
-        (schedule, KINDS[Export.Kind(schedule.kind)], FORMATS[Export.Format(schedule.format)])
-        for schedule in schedules_of(caller)
-    ]
-    return render(request, "console/exports/exports.html", _listed(caller) | {"form": form, "schedules": schedules})
+    slug = caller.tenant.slug
+    shown = _listed(caller) | {
+        "form": form,
+        "schedules": listed_schedules(
+            schedules_of(caller),
+            lambda one: reverse("export-schedule-end", kwargs={"slug": slug, "schedule_id": one}),
+        ),
+        "schedule_address": reverse("export-schedule", kwargs={"slug": slug}),
+    }
+    return render(request, "console/exports/exports.html", shown)
 
 
 def _listed(caller: Caller) -> dict[str, Any]:
@@ -131,6 +137,15 @@ def _listed(caller: Caller) -> dict[str, Any]:
         return reverse(f"export-{what}" if what else "exports", kwargs=parts)
 
     return listed(exports_of(caller), address)
+
+
+def listed_schedules(
+    schedules: Iterable[ExportSchedule], end: Callable[[int], str]
+) -> list[tuple[ExportSchedule, Promise | str, Promise | str, str]]:
+    """Each with its words and the address that ends it."""
+    return [
+        (one, KINDS[Export.Kind(one.content)], FORMATS[Export.Format(one.format)], end(one.pk)) for one in schedules
+    ]
 
 
 def listed(exports: QuerySet[Export], address: Callable[[str, UUID | None], str]) -> dict[str, Any]:

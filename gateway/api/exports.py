@@ -90,7 +90,7 @@ class ScheduleSerializer(serializers.Serializer[Any]):
     """An export that is made of every month, once it is over."""
 
     id = serializers.IntegerField()
-    content = serializers.ChoiceField(choices=CONTENTS, source="kind")
+    content = serializers.ChoiceField(choices=CONTENTS)
     format = serializers.ChoiceField(choices=list(WRITERS))
     next_month = serializers.DateField(help_text="The first day of the next month that it is made of.")
 

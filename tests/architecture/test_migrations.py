@@ -21,6 +21,7 @@ EXEMPT = {
     " partition by partition: a loop, which reads the catalog alone",
     "billing.0013_usage_day_of_before": "fills a day in a transaction of its own, with a lock that lasts as long",
     "billing.0026_usage_label_of_before": "fills a day in a transaction of its own, with a lock that lasts as long",
+    "billing.0038_export_schedules_of_all": "at most twenty rows an organisation, which no request locks",
     "identity.0015_names_of_keys_are_searched": "an extension that need not be there, then an index, concurrently",
 }
 

@@ -11,6 +11,7 @@ from billing.contracts.agreements import AgreementWish, put_agreement
 from billing.contracts.contracts import contract_in_force
 from billing.contracts.terms import TermWish, add_term, this_month
 from billing.credit.moves import Payment, correct_credit, record_payment
+from billing.exports.of_all import schedule_export_of_all, schedules_of_all
 from billing.exports.schedules import schedule_export
 from billing.limits.budgets import set_budget
 from billing.limits.limits import set_limit
@@ -133,6 +134,7 @@ def make_console_world() -> ConsoleWorld:
         "file_id": exported.finish(exported.ask_of_all(RUNS, "days")).export.public_id,
         "public_id": exported.finish(exported.ask(house)).export.public_id,
         "schedule_id": _monthly(cast).pk,
+        "monthly_id": _monthly_of_all().pk,
         "month": "2026-10",
         "subject": "bank",
         "version_id": house.price_version.pk,
@@ -221,6 +223,12 @@ def _monthly(cast: Cast) -> ExportSchedule:
     """An export of every month."""
     by = as_member(cast.alice, cast.tenant)
     return schedule_export(by=by, kind=Export.Kind.DAYS, file_format=Export.Format.XLSX)
+
+
+def _monthly_of_all() -> ExportSchedule:
+    """One of all organisations; the only one, however many worlds there are."""
+    known = schedules_of_all(RUNS).first()
+    return known or schedule_export_of_all(by=RUNS, content=Export.Kind.FOCUS, file_format=Export.Format.PARQUET)
 
 
 def _rule() -> OrganisationRule:

@@ -8,6 +8,12 @@ urlpatterns: list[URLPattern] = [
     path("billing", billing.billing, name="operator-billing"),
     path("billing/exports", exports.exports, name="operator-billing-exports"),
     path("billing/exports/new", exports.export_new, name="operator-billing-export-new"),
+    path("billing/exports/monthly", exports.export_monthly, name="operator-billing-export-monthly"),
+    path(
+        "billing/exports/monthly/<int:monthly_id>/end",
+        exports.export_monthly_end,
+        name="operator-billing-export-monthly-end",
+    ),
     path("billing/exports/<uuid:file_id>/file", exports.export_download, name="operator-billing-export-file"),
     path("billing/exports/<uuid:file_id>/remove", exports.export_remove, name="operator-billing-export-remove"),
     path("billing/credit", credit.credit_orders, name="operator-credit"),

@@ -14,12 +14,22 @@ from billing.exports.of_all import (
     ask_export_of_all,
     cancel_export_of_all,
     download_of_all,
+    end_schedule_of_all,
     export_of_all,
     exports_of_all,
+    schedule_export_of_all,
+    schedules_of_all,
 )
 from billing.models import Export
 from gateway.api.export_files import export_file
-from gateway.api.exports import FILES, ExportListSerializer, ExportSerializer
+from gateway.api.exports import (
+    FILES,
+    ExportListSerializer,
+    ExportSerializer,
+    NewScheduleSerializer,
+    ScheduleListSerializer,
+    ScheduleSerializer,
+)
 from gateway.api.operator.view import OperatorApiView
 from gateway.api.problems import errors_of
 from gateway.api.queries import StrictSerializer
@@ -123,3 +133,55 @@ class OperatedExportFileView(OperatorApiView):
         """
         found = download_of_all(by=self.operator(request), public_id=public_id)
         return export_file(request._request, *found)  # noqa: SLF001
+
+
+class OperatedExportSchedulesView(OperatorApiView):
+    """`/api/operator/export-schedules`."""
+
+    noun = "billing"
+
+    @extend_schema(
+        operation_id="operator_export_schedules_list",
+        summary="List monthly exports of all organisations",
+        tags=["Operator"],
+        responses={200: ScheduleListSerializer, **errors_of(401, 403)},
+    )
+    def get(self, request: Request) -> Response:
+        """List what is made of every month. Needs `billing:read`."""
+        return Response({"results": ScheduleSerializer(schedules_of_all(self.operator(request)), many=True).data})
+
+    @extend_schema(
+        operation_id="operator_export_schedules_create",
+        summary="Have an export of all organisations made every month",
+        tags=["Operator"],
+        request=NewScheduleSerializer,
+        responses={201: ScheduleSerializer, **errors_of(400, 401, 403, 409, 413, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Have an export made of every month, once it is over in every time zone. Who bills them gets a notice, it is
+        in the list of exports. Single `requests` are refused. Needs `billing:write`.
+        """
+        asked = NewScheduleSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        content, file_format = asked.validated_data["content"], asked.validated_data["format"]
+        schedule = schedule_export_of_all(
+            by=self.operator(request), content=Export.Kind(content), file_format=Export.Format(file_format)
+        )
+        return Response(ScheduleSerializer(schedule).data, status=201)
+
+
+class OperatedExportScheduleView(OperatorApiView):
+    """`/api/operator/export-schedules/{schedule_id}`."""
+
+    noun = "billing"
+
+    @extend_schema(
+        operation_id="operator_export_schedules_delete",
+        summary="End a monthly export of all organisations",
+        tags=["Operator"],
+        responses={204: None, **errors_of(401, 403, 404)},
+    )
+    def delete(self, request: Request, schedule_id: int) -> Response:
+        """Make it no more; the files that there are stay. Needs `billing:write`."""
+        end_schedule_of_all(by=self.operator(request), schedule_id=schedule_id)
+        return Response(status=204)

@@ -30,7 +30,13 @@ from gateway.api.operator.credit import (
     OperatedCreditView,
 )
 from gateway.api.operator.engines import OperatedEnginesView, OperatedEngineView
-from gateway.api.operator.exports import OperatedExportFileView, OperatedExportsView, OperatedExportView
+from gateway.api.operator.exports import (
+    OperatedExportFileView,
+    OperatedExportSchedulesView,
+    OperatedExportScheduleView,
+    OperatedExportsView,
+    OperatedExportView,
+)
 from gateway.api.operator.fleet import (
     OperatedCountFitView,
     OperatedDemandView,
@@ -102,6 +108,7 @@ _LIST = "operator/price-lists/<int:list_id>"
 _TENANT = "operator/tenants/<external:external_id>"
 
 _EXPORT = "operator/exports/<uuid:public_id>"
+_SCHEDULE = "operator/export-schedules/<int:schedule_id>"
 _INVOICE = "operator/invoices/<uuid:invoice_id>"
 _ORDER = "operator/credit-orders/<int:order_id>"
 
@@ -135,6 +142,8 @@ urlpatterns: list[URLPattern] = [
     path("operator/exports", OperatedExportsView.as_view(), name="operator-api-exports"),
     path(_EXPORT, OperatedExportView.as_view(), name="operator-api-export"),
     path(f"{_EXPORT}/file", OperatedExportFileView.as_view(), name="operator-api-export-file"),
+    path("operator/export-schedules", OperatedExportSchedulesView.as_view(), name="operator-api-export-schedules"),
+    path(_SCHEDULE, OperatedExportScheduleView.as_view(), name="operator-api-export-schedule"),
     path("operator/nodes", OperatedNodesView.as_view(), name="operator-api-nodes"),
     path("operator/nodes/<slug:name>", OperatedNodeView.as_view(), name="operator-api-node"),
     path("operator/nodes/<slug:name>/token", OperatedNodeTokenView.as_view(), name="operator-api-node-token"),

@@ -1,15 +1,20 @@
 """Exports of all organisations by the scripts of those who bill them."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from billing.exports.of_all import cancel_export_of_all
-from billing.models import Export
-from identity.models import AuditEvent
+from billing.exports.schedules import ask_monthly_exports
+from billing.models import Export, ExportSchedule
+from identity.models import AuditEvent, Notice, OperatorRole
+from identity.notices import inbox
 from identity.scopes import OperatorScope
 from tests.gateway.api.conftest import Api, problem_of
 from tests.support.exported import ask_of_all, finish
 from tests.support.ledger import HeldKey, House, LedgerGateway
 from tests.support.operators import RUNS, HeldOperatorKey, held_operator_key
+from tests.support.people import make_operator
 
 ADDRESS = "/api/operator/exports"
 OCTOBER = {"content": "days", "format": "jsonl", "first_day": "2025-10-01", "last_day": "2025-10-31"}
@@ -57,6 +62,53 @@ def test_single_requests_and_nonsense_are_refused_at_their_field(api: Api, scrip
     ):
         problem = problem_of(api.ask("POST", ADDRESS, script, OCTOBER | changes))
         assert (problem["status"], [error["field"] for error in problem["errors"]]) == (400, [field])
+
+
+def test_a_month_that_is_over_for_all_is_exported_once_and_who_bills_is_told(api: Api, script: HeldOperatorKey) -> None:
+    biller, runs = make_operator(OperatorRole.BILLING), make_operator(OperatorRole.PLATFORM)
+    address, monthly = "/api/operator/export-schedules", {"content": "days", "format": "parquet"}
+    ExportSchedule.objects.filter(tenant=None, kind="all_days").delete()
+    made = api.ask("POST", address, script, monthly)
+    assert (made.status_code, made.json()["content"]) == (201, "days")
+    assert api.ask("POST", address, script, monthly).status_code == 409
+    assert api.ask("POST", address, script, monthly | {"content": "requests"}).status_code == 400
+    mine = ExportSchedule.objects.filter(pk=made.json()["id"])
+    mine.update(next_month="2025-10-01")
+    before = set(Export.objects.filter(tenant=None).values_list("pk", flat=True))
+    asked = Export.objects.filter(tenant=None, is_scheduled=True, kind="all_days").exclude(pk__in=before)
+    # Midnight twelve hours after that of UTC is the last, and two hours are left for what is under way.
+    ask_monthly_exports(datetime(2025, 11, 1, 13, 59, tzinfo=UTC))
+    assert not asked.exists()
+    for _ in range(2):
+        ask_monthly_exports(datetime(2025, 11, 1, 14, 1, tzinfo=UTC))
+    export = asked.get()
+    assert (str(export.first_day), str(export.last_day)) == ("2025-10-01", "2025-10-31")
+    assert finish(export).export.is_final
+    [notice] = Notice.objects.filter(kind="export.ready_of_all", context__export=str(export.public_id))
+    assert notice in [entry.notice for entry in inbox(biller)]
+    assert notice not in [entry.notice for entry in inbox(runs)]
+    told = AuditEvent.objects.filter(tenant=None, target__in=[str(made.json()["id"]), str(export.public_id)])
+    assert [one.action for one in told.order_by("sequence")] == ["export.scheduled", "export.asked"]
+
+    one, reader = f"{address}/{made.json()['id']}", held_operator_key(OperatorScope.BILLING_READ)
+    months = {row["id"]: row["next_month"] for row in api.get(address, reader).json()["results"]}
+    assert months[made.json()["id"]] == "2025-11-01"
+    assert [api.ask("DELETE", one, who).status_code for who in (reader, script, script)] == [403, 204, 404]
+
+
+def test_I6_an_organisations_monthly_export_is_none_of_the_operators(
+    api: Api, script: HeldOperatorKey, house: House, strong_key: HeldKey
+) -> None:
+    theirs = api.ask("POST", "/api/export-schedules", strong_key, {"content": "days", "format": "jsonl"}).json()["id"]
+    address = "/api/operator/export-schedules"
+    assert theirs not in {row["id"] for row in api.get(address, script).json()["results"]}
+    assert api.ask("DELETE", f"{address}/{theirs}", script).status_code == 404
+    ours = api.ask("POST", address, script, {"content": "ledger", "format": "jsonl"}).json()["id"]
+    try:
+        assert ours not in {row["id"] for row in api.get("/api/export-schedules", strong_key).json()["results"]}
+        assert api.ask("DELETE", f"/api/export-schedules/{ours}", strong_key).status_code == 404
+    finally:
+        assert api.ask("DELETE", f"{address}/{ours}", script).status_code == 204
 
 
 def test_I6_no_key_of_an_organisation_asks_for_or_finds_one(
