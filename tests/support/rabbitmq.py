@@ -126,6 +126,10 @@ class RabbitMq:
         while self._running:
             stop(self._running.pop(), signal.SIGKILL, 10)
 
+    def forget(self) -> None:
+        """Be as new, with nothing of what it kept; not while it runs."""
+        shutil.rmtree(self.folder / "data")
+
     def send(self, number: signal.Signals) -> None:
         """To the broker alone."""
         self._running[-1].send_signal(number)

@@ -1,9 +1,18 @@
 """Nodes behind RabbitMQ: a user each, limited to its queue and to adding reports, for as long as the node is there."""
 
+import json
+import os
+import signal
 import ssl
+import subprocess
+import sys
+import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from operator import methodcaller
+from pathlib import Path
 from typing import Any
 
 import amqp
@@ -13,20 +22,24 @@ from kombu.connection import Connection
 from pytest_django import Settings
 
 from console.celery import app
+from console.node_reports import report_in
+from console.supervisor.processes import Command, spawn
 from gateway.node_agent.broker import application
-from gateway.node_agent.joining import Membership
+from gateway.node_agent.joining import Joined, Membership, remember
 from gateway.pools.fleet.assignments import send_assignments
 from gateway.pools.fleet.broker import REPORTS_QUEUE, queue_of, user_of
 from gateway.pools.fleet.broker_users import reconcile_broker_users
 from gateway.pools.fleet.nodes import add_node, remove_node, renew_token
 from gateway.pools.fleet.rabbitmq_users import RabbitMqUsers
 from gateway.pools.fleet.reconciler import reconcile_fleet
+from gateway.pools.fleet.reports import NotTaken, take_report
 from identity.errors import Conflict
 from tests.gateway.pools.fleet.conftest import TestFleet
 from tests.gateway.pools.fleet.fake_agent import FakeAgent
 from tests.support import rabbitmq
 from tests.support.ledger import unique
 from tests.support.operators import RUNS
+from tests.support.servers import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not rabbitmq.is_prepared(), reason=rabbitmq.REASON)]
 
@@ -164,6 +177,68 @@ def test_users_that_rabbitmq_lost_are_made_again_and_those_of_others_left_alone(
     assert may_come_in(agent.membership.broker_url)
     assert reconcile_broker_users() == 0
     assert broker.manage("GET", f"/api/users/{stranger}") == 200
+
+
+@contextmanager
+def real_agent(folder: Path, agent: FakeAgent) -> Iterator["subprocess.Popen[bytes]"]:
+    """The agent's own process, as the node that has joined."""
+    remember(folder, Joined(**asdict(agent.membership)))
+    (folder / "key").write_bytes(b64encode(agent.key.private_bytes_raw()))
+    argv = [sys.executable, str(ROOT / "manage.py"), "node", "--simulated", f"--home={folder}"]
+    process = spawn(Command(argv), {"PATH": os.environ["PATH"], "HOME": str(folder)}, folder / "log")
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def hear(broker: rabbitmq.RabbitMq) -> None:
+    """Take what nodes report."""
+    with connected(broker.url) as connection:
+        channel = connection.channel()
+        while (message := channel.basic_get(REPORTS_QUEUE, no_ack=True)) is not None:
+            if report := report_in(json.loads(message.body)):
+                with suppress(NotTaken):
+                    take_report(report)
+
+
+def is_told(broker: rabbitmq.RabbitMq, agent: FakeAgent) -> bool:
+    """Whether the agent says that it has its assignment of now, after another try to tell it."""
+    reconcile_broker_users()
+    reconcile_fleet()
+    send_assignments()
+    hear(broker)
+    node = agent.node
+    return node.reported_at is not None and node.acknowledged == node.generation
+
+
+def wait_for(is_true: Callable[[], bool], folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not is_true():
+        assert time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("loses_everything", [False, True])
+def test_an_agent_outlives_its_broker(
+    fleet: TestFleet, broker: rabbitmq.RabbitMq, tmp_path: Path, *, loses_everything: bool
+) -> None:
+    node, token = add_node(name=unique("node"), labels={"fleet": fleet.word}, by=RUNS)
+    agent = FakeAgent(node.name)
+    agent.join(token)
+    with real_agent(tmp_path, agent) as process:
+        fleet.agents.append(agent)
+        wait_for(lambda: is_told(broker, agent), tmp_path)
+        before = agent.node.generation
+        broker.kill()
+        if loses_everything:
+            broker.forget()
+        broker.start()
+        pool = fleet.add_pool(1, engine="simulated")
+        wait_for(lambda: is_told(broker, agent) and agent.node.generation > before, tmp_path)
+        assert [replica.machine for replica in fleet.replicas(pool)] == [agent.node]
+        assert process.poll() is None
 
 
 def test_over_tls_an_agent_looks_at_the_name_in_the_certificate(
