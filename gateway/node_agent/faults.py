@@ -134,9 +134,10 @@ def _of_signal(number: int) -> Fault:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        by = ", or by the kernel for want of memory" if number == signal.SIGKILL else ""
-        return Fault("killed", f"It was ended from outside ({name}): by hand{by}.")
+    if number == signal.SIGKILL:
+        return Fault("killed", f"It was ended from outside ({name}): by hand, or by the kernel for want of memory.")
+    if number in (signal.SIGTERM, signal.SIGINT):
+        return Fault("killed", f"It was ended from outside ({name}): by hand.")
     return Fault("crashed", f"Its process broke down ({name}).")
 
 

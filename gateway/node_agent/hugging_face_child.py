@@ -88,7 +88,7 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             say(fault="no_disk", words="The disk is full.")
         else:
-            say(fault="missing_weights", words=f"Hugging Face does not give {repository}: {type(error).__name__}.")
+            say(fault="missing_weights", words=f"Hugging Face does not give {repository} ({type(error).__name__}).")
 
 
 if __name__ == "__main__":

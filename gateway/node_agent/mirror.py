@@ -98,4 +98,4 @@ def _get(url: str, headers: dict[str, str], bytes_max: int) -> tuple[int, bytes]
         trouble = f"status {answer.status}"
         if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status != HTTPStatus.TOO_MANY_REQUESTS:
             break
-    raise WeightsFault("missing_weights", f"The mirror does not give {url.rpartition('/')[2]}: {trouble}.")
+    raise WeightsFault("missing_weights", f"The mirror does not give {url.rpartition('/')[2]} ({trouble}).")

@@ -4,6 +4,7 @@ import re
 
 from django.utils.translation import gettext, gettext_noop
 
+from gateway.pools.fleet.agent_reasons import SENTENCES as OF_AGENTS
 from gateway.pools.fleet.reasons import SENTENCES as FLEET
 
 SILENT = gettext_noop("It does not answer: %(fault)s.")
@@ -47,17 +48,19 @@ def in_readers_language(reason: str) -> str:
             values = found.groupdict()
             for inner in values.keys() & {"fault", "reason"}:
                 values[inner] = in_readers_language(values[inner])
-            return gettext(sentence) % values
+            quote = values.pop("quote", None)
+            text = gettext(sentence) % values
+            return f"{text} {quote}" if quote else text
     return reason
 
 
-def _pattern(sentence: str) -> re.Pattern[str]:
-    """What texts that were made of the sentence look like."""
-    return re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+)", re.escape(sentence)))
+def _pattern(sentence: str, behind: str = "") -> re.Pattern[str]:
+    """What texts that were made of the sentence look like, with what may come `behind` it."""
+    return re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+)", re.escape(sentence)) + behind, re.DOTALL)
 
 
 _PATTERNS = tuple((sentence, _pattern(sentence)) for sentence in (
     SILENT, REFUSES_KEY, ANSWERS_STATUS, NO_OBJECT, LISTS_NOTHING, SERVES_OTHERS, KIND_NOT_PASSED_ON, OF_NO_KIND,
     KEY_UNREADABLE, TAKEN_OUT, NO_USAGE, NO_USAGE_AT_END, NO_USAGE_DURING, NO_USAGE_OF_EMBEDDING, NO_RERANK, NO_DONE,
     SMALL_WINDOW, NOT_PROBED, PUT_BACK, DRAINS, EJECTED, *_FAULTS, *FLEET,
-))  # fmt: skip
+)) + tuple((sentence, _pattern(sentence, r"(?: (?P<quote>.+))?")) for sentence in OF_AGENTS)  # fmt: skip

@@ -138,7 +138,7 @@ def test_a_file_that_is_not_there_is_told(served: MirrorServer, tmp_path: Path) 
     del served.files["config.json"]
     assert fault_of(wanted(served), tmp_path) == (
         "missing_weights",
-        "The mirror does not give config.json: status 404.",
+        "The mirror does not give config.json (status 404).",
     )
 
 
