@@ -197,11 +197,11 @@ def _of_parties(tenant: Tenant, facts: Facts) -> Iterable[Block]:
         (Where.BILLING_SETTINGS, ("iban", "late_payment")),
     ):
         if missing := [str(_SELLER_FIELDS[field]) for field in fields if not values[field]]:
-            text = _("Of the seller, there lacks: %(fields)s.") % {"fields": ", ".join(missing)}
+            text = _("The seller still lacks: %(fields)s.") % {"fields": ", ".join(missing)}
             yield Block(Code.SELLER_MISSING, text, where)
     party = facts.parties.get(tenant.pk, LegalParty())
     if missing := [str(_BUYER_FIELDS[field]) for field in missing_of(party)]:
-        text = _("Of the organisation, there lacks: %(fields)s.") % {"fields": ", ".join(missing)}
+        text = _("The organisation still lacks: %(fields)s.") % {"fields": ", ".join(missing)}
         yield Block(Code.BUYER_MISSING, text, Where.PARTY)
 
 

@@ -108,10 +108,10 @@ def test_what_is_in_the_way_is_said_and_leads_to_where_it_is_mended(bill: Client
     with selling(iban=""):
         previewed(house.tenant, MONTH)
         shown = page(bill.get(address))
-        assert "Of the seller, there lacks: IBAN." in shown
+        assert "The seller still lacks: IBAN." in shown
         assert 'href="/operator/billing/settings"' in shown
-        assert "Of the seller, there lacks: IBAN." in told(bill, f"{address}/approve")
-        assert "Of the seller, there lacks: IBAN." in told(bill, f"{address}/issue")
+        assert "The seller still lacks: IBAN." in told(bill, f"{address}/approve")
+        assert "The seller still lacks: IBAN." in told(bill, f"{address}/issue")
     assert not Invoice.objects.filter(tenant=house.tenant).exists()
 
 
