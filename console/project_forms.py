@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from billing.limits.budgets import HIGHEST_LIMIT
 from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import Budget, Limit
 from billing.money import NotAnAmount, parse_typed_eur, typed_eur
@@ -124,11 +125,22 @@ class AmountField(forms.CharField):
         return typed_eur(value, get_language() or "en") if isinstance(value, int) else value
 
 
+class LimitAmountField(AmountField):
+    """Euros that a budget or a cap can be; gives nano-EUR."""
+
+    def to_python(self, value: object) -> Any:
+        """Raises ValidationError for what is no such amount."""
+        nano_eur = super().to_python(value)
+        if nano_eur != "" and not 0 <= nano_eur <= HIGHEST_LIMIT:
+            raise ValidationError(_("Give an amount from 0 to a thousand million euros."))
+        return nano_eur
+
+
 class BudgetForm(forms.Form):
     """A budget: so much a period."""
 
     period = forms.ChoiceField(label=_("Period"), choices=Period.choices, initial=Period.MONTH, widget=_choice())
-    limit = AmountField(label=_("Amount in euros"), widget=_control(inputmode="decimal"))
+    limit = LimitAmountField(label=_("Amount in euros"), widget=_control(inputmode="decimal"))
     is_hard = forms.TypedChoiceField(
         label=_("When it is used up"),
         choices=((1, _("refuse requests until the next period")), (0, _("only tell, refuse nothing"))),
@@ -161,7 +173,7 @@ class BudgetForm(forms.Form):
 class RaiseForm(forms.Form):
     """A budget raised for a time."""
 
-    limit_nano_eur = AmountField(label=_("Amount in euros, meanwhile"), widget=_control(inputmode="decimal"))
+    limit_nano_eur = LimitAmountField(label=_("Amount in euros, meanwhile"), widget=_control(inputmode="decimal"))
     until = forms.DateTimeField(
         label=_("Until"),
         widget=forms.DateTimeInput(attrs={"class": "form-control", "type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),

@@ -5,15 +5,19 @@ only, nano-EUR without VAT. `billing/credit/moves.py` moves it, `docs/credit.md`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Subquery
 
-from billing.models import CreditOrder, CreditPayment
+from billing.models import BillingSettings, CreditOrder, CreditPayment
 from billing.usage.statement import month_of
-from identity.models import Tenant
+from identity.models import Service, Tenant
+from identity.service import service
 
 MOST_SHOWN = 200  # lots, movements or orders: the newest
+BANK_FIELDS = ("account_name", "iban", "bic")
 
 _ACCOUNT = """
     select bool_or(b.is_active), billing_credited_v1(%(tenant)s),
@@ -228,7 +232,26 @@ def movements_of(tenant: Tenant, *, size: int = MOST_SHOWN) -> list[Movement]:
         return [Movement(*row) for row in cursor.fetchall()]
 
 
+class BankAccount(NamedTuple):
+    """To whom money is transferred."""
+
+    holder: str
+    iban: str
+    bic: str
+
+
 def orders_of(tenant: Tenant, *, size: int = MOST_SHOWN) -> Sequence[CreditOrder]:
-    """The newest orders, the newest first."""
-    found = CreditOrder.objects.filter(tenant=tenant).select_related("tier", "payment", "ordered_by")
+    """The newest orders, the newest first, with the bank account as it is said now (`bank_account_of`)."""
+    said = BillingSettings.objects.filter(is_the_one=True)
+    bank = {field: Subquery(said.values(field)[:1]) for field in BANK_FIELDS}
+    found = CreditOrder.objects.filter(tenant=tenant).select_related("tier", "payment", "ordered_by").annotate(**bank)
     return list(found.order_by("-pk")[:size])
+
+
+def bank_account_of(order: CreditOrder) -> BankAccount | None:
+    """Where an order of `orders_of` is paid; None where nobody sells, it is not open, or no IBAN is said."""
+    known: Any = order
+    house = service()
+    if house.trade != Service.Trade.SELLER or order.state != CreditOrder.State.OPEN or not known.iban:
+        return None
+    return BankAccount(known.account_name or house.legal_name or house.title, known.iban, known.bic)

@@ -46,6 +46,11 @@ class CreditOrder(models.Model):
             ),
         ]
 
+    @property
+    def transfer_reference(self) -> str:
+        """What whoever pays names at the bank, so that the payment finds its order."""
+        return f"CREDIT-{self.pk}"
+
 
 class CreditPayment(models.Model):
     """A payment that the operator recorded: what the ledger's entry does not say. Never changed."""

@@ -25,7 +25,7 @@ from billing.shares import NotAShare, exact_percent, parse_percent
 from console.forms.operator_models import reason_field
 from console.forms.operator_tiers import AT_ONCE, limit_grid, limit_kinds
 from console.limit_words import words_of_what
-from console.project_forms import AmountField
+from console.project_forms import AmountField, LimitAmountField
 
 Kind = ContractTerm.Kind
 NONE = "-"  # typed for a limit that the tier has and the organisation has not
@@ -118,7 +118,7 @@ class AgreementForm(forms.Form):
     cap = forms.ChoiceField(
         label=_("Cap a month"), choices=_CAPS, initial="tier", widget=forms.Select(attrs={"class": "form-select"})
     )
-    cap_amount = AmountField(
+    cap_amount = LimitAmountField(
         label=_("That amount in euros"), required=False, widget=_control(inputmode="decimal"), initial=""
     )
     models = forms.MultipleChoiceField(

@@ -13,7 +13,7 @@ from billing.contracts.tiers import all_tiers
 from billing.limits.limits import HIGHEST_AMOUNT
 from billing.models import Contract, Limit, RateCard, Tier
 from console.limit_words import words_of_what
-from console.project_forms import AmountField
+from console.project_forms import AmountField, LimitAmountField
 from console.time_zones import time_zone_choices
 from identity.wording import NAME_LENGTH_MAX as TENANT_NAME_LENGTH_MAX
 
@@ -48,7 +48,7 @@ class TierForm(forms.Form):
         widget=forms.Textarea(attrs={"class": "form-control", "rows": 2}),
         help_text=_("Whom it is for, for those who choose among tiers."),
     )
-    cap = AmountField(
+    cap = LimitAmountField(
         label=_("Cap a month in euros"),
         required=False,
         widget=_control(inputmode="decimal"),

@@ -1,18 +1,19 @@
 """A budget raised for a time, and the raise ended before."""
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from billing.limits import budget_raises
 from billing.models import Budget, Scope
+from console import formats
 from console.pages import tenant_page
 from console.project_forms import RaiseForm
 from console.refusals import show_at_form
@@ -39,7 +40,7 @@ def raise_budget(request: HttpRequest, caller: Caller, budget_id: int) -> HttpRe
         except (Conflict, Invalid) as error:
             show_at_form(form, error)
         else:
-            told = {"until": f"{made.raised_until.astimezone(ZoneInfo(caller.tenant.time_zone)):%Y-%m-%d %H:%M}"}
+            told = {"until": formats.moment(timezone.localtime(made.raised_until), get_language() or "en")}
             messages.success(request, _("The budget is raised until %(until)s.") % told)
             return redirect(back)
     shown = {"form": form, "budget": budget, "running": running, "back": back}

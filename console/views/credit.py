@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing.contracts.contracts import contract_in_force
-from billing.credit.account import Lot, account_of, lots_of, movements_of, orders_of
+from billing.credit.account import Lot, account_of, bank_account_of, lots_of, movements_of, orders_of
 from billing.credit.alerts import Thresholds, choose_thresholds, thresholds_of
 from billing.credit.orders import order_top_up, smallest_top_up, withdraw_order
+from billing.invoices.document.page import in_fours
 from billing.models import CreditOrder
 from console.forms.credit import CreditAlertsForm, TopUpForm
 from console.pages import tenant_page
@@ -28,14 +29,17 @@ _SHOWN = 50  # lots, entries and orders on the page: the newest; the API and exp
 def credit(request: HttpRequest, caller: Caller) -> HttpResponse:
     """Balance, lots, movements and orders."""
     tenant = caller.tenant
-    lots = lots_of(tenant, size=_SHOWN)
+    lots, orders = lots_of(tenant, size=_SHOWN), orders_of(tenant, size=_SHOWN)
+    bank = next(filter(None, map(bank_account_of, orders)), None)
     contract = contract_in_force(tenant)
     shown = {
         "credit": account_of(tenant),
         "lots": lots,
         "next_end": next_end(lots),
         "movements": movements_of(tenant, size=_SHOWN),
-        "orders": orders_of(tenant, size=_SHOWN),
+        "orders": orders,
+        "bank": bank,
+        "iban": in_fours(bank.iban) if bank else "",
         "alerts": thresholds_of(tenant),
         "tier": contract.tier if contract else None,
         "OPEN": CreditOrder.State.OPEN,

@@ -1,8 +1,10 @@
 """An owner names another legal entity that pays, and ends that."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -26,10 +28,17 @@ def payer(request: HttpRequest, caller: Caller) -> HttpResponse:
         except (Conflict, Invalid) as error:
             show_at_form(form, error)
         else:
-            messages.success(request, _("The address is asked by e-mail. Until it accepts, you pay."))
+            asked = _("The address is asked by e-mail. Until it accepts, you pay.")
+            by_hand = _("The address may accept. Until it does, you pay.")
+            messages.success(request, asked if settings.MAIL_IS_SET_UP else by_hand)
             return redirect("payer", slug=caller.tenant.slug)
     found = payer_of(caller.tenant)
-    shown = {"payer": found, "people": people_of(found) if found else [], "form": form}
+    shown = {
+        "payer": found,
+        "people": people_of(found) if found else [],
+        "form": form,
+        "told_by_hand": "" if settings.MAIL_IS_SET_UP else f"{settings.PUBLIC_URL}{reverse('payer-invoices')}",
+    }
     return render(request, "console/payers/payer.html", shown)
 
 

@@ -33,7 +33,7 @@ def tiers(request: HttpRequest, caller: Caller) -> HttpResponse:
 def tier_choose(request: HttpRequest, caller: Caller, code: str) -> HttpResponse:
     """Take a tier: first what it changes and when, then, asked again, the change."""
     found = _tier_or_404(code)
-    refused = ""
+    refused, prospect = "", prospect_of(caller.tenant, found)
     if request.method == "POST":
         try:
             chosen = choose_tier(by=caller, tier=found)
@@ -41,8 +41,9 @@ def tier_choose(request: HttpRequest, caller: Caller, code: str) -> HttpResponse
             refused = sentence_of_refusal(error)
         else:
             if chosen.order is not None:
-                told = _("%(tier)s begins when the payment of its credit is recorded.") % {"tier": found.name}
-                messages.success(request, told)
+                at_once = _("%(tier)s begins when the payment of its credit is recorded.")
+                later = _("%(tier)s begins with the next month after the payment of its credit is recorded.")
+                messages.success(request, (later if prospect.starts_at else at_once) % {"tier": found.name})
                 return redirect("billing-credit", slug=caller.tenant.slug)
             if chosen.is_in_force:
                 told = _("%(tier)s is your tier from now on.") % {"tier": found.name}
@@ -50,7 +51,6 @@ def tier_choose(request: HttpRequest, caller: Caller, code: str) -> HttpResponse
                 told = _("%(tier)s begins with the next month.") % {"tier": found.name}
             messages.success(request, told)
             return redirect("billing", slug=caller.tenant.slug)
-    prospect = prospect_of(caller.tenant, found)
     shown = {
         "tier": found,
         "change": None if prospect.hindrance else contract_change(tenant=caller.tenant, tier=found),

@@ -68,7 +68,7 @@ def test_an_agreement_is_looked_at_then_agreed_and_both_read_its_source(cast: Ca
     ("change", "words"),
     [
         ({"cap_amount": ""}, "Give the amount"),
-        ({"cap_amount": "-5"}, "A whole number"),
+        ({"cap_amount": "-5"}, "Give an amount from 0"),
         ({"requests_minute": "many"}, "A whole number, or a hyphen"),
         ({"availability": "120"}, "100 % at most"),
         ({"first_day": "2026-01-01"}, "nothing of the past"),

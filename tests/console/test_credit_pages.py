@@ -9,8 +9,10 @@ from django.utils import timezone
 from billing.credit.account import account_of
 from billing.limits.budgets import set_budget
 from billing.models import CreditOrder, Tier
+from console import formats
 from identity.models import OperatorRole, Role
 from identity.operators import appoint_operator
+from tests.support.closings import charging_back, selling
 from tests.support.console import page, signed_in
 from tests.support.credit import EUR, make_prepaid, pay
 from tests.support.ledger import House, house_of, ledger_gateway
@@ -40,10 +42,17 @@ def test_finance_orders_and_billing_records(cast: Cast, house: House) -> None:
     assert "Used up: requests are refused." in page(finance.get(here))
     assert "At least €200.00." in page(finance.post(f"{here}/order", {"amount": "199.99"}))
     assert finance.post(f"{here}/order", {"amount": "250", "purchase_order": "PO-7"})["Location"] == here
-    assert "waits for your payment" in page(finance.get(here))
+    with selling():
+        shown = page(finance.get(here))
+    assert "waits for your payment" in shown
+    order = order_of(cast)
+    for where_to_pay in ("Beffroi SAS", "FR76\u00a03000\u00a06000", "AGRIFRPP", f"CREDIT-{order.pk}"):
+        assert where_to_pay in shown, where_to_pay
+    with charging_back():
+        assert "IBAN" not in page(finance.get(here))
     operator = make_operator(OperatorRole.BILLING)
-    bill, order = signed_in(operator), order_of(cast)
-    assert "PO-7" in page(bill.get("/operator/billing/credit"))
+    bill, shown = signed_in(operator), page(signed_in(operator).get("/operator/billing/credit"))
+    assert all(said in shown for said in ("PO-7", f"CREDIT-{order.pk}"))
     address = f"/operator/billing/credit/orders/{order.pk}"
     payment = {"amount": "250", "received_on": "2026-11-20", "reference": "RF18", "idempotency_key": "k"}
     for _ in range(2):  # sent twice: the button was pressed twice
@@ -119,16 +128,30 @@ def test_a_budget_is_raised_for_a_time_and_the_raise_ended(cast: Cast) -> None:
     project = f"/t/{cast.tenant.slug}/projects/{cast.project.pk}"
     assert "Raise for a time" in page(alice.get(project))
     until = timezone.localtime(timezone.now() + timedelta(days=3), ZoneInfo(cast.tenant.time_zone))
+    until = until.replace(second=0, microsecond=0)
     wish = {"limit_nano_eur": "25", "until": f"{until:%Y-%m-%dT%H:%M}"}
     assert "More than the budget is without it." in page(alice.post(address, wish | {"limit_nano_eur": "9"}))
     assert "within a year" in page(alice.post(address, wish | {"until": "2020-01-01T00:00"}))
     assert alice.post(address, wish)["Location"] == project
-    assert f"raised by {cast.alice} until" in page(alice.get(project))
+    shown = page(alice.get(project))
+    assert f"The budget is raised until {formats.moment(until, 'en')}." in shown
+    assert f"raised by {cast.alice} until" in shown
     assert f"{until:%H:%M}" in page(alice.get(address))
     assert alice.post(f"{address}/end")["Location"] == project
     assert "raised by" not in page(alice.get(project))
     assert alice.get(f"{here}/budgets/0/raise").status_code == 404
     assert signed_in(cast.bob).get(address).status_code == 403
+
+
+@pytest.mark.parametrize("amount", ["-5", "1000000001", "1e9", "some"])
+def test_what_no_budget_can_be_is_refused_before_anybody_is_asked_to_stop_requests(cast: Cast, amount: str) -> None:
+    alice, address = signed_in(cast.alice), f"/t/{cast.tenant.slug}/billing/budget"
+    wish = {"limit": amount, "period": "month", "is_hard": "1"}
+    for typed in (wish, wish | {"is_confirmed": "on"}):
+        shown = page(alice.post(address, typed))
+        assert "Give an amount" in shown
+        assert "This stops requests now" not in shown
+        assert "nano" not in shown
 
 
 def test_somebody_is_chosen_to_answer_for_a_budget(cast: Cast, house: House) -> None:

@@ -1,6 +1,7 @@
 """A payer in the console: an owner asks, somebody of the payer's accepts, and sees the invoices only."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,14 +24,26 @@ def paul() -> Person:
     return make_person("paul")
 
 
-def test_an_owner_asks_and_ends(cast: Cast, paul: Person) -> None:
+def test_an_owner_asks_and_ends(cast: Cast, paul: Person, settings: Any) -> None:
+    settings.MAIL_IS_SET_UP = True
     alice, address = signed_in(cast.alice), f"/t/{cast.tenant.slug}/billing/payer"
-    assert "Ask another legal entity" in page(alice.get(address))
+    shown = page(alice.get(address))
+    assert "Ask another legal entity" in shown
+    assert "It gets an e-mail" in shown
     assert "is a member" in page(alice.post(address, {"email": cast.bob.email}))
     assert alice.post(address, {"email": paul.email}).status_code == 302
     assert "It has not accepted yet" in page(alice.get(address))
     assert alice.post(f"{address}/end").status_code == 302
     assert "Ask another legal entity" in page(alice.get(address))
+
+
+def test_where_no_mail_is_sent_the_owner_is_told_to_tell_the_payer(cast: Cast, paul: Person, settings: Any) -> None:
+    settings.MAIL_IS_SET_UP = False
+    alice, address = signed_in(cast.alice), f"/t/{cast.tenant.slug}/billing/payer"
+    assert "It gets an e-mail" not in page(alice.get(address))
+    shown = page(alice.post(address, {"email": paul.email}, follow=True))
+    assert "The address may accept." in shown
+    assert f"Tell the person to sign in at {settings.PUBLIC_URL}/payer." in shown
 
 
 def test_who_was_asked_accepts_and_comes_to_the_invoices(cast: Cast, paul: Person) -> None:

@@ -39,6 +39,20 @@ def test_an_owner_compares_chooses_and_withdraws(cast: Cast) -> None:
     assert tier_of(cast.tenant) == higher
 
 
+@pytest.mark.parametrize(
+    ("size", "cap", "begins"),
+    [(10, 50, "begins with the next month after"), (LARGE, 200, "begins when")],
+)
+def test_a_prepaid_tier_says_when_it_begins_once_it_is_paid(cast: Cast, size: int, cap: int, begins: str) -> None:
+    alice, here = signed_in(cast.alice), f"/t/{cast.tenant.slug}/billing/tiers"
+    card = tier_of(cast.tenant).rate_card
+    assert card is not None
+    tier = make_tier(card, size, cap, prepaid_nano_eur=200 * 10**9)
+    assert f"{begins} your operator has recorded the payment" in page(alice.get(f"{here}/{tier.code}"))
+    shown = page(alice.post(f"{here}/{tier.code}", follow=True))
+    assert f"{tier.name} {begins} the payment of its credit is recorded." in shown
+
+
 def test_what_takes_the_operators_word_is_said_and_has_no_button(cast: Cast) -> None:
     alice, here = signed_in(cast.alice), f"/t/{cast.tenant.slug}/billing/tiers"
     card = tier_of(cast.tenant).rate_card

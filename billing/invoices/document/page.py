@@ -89,7 +89,7 @@ def words_of(contents: InvoiceContents, *, lines_max: int = LINES_SHOWN_MAX) -> 
         "due": euros(contents.due_cents),
         "due_on": long_day(contents.due_on) if contents.due_on else "",
         "exact": format_eur(contents.exact_nano_eur, _language()),
-        "iban": _in_fours(contents.payment.iban),
+        "iban": in_fours(contents.payment.iban),
         "is_invoice": contents.kind == Kind.INVOICE,
         "is_credit_note": contents.kind == Kind.CREDIT_NOTE,
         "is_statement": contents.kind == Kind.STATEMENT,
@@ -226,6 +226,7 @@ def _rate(category: str, percent: str) -> str:
     return format_percent(Decimal(percent) / 100, "#,##0.##" + ("%" if _language() == "en" else "\u00a0%"), _language())
 
 
-def _in_fours(iban: str) -> str:
+def in_fours(iban: str) -> str:
+    """As people read an IBAN."""
     plain = iban.replace(" ", "")
     return "\u00a0".join(plain[at : at + 4] for at in range(0, len(plain), 4))
