@@ -161,7 +161,9 @@ def test_a_dead_replica_beside_living_ones_is_told_wherever_it_is_shown(olga: Cl
     pool = served(name, requests_at_once=4)
     since = database_now() - timedelta(minutes=7)
     running = {"state": "running", "running": 3, "waiting": 0, "kv_cache_use": 0.5}
-    Replica.objects.filter(pool=pool).update(state="ready", observed=running, silent_since=since)
+    Replica.objects.filter(pool=pool).update(
+        state="ready", observed=running, silent_since=since, probed_at=since - timedelta(hours=1)
+    )
     row = row_of(olga, pool)
     assert "0 of 1" in row
     assert f'data-node="{name}"><span class="marks" title="1 does not answer"><span class="mark mark-red"' in row
@@ -178,6 +180,7 @@ def test_a_dead_replica_beside_living_ones_is_told_wherever_it_is_shown(olga: Cl
         assert 'status-red"><span class="status-dot" aria-hidden="true"></span>does not answer' in part
         assert "It has not answered since " in part
         assert "KV cache" not in part
+        assert "Looked at" not in part
     Replica.objects.filter(pool=pool).update(silent_since=None)
     assert "1 of 1" in row_of(olga, pool)
 
