@@ -130,10 +130,6 @@ class RabbitMq:
         """Be as new, with nothing of what it kept; not while it runs."""
         shutil.rmtree(self.folder / "data")
 
-    def send(self, number: signal.Signals) -> None:
-        """To the broker alone."""
-        self._running[-1].send_signal(number)
-
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": f"{UNPACKED}/usr/lib/erlang/bin:{os.defpath}",
