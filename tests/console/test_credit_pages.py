@@ -54,6 +54,7 @@ def test_finance_orders_and_billing_records(cast: Cast, house: House) -> None:
     bill, shown = signed_in(operator), page(signed_in(operator).get("/operator/billing/credit"))
     assert all(said in shown for said in ("PO-7", f"CREDIT-{order.pk}"))
     address = f"/operator/billing/credit/orders/{order.pk}"
+    assert f"CREDIT-{order.pk}." in page(bill.get(address))
     payment = {"amount": "250", "received_on": "2026-11-20", "reference": "RF18", "idempotency_key": "k"}
     for _ in range(2):  # sent twice: the button was pressed twice
         told = bill.post(address, payment)
