@@ -117,7 +117,7 @@ def test_billing_shows_the_contract_and_a_statement_that_exports(
     with ledger_gateway(gateway_database_url) as gateway:
         gateway.complete(house, house.key().row)
     shown = page(client.get(at(house, "billing")))
-    assert "Exactly 0.000045 EUR" in shown
+    assert "Exactly €0.000045" in shown
     export = client.get(at(house, "billing/statement.csv"))
     assert export["Content-Type"] == "text/csv; charset=utf-8"
     assert "0.000045" in export.content.decode()
