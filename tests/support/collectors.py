@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.support.tls import make_certificate
+from tests.support.certificates import make_certificate
 
 # RFC 5424, 6: all of the header's fields, and no structured data or well-formed elements.
 _PRINTABLE = r"[!-~]"

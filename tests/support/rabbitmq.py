@@ -18,8 +18,8 @@ from urllib3.util import make_headers
 
 from console.supervisor.processes import Command, spawn, stop
 from identity import egress
+from tests.support.certificates import make_certificate
 from tests.support.ports import free_port
-from tests.support.tls import make_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 UNPACKED = ROOT / ".rabbitmq"
@@ -52,7 +52,10 @@ def is_prepared() -> bool:
 
 
 def prepare() -> None:
-    """Fetch and unpack them, unless they are there. Raises CalledProcessError, OSError where that cannot be."""
+    """Fetch, unpack and try them, unless they are there.
+
+    Raises CalledProcessError, OSError where that cannot be, RuntimeError where it does not start on this machine.
+    """
     if is_prepared():
         return
     shutil.rmtree(UNPACKED, ignore_errors=True)
@@ -64,7 +67,8 @@ def prepare() -> None:
     shutil.rmtree(packages)
     erl = UNPACKED / "usr/lib/erlang/bin/erl"  # it names the folder that it would be installed to
     erl.write_text(erl.read_text().replace("=/usr/lib/erlang\n", f"={UNPACKED}/usr/lib/erlang\n"))
-    _STAMP.touch()
+    with RabbitMq():
+        _STAMP.touch()
 
 
 class RabbitMq:

@@ -1,5 +1,8 @@
 """Where RabbitMQ's management is, and what is told where it is not."""
 
+import subprocess
+import sys
+
 import pytest
 from pytest_django import Settings
 
@@ -8,6 +11,7 @@ from gateway.pools.fleet.broker import BrokerUnfit
 from gateway.pools.fleet.broker_users import url_for
 from gateway.pools.fleet.rabbitmq_users import RabbitMqUsers, management
 from tests.support.ports import free_port
+from tests.support.rabbitmq import ROOT
 
 
 @pytest.mark.parametrize(
@@ -49,3 +53,9 @@ def test_a_node_gets_its_user_in_every_address_of_the_broker(settings: Settings)
     settings.NODE_BROKER_URL = "redis://valkey"
     with pytest.raises(BrokerUnfit, match="redis has no users of ours"):
         url_for("gpu-1", "word")
+
+
+def test_the_command_that_fetches_rabbitmq_begins_without_a_configured_django() -> None:
+    """A build machine that could not begin it would skip the tests of a real one for ever."""
+    command = [sys.executable, "-m", "tests.support.rabbitmq"]
+    subprocess.run(command, cwd=ROOT, env={}, check=True, timeout=60)
