@@ -9,15 +9,18 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from django.db import DatabaseError, connection, transaction
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from billing.clock import database_now, is_to_come
 from billing.contracts.contracts import card_of, contract_in_force, start_contract, terms_brought
 from billing.contracts.tier_choice import Hindrance, is_up, next_month, prospect_of
 from billing.credit.budget import make_account
+from billing.credit.orders import to_pay_for
 from billing.limits.budgets import HIGHEST_LIMIT
 from billing.limits.places import place_of
 from billing.models import CreditOrder, CreditPayment, CreditRule, LedgerEntry, Tier, TierChoice
+from billing.money import format_eur
 from identity import audit
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Tenant
@@ -60,7 +63,8 @@ class Recorded(NamedTuple):
 def record_payment(*, by: Operator, tenant: Tenant, payment: Payment, order: CreditOrder | None = None) -> Recorded:
     """Make a payment credit, once a tenant and idempotency key; `order`: it pays it, and the tier that waited begins.
 
-    The same key with the same payment again changes nothing. Raises `Forbidden`, `Invalid` (a day to come too),
+    The same key with the same payment again changes nothing. Raises `Forbidden`, `Invalid` (a day to come too; less
+    than the tier that waits asks for),
     `Conflict` (the key was used for another payment; the order is closed; its tier would end what was agreed since),
     `NotFound` for an order of another tenant.
     """
@@ -86,6 +90,8 @@ def record_payment(*, by: Operator, tenant: Tenant, payment: Payment, order: Cre
             received_on=payment.received_on,
             reference=reason,
         )
+        if paid and paid.tier and to_pay_for(fresh, paid.tier):
+            raise Invalid("amount_nano_eur", _too_little_for(paid.tier))
         tier = _close_order(by, fresh, paid) if paid else None
         detail = {"entry": str(entry), "received_on": payment.received_on.isoformat()}
         _audit(by, fresh, "credit.recorded", payment.amount_nano_eur, detail)
@@ -223,6 +229,14 @@ def _open_order(tenant: Tenant, order: CreditOrder | None) -> CreditOrder | None
     if found.tier is not None and prospect_of(tenant, found.tier).hindrance == Hindrance.AGREED_NOW:
         raise Conflict(_("Another contract was agreed since it was ordered: cancel the order, and record the payment."))
     return found
+
+
+def _too_little_for(tier: Tier) -> str:
+    asked = format_eur(tier.prepaid_nano_eur or 0, get_language() or "en")
+    told = {"tier": tier.name, "amount": asked}
+    return (
+        _("%(tier)s asks for %(amount)s of credit. Record a part on the organisation's page, not for the order.") % told
+    )
 
 
 def _close_order(by: Operator, tenant: Tenant, order: CreditOrder) -> Tier | None:

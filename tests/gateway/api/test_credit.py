@@ -53,13 +53,21 @@ def test_an_order_is_paid_once_and_is_credit(api: Api, house: House, script: Hel
 
 def test_a_tier_is_ordered_with_its_credit(api: Api, script: HeldOperatorKey) -> None:
     house = make_house()
+    Tenant.objects.filter(pk=house.tenant.pk).update(external_id=unique("pays-in-parts"))
+    house.tenant.refresh_from_db()
     tier, key = prepaid_tier(house, prepaid_nano_eur=5 * EUR), house.key(Scope.TIER_CHOOSE)
     contract = house.tenant.contracts.get()
     type(contract.tier).objects.filter(pk=contract.tier_id).update(rate_card=contract.rate_card_id)
     chosen = api.ask("PUT", "/api/contract/tier", key, {"tier": tier.code}).json()
     assert (chosen["is_in_force"], chosen["starts_at"]) == (False, None)
     address = f"/api/operator/credit-orders/{chosen['order_id']}/payment"
-    paid = api.ask("POST", address, script, {"amount_nano_eur": 5 * EUR, **RECEIVED})
+    short = api.ask("POST", address, script, {"amount_nano_eur": 3 * EUR, **RECEIVED})
+    assert (short.status_code, [one["field"] for one in short.json()["errors"]]) == (400, ["amount_nano_eur"])
+    here = f"/api/operator/tenants/{house.tenant.external_id}/credit"
+    part = api.ask("POST", f"{here}/payments", script, {"amount_nano_eur": 3 * EUR, **RECEIVED})
+    assert part.status_code == 201
+    rest = {"amount_nano_eur": 2 * EUR, **RECEIVED, "idempotency_key": "the rest"}
+    paid = api.ask("POST", address, script, rest)
     assert paid.json()["tier"] == tier.code
     assert api.get("/api/contract", key).json()["tier"] == tier.code
 
