@@ -35,6 +35,7 @@ YESTERDAY = {
     "models_catalog": "0004_targets",
 }
 LOCK_WAIT_S = 2  # for which a try may keep others waiting
+SLACK_S = 16  # of a machine that does other things too
 LIMITS = "heartbeat_s=0.5,checkpoint_s=0.5"
 PACE = {"tokens_per_second": 20, "output_tokens": 20}
 # A release to come: a column and an index on the hottest tables, and another version of a function.
@@ -125,7 +126,7 @@ def test_the_steps_since_yesterday_are_applied_and_nobody_notices(place: Place) 
         load.wait_for_more(50)
     place.assert_nobody_failed(load, "migrated from yesterday")
     assert verify() == []  # sums that a migration brought up to date, too
-    assert max(told.waited for told in load.told) < LOCK_WAIT_S + 8
+    assert max(told.waited for told in load.told) < LOCK_WAIT_S + SLACK_S
 
 
 def test_behind_a_long_transaction_it_gives_up_and_tries_again(place: Place, later: dict[str, str]) -> None:
@@ -142,7 +143,7 @@ def test_behind_a_long_transaction_it_gives_up_and_tries_again(place: Place, lat
         assert migrating.returncode == 0, said
         load.wait_for_more(50)
     place.assert_nobody_failed(load, "migrated behind a long transaction")
-    assert max(told.waited for told in load.told) < 2 * LOCK_WAIT_S + 8
+    assert max(told.waited for told in load.told) < 2 * LOCK_WAIT_S + SLACK_S
     with psycopg.connect(place.postgres.environment["DATABASE_OWNER_URL"]) as owner:
         assert owner.execute("select weather from billing_usage_record limit 1").fetchone() == (None,)
         index = owner.execute("select indisvalid from pg_index where indexrelid = 'hold_by_model'::regclass")

@@ -20,7 +20,7 @@ from console.supervisor.processes import ROOT, Command, python, spawn
 from tests.support.ports import free_port
 from tests.support.servers import servers
 
-START_SECONDS = 240
+START_SECONDS = 400
 STOP_SECONDS = 90
 GATEWAYS = 2
 

@@ -81,7 +81,7 @@ class OwnPostgres:
     def migrate(self) -> None:
         """`manage.py migrate`, to the last one."""
         command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity=0"]
-        subprocess.run(command, env=os.environ | self.environment, check=True, timeout=120)
+        subprocess.run(command, env=os.environ | self.environment, check=True, timeout=300)
 
     def _migrate_until(self) -> None:
         program = (
@@ -93,7 +93,7 @@ class OwnPostgres:
         )
         environment = self.environment | {"DATABASE_URL": self.environment["DATABASE_OWNER_URL"]}
         command = [sys.executable, "-c", program]
-        subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True, timeout=120)
+        subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True, timeout=300)
 
     def __exit__(self, *_: object) -> None:
         self.stop()
