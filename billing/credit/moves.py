@@ -64,9 +64,8 @@ def record_payment(*, by: Operator, tenant: Tenant, payment: Payment, order: Cre
     """Make a payment credit, once a tenant and idempotency key; `order`: it pays it, and the tier that waited begins.
 
     The same key with the same payment again changes nothing. Raises `Forbidden`, `Invalid` (a day to come too; less
-    than the tier that waits asks for),
-    `Conflict` (the key was used for another payment; the order is closed; its tier would end what was agreed since),
-    `NotFound` for an order of another tenant.
+    than the tier that waits asks for), `Conflict` (the key was used for another payment; the order is closed; its tier
+    would end what was agreed since), `NotFound` for an order of another tenant.
     """
     by.require(OperatorPermission.LEDGER_CORRECT)
     payment = _checked(payment)

@@ -18,7 +18,7 @@ from identity.access import Caller
 from identity.errors import Conflict, Invalid, NotFound
 from identity.models import Tenant
 from identity.notices import notify
-from identity.operators import Operator
+from identity.operators import Operator, operators_who
 from identity.permissions import OperatorPermission, Permission
 from identity.wording import clean_text
 
@@ -121,7 +121,8 @@ def _order(by: Caller, tenant: Tenant, order: CreditOrder) -> CreditOrder:
     detail["tier"] = order.tier.code if order.tier else ""
     audit.record(actor=by.actor, action="credit.ordered", target=_target(order), tenant=tenant, detail=detail)
     context = {"organisation": tenant.name, "amount_nano_eur": order.amount_nano_eur}
-    notify(None, "credit.ordered", context=context | {"purchase_order": order.purchase_order or "–"})
+    context["purchase_order"] = order.purchase_order or "–"
+    notify(None, "credit.ordered", context=context, people=operators_who(OperatorPermission.BILLING_READ))
     return order
 
 

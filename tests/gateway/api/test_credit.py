@@ -3,12 +3,14 @@
 import pytest
 
 from billing.models import CreditOrder
-from identity.models import Notice, Tenant
+from identity.models import Notice, OperatorRole, Tenant
+from identity.notices import inbox
 from identity.scopes import OperatorScope, Scope
 from tests.gateway.api.conftest import Api, problem_of
 from tests.support.credit import EUR, make_prepaid, prepaid_tier
 from tests.support.ledger import House, make_house, unique
 from tests.support.operators import HeldOperatorKey, held_operator_key
+from tests.support.people import make_operator
 
 pytestmark = pytest.mark.usefixtures("database")
 RECEIVED = {"received_on": "2026-11-20", "reference": "RF18 5390", "idempotency_key": "bank-1"}
@@ -49,6 +51,16 @@ def test_an_order_is_paid_once_and_is_credit(api: Api, house: House, script: Hel
     assert (entry["kind"], entry["reference"], entry["order_id"]) == ("top_up", "RF18 5390", order["id"])
     assert api.get("/api/credit/orders", key).json()["results"][0]["state"] == "paid"
     assert api.ask("DELETE", f"/api/credit/orders/{order['id']}", key).status_code == 409
+
+
+def test_who_bills_is_told_of_an_order_and_who_runs_machines_is_not(api: Api, house: House) -> None:
+    biller, runs = make_operator(OperatorRole.BILLING), make_operator(OperatorRole.PLATFORM)
+    number = unique("PO")
+    body = {"amount_nano_eur": 2 * EUR, "purchase_order": number}
+    assert api.ask("POST", "/api/credit/orders", house.key(Scope.CREDIT_ORDER), body).status_code == 201
+    notice = Notice.objects.get(tenant=None, kind="credit.ordered", context__purchase_order=number)
+    assert notice in [entry.notice for entry in inbox(biller)]
+    assert notice not in [entry.notice for entry in inbox(runs)]
 
 
 def test_a_tier_is_ordered_with_its_credit(api: Api, script: HeldOperatorKey) -> None:
